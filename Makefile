@@ -1,0 +1,69 @@
+# `make` alone explains itself. Every target prepares what it needs; nothing is installed outside
+# this folder, except by `tools/system-packages` (see there).
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+bin := .venv/bin
+
+# Tests must end within twelve minutes; a hanging one is interrupted so that pytest says which.
+TEST_SECONDS ?= 720
+# More pytest arguments, as in: make check ARGS='-k receipt'
+ARGS ?=
+
+.PHONY: help setup demo check test soak bench docs lock release-notes clean
+
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
+
+setup: ## prepare .venv (every other target does this by itself)
+	@tools/bootstrap
+
+demo: setup ## run the main job once, on this machine, and show what it did
+	@examples/release-history/run
+
+##@ Develop
+
+check: setup ## before each commit, under a minute: lint, types, layers, unit tests and rules
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check --quiet
+	@$(bin)/mypy
+	@$(bin)/lint-imports --no-logo
+	@$(bin)/shellcheck tools/uv tools/bootstrap tools/system-packages .ci/run
+	@$(bin)/pytest -q -n 2 tests/unit tests/rules $(ARGS)
+
+test: setup ## every test, at most twelve minutes
+	@tools/system-packages
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_SECONDS) $(bin)/pytest -n 2 $(ARGS)
+
+soak: setup ## the tests that run for many minutes
+	@tools/system-packages
+	@$(bin)/pytest -m soak $(ARGS)
+
+bench: setup ## every benchmark, each beside the bare limit of this machine
+	@for each in benchmarks/*.py; do \
+		[ -f "$$each" ] || { echo "No benchmarks yet."; break; }; \
+		$(bin)/python "$$each" $(ARGS) || exit 1; \
+	done
+
+docs: setup ## write the generated pages, build the docs without a warning, run their examples
+	@$(bin)/python tools/generated_pages.py
+	@$(bin)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@$(bin)/sphinx-build -q -W --keep-going -b doctest docs docs/_build/doctest
+	@echo "docs/_build/html/index.html"
+
+##@ Release
+
+lock: ## take the newest dependencies that pyproject.toml allows into uv.lock
+	@tools/uv lock --upgrade
+
+release-notes: setup ## what CHANGELOG.md would say of the fragments in changes/
+	@$(bin)/towncrier build --draft --version next
+
+clean: ## remove what was built, .venv included; data directories stay
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache \
+		.hypothesis docs/_build build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

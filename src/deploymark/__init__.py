@@ -1,0 +1,1 @@
+"""Deployment markers that are true."""

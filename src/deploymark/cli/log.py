@@ -1,0 +1,310 @@
+"""`deploymark log`: create, write, publish, prove, audit, export and repair a log."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploymark.cli import witness
+from deploymark.cli.options import (
+    add_data,
+    add_passphrase,
+    data_directory,
+    open_signer,
+    passphrase,
+    read_text,
+    write_text,
+)
+from deploymark.cli.output import Output
+from deploymark.crypto.note import parse_note
+from deploymark.errors import DeploymarkError, UsageError
+from deploymark.ingest.markers import envelopes_of
+from deploymark.log.checkpoint import encode_hash, parse_checkpoint
+from deploymark.log.export import Export, write_export
+from deploymark.log.fsck import Audit
+from deploymark.log.policy import format_policy
+from deploymark.log.reader import LogView, full_note
+from deploymark.log.receipt import format_receipt
+from deploymark.log.sequencer import Acknowledgement, Outcome
+from deploymark.log.steps import Result, Step, verdict
+from deploymark.model.leaf import decode_leaf
+from deploymark.ports import PublishedCheckpoint
+from deploymark.runtime.compose import (
+    init_log,
+    log_keys,
+    open_log,
+    open_reader,
+    read_policy,
+)
+from deploymark.runtime.config import read_environment
+from deploymark.runtime.data_directory import DataDirectory, default_origin
+from deploymark.runtime.repair import accept_copy, recover_from_export
+
+_BATCH = 512
+
+
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    """Add `deploymark log` and its subcommands."""
+    parser = commands.add_parser("log", help="the tamper-evident log")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    init = actions.add_parser("init", help="create a log, its keys and its policy")
+    init.add_argument("--origin", help="the log's name for ever: its public URL without https://")
+    _finish(init, _init, writes=True)
+
+    append = actions.add_parser("append", help="admit markers from a file")
+    append.add_argument("file", type=Path, help="flat markers or DSSE envelopes: JSON or NDJSON")
+    append.add_argument(
+        "--sign",
+        metavar="KEY",
+        help="producer key that signs flat markers (default: DEPLOYMARK_KEY)",
+    )
+    _finish(append, _append, writes=True)
+
+    checkpoint = actions.add_parser("checkpoint", help="show the newest published checkpoint")
+    checkpoint.add_argument("--publish", action="store_true", help="publish the head first")
+    _finish(checkpoint, _checkpoint, writes=True)
+
+    prove = actions.add_parser("prove", help="print the receipt of an entry")
+    prove.add_argument("index", type=int, help="the entry's index")
+    prove.add_argument("--out", type=Path, metavar="FILE", help="write it to a new file")
+    _finish(prove, _prove)
+
+    show = actions.add_parser("show", help="print what an entry says")
+    show.add_argument("index", type=int, help="the entry's index")
+    _finish(show, _show)
+
+    fsck = actions.add_parser("fsck", help="check that everything stored adds up")
+    fsck.add_argument("export", type=Path, nargs="?", help="an export instead of a data directory")
+    _finish(fsck, _fsck)
+
+    export = actions.add_parser("export", help="write the log as a static site")
+    export.add_argument("directory", type=Path, help="where; an earlier export there grows")
+    _finish(export, _export)
+
+    policy = actions.add_parser("policy", help="print the trust policy for verifiers")
+    _finish(policy, _policy)
+
+    recover = actions.add_parser("recover", help="repair a log that refuses to start")
+    how = recover.add_mutually_exclusive_group(required=True)
+    how.add_argument(
+        "--from", dest="source", type=Path, metavar="EXPORT", help="take missing entries from it"
+    )
+    how.add_argument(
+        "--accept", action="store_true", help="the guard file is lost; this is the newest copy"
+    )
+    _finish(recover, _recover, writes=True)
+
+    witness.add_parser(actions)
+
+
+def _finish(parser: argparse.ArgumentParser, run: object, *, writes: bool = False) -> None:
+    add_data(parser)
+    if writes:
+        add_passphrase(parser)
+    parser.set_defaults(run=run)
+
+
+def _init(options: argparse.Namespace, output: Output) -> int:
+    path = data_directory(options)
+    origin = options.origin or default_origin()
+    published = init_log(path, origin, passphrase(options))
+    data = DataDirectory(path)
+    output.say(
+        f"Created the log {origin} in {path}.\n"
+        f"  private keys    {data.path / 'keys'}, back them up\n"
+        f"  rollback guard  {data.guard}, do not restore it together with {path}\n"
+        f"  next            deploymark keys new; deploymark log append FILE --sign KEY",
+        {"origin": origin, "data": path, "size": published.size, "guard": data.guard},
+    )
+    return 0
+
+
+def _append(options: argparse.Namespace, output: Output) -> int:
+    secret = passphrase(options)
+    name = options.sign or read_environment().key
+    signer = None if name is None else open_signer(name, secret)
+    envelopes = envelopes_of(read_text(options.file), signer)
+    counts = {"appended": 0, "duplicates": 0, "refused": 0}
+    with open_log(data_directory(options), secret) as log:
+        with output.progress("Appending", len(envelopes)) as progress:
+            for start in range(0, len(envelopes), _BATCH):
+                batch = envelopes[start : start + _BATCH]
+                outcomes = log.receiver.receive([envelope for _, envelope in batch])
+                lines = [line for line, _ in batch]
+                _count(options.file, zip(lines, outcomes, strict=True), counts, output)
+                progress(start + len(batch))
+        published = log.publisher.publish()
+    output.say(
+        f"{counts['appended']} appended, {counts['duplicates']} known already, "
+        f"{counts['refused']} refused; published at size {published.size}.",
+        {**counts, "size": published.size},
+    )
+    return 1 if counts["refused"] else 0
+
+
+def _count(
+    file: Path, results: Iterator[tuple[int, Outcome]], counts: dict[str, int], output: Output
+) -> None:
+    for line, outcome in results:
+        match outcome:
+            case Acknowledgement(duplicate=True):
+                counts["duplicates"] += 1
+            case Acknowledgement():
+                counts["appended"] += 1
+            case DeploymarkError():
+                counts["refused"] += 1
+                located = type(outcome)(
+                    f"{file}, line {line}: {outcome.message}",
+                    hint=outcome.hint,
+                    field=outcome.field,
+                )
+                output.error(located)
+
+
+def _checkpoint(options: argparse.Namespace, output: Output) -> int:
+    if options.publish:
+        with open_log(data_directory(options), passphrase(options)) as log:
+            published = log.publisher.publish()
+    else:
+        with open_reader(data_directory(options)) as (_, reader):
+            published = reader.checkpoint(max(1, reader.head().published_size))
+    _say_checkpoint(published, output)
+    return 0
+
+
+def _say_checkpoint(published: PublishedCheckpoint, output: Output) -> None:
+    note = full_note(published.note, published.cosignatures)
+    if not output.json:
+        output.raw(note)
+        return
+    checkpoint = parse_checkpoint(parse_note(note).text)
+    output.say(
+        "",
+        {
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": encode_hash(checkpoint.root),
+            "published_at": published.published_at_s,
+            "cosignatures": len(published.cosignatures),
+            "note": note,
+        },
+    )
+
+
+def _prove(options: argparse.Namespace, output: Output) -> int:
+    with open_reader(data_directory(options)) as (_, reader):
+        receipt = LogView(reader).published_receipt(options.index)
+    text = format_receipt(receipt)
+    if options.out is not None:
+        write_text(options.out, text)
+        output.say(
+            f"{options.out} proves entry {options.index}; check it with "
+            f"`deploymark verify {options.out} --policy POLICY`.",
+            {"index": options.index, "file": options.out},
+        )
+    elif output.json:
+        output.say("", {"index": options.index, "receipt": text})
+    else:
+        output.raw(text)
+    return 0
+
+
+def _show(options: argparse.Namespace, output: Output) -> int:
+    with open_reader(data_directory(options)) as (_, reader):
+        entry = reader.entry(options.index)
+    leaf = decode_leaf(entry.leaf or b"")
+    record = {
+        "index": entry.index,
+        "received_at": leaf.received_at,
+        "assurance": leaf.assurance,
+        "principal": leaf.principal,
+        "key_id": entry.key_id,
+        "ids": leaf.ids,
+        "occurrence": leaf.occurrence,
+        "payload_type": leaf.dsse.payloadType,
+        "payload": leaf.dsse.payload_bytes().decode("utf-8"),
+    }
+    lines = [f"{name:13} {value}" for name, value in record.items()]
+    output.say("\n".join(lines), record)
+    return 0
+
+
+def _fsck(options: argparse.Namespace, output: Output) -> int:
+    if options.export is not None:
+        return _fsck_export(options.export, output)
+    with open_reader(data_directory(options)) as (data, reader):
+        size = reader.head().size
+        with output.progress("Checking entries", size) as progress:
+            audit = Audit(reader, log_keys(read_policy(data)), progress=progress)
+            steps = list(_shown(audit.steps(), output))
+    return _conclude(steps, f"{size} entries", output)
+
+
+def _fsck_export(path: Path, output: Output) -> int:
+    export = Export(path)
+    size = export.checkpoint.size
+    with output.progress("Checking entries", size) as progress:
+        faults = tuple(export.faults(progress))
+    step = Step(1, "Every file follows from the entries", f"{size} entries", faults)
+    output.step(step)
+    if not output.json:
+        output.raw("Signatures are not part of this: `deploymark verify EXPORT --policy FILE`.")
+    return _conclude([step], f"{size} entries", output)
+
+
+def _shown(steps: Iterator[Step], output: Output) -> Iterator[Step]:
+    for step in steps:
+        output.step(step)
+        yield step
+
+
+def _conclude(steps: Sequence[Step], what: str, output: Output) -> int:
+    faults = sum(len(step.faults) for step in steps)
+    holds = verdict(steps) is Result.HOLDS
+    sentence = f"{what}: everything adds up." if holds else f"{what}: {faults} faults."
+    output.say(sentence, {"result": verdict(steps), "faults": faults})
+    return 0 if holds else 1
+
+
+def _export(options: argparse.Namespace, output: Output) -> int:
+    with open_reader(data_directory(options)) as (_, reader):
+        total = reader.head().published_size
+        with output.progress("Exporting entries", total) as progress:
+            checkpoint = write_export(reader, options.directory, progress)
+    output.say(
+        f"{options.directory} holds {checkpoint.size} entries of {checkpoint.origin}; "
+        "serve it with any web server.",
+        {"directory": options.directory, "origin": checkpoint.origin, "size": checkpoint.size},
+    )
+    return 0
+
+
+def _policy(options: argparse.Namespace, output: Output) -> int:
+    data = DataDirectory(data_directory(options))
+    data.check_exists()
+    text = format_policy(read_policy(data))
+    if output.json:
+        output.say("", {"policy": text})
+    else:
+        output.raw(text)
+    return 0
+
+
+def _recover(options: argparse.Namespace, output: Output) -> int:
+    path, secret = data_directory(options), passphrase(options)
+    if options.accept:
+        remembered = accept_copy(path)
+        output.say(
+            f"The guard now remembers {remembered.size} entries of {remembered.origin}.",
+            {"origin": remembered.origin, "size": remembered.size},
+        )
+        return 0
+    if not options.source.is_dir():
+        raise UsageError(f"{options.source} is not the directory of an export.")
+    before, after = recover_from_export(path, Export(options.source), secret)
+    output.say(
+        f"Brought back {after - before} entries; the log has {after} again.",
+        {"before": before, "after": after},
+    )
+    return 0

@@ -1,0 +1,198 @@
+"""`deploymark verify`: check evidence offline, with a policy file and nothing else."""
+
+import argparse
+from collections.abc import Iterable
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from deploymark.cli.options import add_json, read_text
+from deploymark.cli.output import Output
+from deploymark.crypto.keyring import KeyRing
+from deploymark.errors import DeploymarkError, UsageError
+from deploymark.log.export import CHECKPOINT, Export
+from deploymark.log.policy import Policy, parse_policy
+from deploymark.log.receipt import HEADER
+from deploymark.log.steps import Result, Step, verdict
+from deploymark.log.verify import ExportVerification, ReceiptVerification
+from deploymark.model.envelope import decode_envelope
+
+_EXIT = {Result.HOLDS: 0, Result.FAILS: 1, Result.UNCHECKED: 2}
+_MAX_TEXT_BYTES = 1 << 20
+
+
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    """Add `deploymark verify`."""
+    parser = commands.add_parser(
+        "verify",
+        help="verify a receipt, an envelope, an artifact or a whole export, offline",
+        description="Verifies offline, step by step. EVIDENCE is a receipt (tlog-proof), a DSSE "
+        "envelope, any other file as an artifact, or the directory of an export.",
+    )
+    parser.add_argument("evidence", type=Path, metavar="EVIDENCE", help="what to verify")
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", required=True, help="whom to trust: a tlog-policy"
+    )
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--keys", type=Path, metavar="FILE", help="producer keys, from `keys ls --export`"
+    )
+    keys.add_argument(
+        "--export", type=Path, metavar="DIR", help="the log's export, which holds the keys itself"
+    )
+    parser.add_argument("--receipt", type=Path, metavar="FILE", help="the receipt of an envelope")
+    add_json(parser)
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace, output: Output) -> int:
+    policy = parse_policy(_read_bytes(options.policy))
+    evidence: Path = options.evidence
+    if evidence.is_dir() or evidence.name == CHECKPOINT:
+        path = evidence if evidence.is_dir() else evidence.parent
+        _, steps = _verify_export(path, policy, output)
+        return _conclude(steps, f"the export {path}", output)
+    head = _head(evidence)
+    if head.startswith(HEADER.encode()):
+        return _verify_receipt(options, read_text(evidence), policy, None, output)
+    payload = _envelope_payload(evidence, head)
+    if payload is not None and options.receipt is not None:
+        text = read_text(options.receipt)
+        return _verify_receipt(options, text, policy, payload, output)
+    return _find(options, policy, payload, output)
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
+        ) from error
+
+
+def _head(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX_TEXT_BYTES)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
+        ) from error
+
+
+def _envelope_payload(file: Path, head: bytes) -> bytes | None:
+    """Return the payload when a file is a DSSE envelope, else None."""
+    if len(head) == _MAX_TEXT_BYTES or b'"payloadType"' not in head:
+        return None
+    try:
+        return decode_envelope(head).payload_bytes()
+    except DeploymarkError as error:
+        raise type(error)(f"{file}: {error.message}", hint=error.hint) from error
+
+
+def _verify_receipt(
+    options: argparse.Namespace,
+    text: str,
+    policy: Policy,
+    payload: bytes | None,
+    output: Output,
+) -> int:
+    ring = _ring(options, policy)
+    verification = ReceiptVerification(text, policy, ring, payload)
+    steps = _show(verification.steps(), output)
+    found = verification.found
+    if found.leaf is not None and not output.json and verdict(steps) is not Result.FAILS:
+        _describe(found.index, found.fields, output)
+    return _conclude(steps, "the receipt", output)
+
+
+def _ring(options: argparse.Namespace, policy: Policy) -> KeyRing | None:
+    """Return the producers' keys, verified from an export or taken from a trusted file."""
+    if options.keys is not None:
+        return KeyRing.load(_read_bytes(options.keys))
+    if options.export is None:
+        return None
+    verification = ExportVerification(Export(options.export), policy)
+    steps = list(verification.steps())
+    if verdict(steps) is Result.FAILS:
+        faults = [fault for step in steps for fault in step.faults]
+        raise UsageError(
+            f"The export {options.export} does not hold: {faults[0]}",
+            hint=f"deploymark verify {options.export} --policy {options.policy} lists every fault.",
+        )
+    return verification.ring
+
+
+def _verify_export(
+    path: Path, policy: Policy, output: Output
+) -> tuple[ExportVerification, list[Step]]:
+    export = Export(path)
+    with output.progress("Verifying entries", export.checkpoint.size) as progress:
+        verification = ExportVerification(export, policy, progress)
+        steps = _show(verification.steps(), output)
+    return verification, steps
+
+
+def _find(
+    options: argparse.Namespace, policy: Policy, payload: bytes | None, output: Output
+) -> int:
+    """Verify an export, then look in it for an envelope's payload or an artifact's digest."""
+    if options.export is None:
+        what = "An envelope" if payload is not None else "An artifact"
+        raise UsageError(
+            f"{what} alone proves nothing: where was it logged?",
+            hint="Add --export DIR"
+            + (" or --receipt FILE." if payload is not None else "; the log must name its digest."),
+        )
+    verification, steps = _verify_export(options.export, policy, output)
+    number = len(steps) + 1
+    if verdict(steps) is Result.HOLDS:
+        if payload is not None:
+            name = "The envelope's payload is in the log"
+            indexes = verification.find_payload(payload)
+        else:
+            with options.evidence.open("rb") as stream:
+                digest = f"sha256:{file_digest(stream, 'sha256').hexdigest()}"
+            name = f"Markers name the artifact {digest}"
+            indexes = verification.artifacts.get(digest, [])
+        entries = ", ".join(map(str, indexes))
+        faults = () if indexes else ("No entry of the log names it.",)
+        step = Step(number, name, f"entries {entries}" if indexes else "", faults)
+        output.step(step)
+        steps.append(step)
+        for index in indexes if not output.json else ():
+            _describe(index, verification.fields(index), output)
+    return _conclude(steps, str(options.evidence), output)
+
+
+def _show(steps: Iterable[Step], output: Output) -> list[Step]:
+    shown: list[Step] = []
+    for step in steps:
+        output.step(step)
+        shown.append(step)
+    return shown
+
+
+def _describe(index: int, fields: dict[str, object] | None, output: Output) -> None:
+    if fields is None:
+        return
+    artifact = fields.get("artifact")
+    digest = artifact.get("digest") if isinstance(artifact, dict) else None
+    said = (fields.get("version"), digest, fields.get("commit_hash"))
+    what = " ".join(str(value) for value in said if value)
+    output.raw(
+        f"  entry {index}: {fields['service']} {fields['phase']} in {fields['environment']}, "
+        f"{what}, claimed {fields.get('timestamp', 'at no time')}"
+    )
+
+
+def _conclude(steps: list[Step], what: str, output: Output) -> int:
+    result = verdict(steps)
+    sentences = {
+        Result.HOLDS: f"Verified: {what} holds.",
+        Result.FAILS: f"NOT verified: {what} does not hold.",
+        Result.UNCHECKED: f"Undecided: not everything about {what} could be checked.",
+    }
+    output.say(sentences[result], {"result": result})
+    return _EXIT[result]

@@ -1,0 +1,154 @@
+"""`deploymark log witness`: be a witness for other logs, or have this log witnessed."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from deploymark.cli.options import (
+    add_data,
+    add_json,
+    add_passphrase,
+    data_directory,
+    passphrase,
+    read_text,
+)
+from deploymark.cli.output import Output
+from deploymark.crypto.note import VerifierKey
+from deploymark.errors import ExtraMissingError, UsageError
+from deploymark.log.policy import NONE, Group, Policy, WitnessLine, format_policy, parse_policy
+from deploymark.runtime.compose import read_policy
+from deploymark.runtime.data_directory import DataDirectory, write_policy
+from deploymark.runtime.witness import create_witness, run_witness, witness_vkeys
+
+GROUP = "witnesses"
+DEFAULT_LISTEN = "127.0.0.1:8421"
+_MAX_PORT = 65_535
+
+
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    """Add `deploymark log witness` and its subcommands."""
+    parser = commands.add_parser("witness", help="be a witness, or have this log witnessed")
+    actions = parser.add_subparsers(dest="witness_action", metavar="ACTION", required=True)
+
+    init = actions.add_parser("init", help="create a witness: its keys and its memory")
+    init.add_argument("directory", type=Path, help="where; absent or empty")
+    init.add_argument("--name", required=True, help="the witness's name: a URL without https://")
+    add_passphrase(init)
+    add_json(init)
+    init.set_defaults(run=_init)
+
+    serve = actions.add_parser("serve", help="run a witness")
+    serve.add_argument("directory", type=Path, help="what `witness init` created")
+    serve.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        required=True,
+        help="policy of a log to witness, from `log policy`; may be repeated",
+    )
+    serve.add_argument(
+        "--listen", default=DEFAULT_LISTEN, metavar="HOST:PORT", help=f"default: {DEFAULT_LISTEN}"
+    )
+    add_passphrase(serve)
+    add_json(serve)
+    serve.set_defaults(run=_serve)
+
+    add = actions.add_parser("add", help="have this log witnessed by somebody")
+    add.add_argument("name", help="what the policy calls the witness")
+    add.add_argument("vkey", help="its verifier key, from whoever runs it")
+    add.add_argument("url", help="its submission prefix")
+    add.add_argument(
+        "--quorum",
+        default="any",
+        metavar="RULE",
+        help="how many witnesses verifiers demand: any, all, a number or none (default: any)",
+    )
+    add_data(add)
+    add.set_defaults(run=_add)
+
+    listing = actions.add_parser("ls", help="list this log's witnesses")
+    add_data(listing)
+    listing.set_defaults(run=_ls)
+
+
+def _init(options: argparse.Namespace, output: Output) -> int:
+    create_witness(options.directory, options.name, passphrase(options))
+    vkeys = witness_vkeys(options.directory)
+    lines = [f"Created the witness {options.name} in {options.directory}. Its verifier keys:"]
+    output.say(
+        "\n".join([*lines, *(f"  {vkey}" for vkey in vkeys)]),
+        {"name": options.name, "directory": options.directory, "vkeys": vkeys},
+    )
+    return 0
+
+
+def _serve(options: argparse.Namespace, output: Output) -> int:
+    host, port = _address(options.listen)
+    vkeys = [
+        str(line.key) for file in options.policy for line in parse_policy(read_text(file)).logs
+    ]
+
+    def listening(bound_host: str, bound_port: int) -> None:
+        url = f"http://{bound_host}:{bound_port}"
+        output.say(
+            f"Witnessing {len({vkey.partition('+')[0] for vkey in vkeys})} logs at {url}; "
+            "stop with Ctrl-C.",
+            {"url": url},
+        )
+        output.flush()
+
+    try:
+        run_witness(options.directory, vkeys, passphrase(options), (host, port), listening)
+    except ImportError as error:
+        raise ExtraMissingError(
+            f"Running a witness needs {error.name}.", hint="pip install 'deploymark[server]'"
+        ) from error
+    return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > _MAX_PORT:
+        raise UsageError(f"{text!r} is not HOST:PORT.")
+    return host.strip("[]"), int(port)
+
+
+def _add(options: argparse.Namespace, output: Output) -> int:
+    data = DataDirectory(data_directory(options))
+    data.check_exists()
+    old = read_policy(data)
+    line = WitnessLine(options.name, VerifierKey.parse(options.vkey), options.url)
+    witnesses = {**old.witnesses, options.name: line}
+    policy = _with_quorum(Policy(old.logs, witnesses, {}, NONE), options.quorum)
+    # Read back by the rules that verifiers use, before it replaces the one that works.
+    text = format_policy(policy)
+    parse_policy(text)
+    write_policy(data, text)
+    output.say(
+        f"{options.name} will be asked to cosign from the next checkpoint on. "
+        "Give verifiers the new `deploymark log policy`.",
+        {"name": options.name, "quorum": policy.quorum, "witnesses": len(witnesses)},
+    )
+    return 0
+
+
+def _with_quorum(policy: Policy, rule: str) -> Policy:
+    if rule == NONE:
+        return policy
+    names = tuple(policy.witnesses)
+    thresholds = {"any": 1, "all": len(names)}
+    threshold = thresholds.get(rule) or (int(rule) if rule.isdigit() else 0)
+    if not 1 <= threshold <= len(names):
+        raise UsageError(f"The quorum is any, all, none or 1 to {len(names)}, not {rule!r}.")
+    group = Group(GROUP, threshold, names)
+    return Policy(policy.logs, policy.witnesses, {GROUP: group}, GROUP)
+
+
+def _ls(options: argparse.Namespace, output: Output) -> int:
+    data = DataDirectory(data_directory(options))
+    data.check_exists()
+    policy = read_policy(data)
+    rows = [(line.name, line.url, line.key.name) for line in policy.witnesses.values()]
+    output.table(("name", "url", "key_name"), rows)
+    return 0

@@ -1,0 +1,283 @@
+"""Everything that can go wrong, as one tree.
+
+An error answers two questions for whoever meets it, a person or a program: *may I try again?*
+(`retryable`) and *what now?* (`hint`). Its `code` is stable and the same in the HTTP problem, the
+log line and the metric label. Three families:
+
+* `Refused`: what was given is wrong; trying the same again is useless.
+* `Unavailable`: a part is away or full; the same call may succeed later.
+* `Broken`: the log does not add up. Stop and page; nothing repairs this by itself.
+
+This module sits at the bottom of the house and imports nothing of it.
+"""
+
+from typing import ClassVar
+
+
+class DeploymarkError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: One sentence that names what was wrong and what was seen.
+        hint: What the reader can do now; the class's own hint when left out.
+        field: JSON Pointer (RFC 6901) to the part of the input that was refused, or "".
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+        self.field = field
+
+
+class RefusedError(DeploymarkError):
+    """The input is wrong: the same input will be refused again."""
+
+    code = "refused"
+
+
+class UnavailableError(DeploymarkError):
+    """A part this depends on is away, full or busy: the same call may succeed later."""
+
+    code = "unavailable"
+    retryable = True
+    default_hint = "Try again; nothing of this call was kept."
+
+
+class BrokenError(DeploymarkError):
+    """Stored bytes do not add up: stop, page a person, keep the evidence."""
+
+    code = "broken"
+    default_hint = "Run `deploymark log fsck` on a copy and keep the original as evidence."
+
+
+# Refused: model ----------------------------------------------------------------------------------
+
+
+class CanonicalError(RefusedError):
+    """A value has no RFC 8785 canonical form (NaN.
+
+    Infinity, an integer beyond 2**53, a lone surrogate).
+    """
+
+    code = "not_canonical"
+    default_hint = "Send the number as a string, or leave the value out."
+
+
+class InstantError(RefusedError):
+    """A timestamp is not RFC 3339 in UTC."""
+
+    code = "bad_timestamp"
+    default_hint = "Write timestamps like 2026-11-23T00:00:00.000Z."
+
+
+class IdError(RefusedError):
+    """An id does not follow the grammar of its kind."""
+
+    code = "bad_id"
+    default_hint = "Ids are lower-case letters, digits, '-', '_' and '.', at most 63 characters."
+
+
+class MarkerError(RefusedError):
+    """A marker or another entry breaks its schema; `field` points at the place."""
+
+    code = "bad_marker"
+    default_hint = "`deploymark schema check FILE` explains every problem of a marker file."
+
+
+class TooLargeError(RefusedError):
+    """A field, a payload or a list is larger than its limit."""
+
+    code = "too_large"
+    default_hint = "Shorten it, or store it with /v1/details and send its digest."
+
+
+class SchemaVersionError(RefusedError):
+    """The schema version is not one this release can read."""
+
+    code = "unknown_schema_version"
+    default_hint = "Upgrade deploymark; released versions stay readable for ever."
+
+
+# Refused: crypto ---------------------------------------------------------------------------------
+
+
+class EnvelopeError(RefusedError):
+    """A DSSE envelope or in-toto Statement is malformed."""
+
+    code = "bad_envelope"
+    default_hint = "Send a DSSE 1.0 envelope: payload, payloadType, signatures[{keyid, sig}]."
+
+
+class SignatureError(RefusedError):
+    """A signature does not verify with the key it names."""
+
+    code = "bad_signature"
+    default_hint = "Sign the exact bytes that are sent, with the key that `keyid` names."
+
+
+class NoteError(RefusedError):
+    """A C2SP signed note.
+
+    Verifier key or checkpoint is malformed or not signed by a trusted key.
+    """
+
+    code = "bad_note"
+
+
+class KeyFileError(RefusedError):
+    """A key file is missing.
+
+    Unreadable, open to others, or locked by a passphrase that was not given.
+    """
+
+    code = "bad_key_file"
+    default_hint = "Key files are PEM (PKCS #8), readable by their owner only (chmod 600)."
+
+
+class KeyUntrustedError(RefusedError):
+    """The key is not registered, already revoked, or not allowed to say this at this index."""
+
+    code = "key_untrusted"
+    default_hint = "`deploymark keys ls` shows keys and scopes; `deploymark keys trust` adds one."
+
+
+# Refused: log ------------------------------------------------------------------------------------
+
+
+class ProofError(RefusedError):
+    """An inclusion or consistency proof, or a receipt, does not verify."""
+
+    code = "bad_proof"
+
+
+class PolicyError(RefusedError):
+    """A tlog-policy file is malformed, or a checkpoint does not satisfy it."""
+
+    code = "bad_policy"
+    default_hint = "`deploymark log policy` prints the policy of a log; see c2sp.org/tlog-policy."
+
+
+class ConflictError(RefusedError):
+    """Another entry already stands under this id with other significant content.
+
+    The first one stands.
+    """
+
+    code = "marker_conflict"
+    default_hint = "The first stands. If the new content is right, amend the first entry."
+
+
+class NotFoundError(RefusedError):
+    """Nothing is stored under this name, index or digest."""
+
+    code = "not_found"
+
+
+class WitnessConfigurationError(RefusedError):
+    """A witness does not know this log or its key, or is not one under this URL.
+
+    Its operator or ours must act.
+    """
+
+    code = "witness_misconfigured"
+    default_hint = (
+        "Give the witness's operator the log's verifier keys, and check the witness's URL."
+    )
+
+
+class DataDirectoryError(RefusedError):
+    """The data directory is not what this command needs.
+
+    Absent, not empty, incomplete or of a newer release.
+    """
+
+    code = "bad_data_directory"
+
+
+class UsageError(RefusedError):
+    """The command line or configuration is wrong."""
+
+    code = "usage"
+    default_hint = "Add --help to see what the command takes."
+
+
+class ExtraMissingError(RefusedError):
+    """The command needs an optional part of the distribution that is not installed."""
+
+    code = "extra_missing"
+
+
+# Unavailable -------------------------------------------------------------------------------------
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store refused a read or write (disk full, I/O error, database away).
+
+    Nothing was acknowledged.
+    """
+
+    code = "store_unavailable"
+    default_hint = "Free disk space or repair the disk, then try again; nothing was acknowledged."
+
+
+class LogBusyError(UnavailableError):
+    """Another process writes this log, or its queue is full."""
+
+    code = "log_busy"
+    default_hint = "One process writes a log at a time; stop the other one or send to it."
+
+
+class WitnessBehindError(UnavailableError):
+    """The witness stands at another size than assumed; ask again with a proof from `size`."""
+
+    code = "witness_behind"
+    default_hint = "The next attempt starts from the size that the witness named."
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class WitnessUnavailableError(UnavailableError):
+    """A witness did not answer, or answered that it cannot now."""
+
+    code = "witness_unavailable"
+    default_hint = (
+        "Publishing goes on without its cosignature and asks again at the next checkpoint."
+    )
+
+
+# Broken ------------------------------------------------------------------------------------------
+
+
+class LogBrokenError(BrokenError):
+    """The stored log contradicts itself.
+
+    A hash, signature, count or column does not follow from the entries.
+    """
+
+    code = "log_broken"
+
+
+class RolledBackError(BrokenError):
+    """The log is behind, or forked from, what it had already published.
+
+    An old backup, or a rewritten database.
+    """
+
+    code = "log_rolled_back"
+    default_hint = "Restore the newer data, or run `deploymark log recover --from EXPORT`."
+
+
+class WitnessRefusedError(BrokenError):
+    """A witness says that this checkpoint is inconsistent with one it has already cosigned."""
+
+    code = "witness_refused"
+    default_hint = (
+        "The log has forked from what the witness saw: stop writing and compare with an export."
+    )

@@ -1,0 +1,82 @@
+"""The last word before an entry is written: is its key valid here, and may it say this?
+
+Verification of signatures runs on many threads before an entry has an index. Validity depends on
+the index, so it is decided in the writer's thread, against the keys as of the entries before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deploymark.crypto.keyring import KeyRing
+from deploymark.errors import LogBrokenError
+from deploymark.log.sequencer import Candidate
+from deploymark.model.equality import differing
+from deploymark.model.leaf import Leaf, decode_leaf
+from deploymark.model.marker import decode_marker
+from deploymark.model.vocabulary import IN_TOTO, KEY, MARKER
+
+MARKER_TYPES = frozenset({IN_TOTO, MARKER})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the writer needs to know of a candidate without decoding it again.
+
+    Attributes:
+        leaf: The leaf.
+        fields: The flat marker; None for other entries.
+    """
+
+    leaf: Leaf
+    fields: dict[str, Any] | None
+
+
+class KeyAuthority:
+    """Admits entries by the keys of the log; implements `log.sequencer.Admission`.
+
+    Args:
+        ring: The keys as of the newest key entry in the log.
+    """
+
+    def __init__(self, ring: KeyRing) -> None:
+        self.ring = ring
+
+    def admit(self, index: int, candidate: Candidate) -> None:
+        """Raise KeyUntrustedError or SignatureError unless the entry may stand at this index."""
+        claim = candidate.claim
+        if not isinstance(claim, Claim):
+            raise LogBrokenError("A candidate reached the writer without its claim.")
+        if claim.leaf.dsse.payloadType == KEY:
+            # Tried on a copy: the real ring moves only when the entry is on the disk.
+            KeyRing.load(self.ring.export()).apply(index, claim.leaf)
+            return
+        self.ring.authorise(index, claim.leaf, marker_fields=claim.fields)
+
+    def appended(self, index: int, candidate: Candidate) -> None:
+        """Let a committed key entry count from here on."""
+        claim = candidate.claim
+        leaf = claim.leaf if isinstance(claim, Claim) else decode_leaf(candidate.leaf)
+        if leaf.dsse.payloadType == KEY:
+            self.ring.apply(index, leaf)
+
+    def differing(self, first: bytes, second: bytes) -> Sequence[str]:
+        """Return the significant fields in which two leaves of one identity differ."""
+        return differing_leaves(first, second)
+
+
+def differing_leaves(first: bytes, second: bytes) -> list[str]:
+    """Compare two leaves that stand under one identity.
+
+    Entries other than markers are filed under the hash of their payload, so they never differ.
+    """
+    one, other = decode_leaf(first), decode_leaf(second)
+    if one.dsse.payloadType not in MARKER_TYPES:
+        return []
+    return differing(marker_fields(one), marker_fields(other))
+
+
+def marker_fields(leaf: Leaf) -> dict[str, Any]:
+    """Return the flat marker inside a stored leaf."""
+    payload = leaf.dsse.payload_bytes()
+    return decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()

@@ -1,0 +1,286 @@
+"""Offline verification for a stranger: a policy file and the evidence, nothing else.
+
+Reads like the specification (docs/formats/verification): every step has a number, says what it
+checks, and stops the run when what follows would rest on it. What could not be checked is said
+as *unchecked*; it is never a silent pass.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from deploymark.crypto.keyring import KeyRing
+from deploymark.errors import DeploymarkError, MarkerError
+from deploymark.log.export import Export, Progress, no_progress
+from deploymark.log.policy import CheckedCheckpoint, Policy
+from deploymark.log.proof import verify_inclusion
+from deploymark.log.receipt import Receipt, parse_receipt
+from deploymark.log.steps import Step
+from deploymark.log.tiles import ENTRIES, TileName, decode_bundle
+from deploymark.log.tree import TILE_WIDTH, leaf_hash
+from deploymark.model.entries import decode_entry
+from deploymark.model.ids import entry_id, ids_of_marker
+from deploymark.model.instants import format_instant
+from deploymark.model.leaf import Leaf, decode_leaf
+from deploymark.model.marker import decode_marker
+from deploymark.model.vocabulary import IN_TOTO, KEY, MARKER
+
+MARKER_TYPES = frozenset({IN_TOTO, MARKER})
+_MAX_FAULTS = 100
+
+
+@dataclass(slots=True)
+class Found:
+    """What a verification has established by the time it ends.
+
+    Attributes:
+        index: The entry's position.
+        leaf: The entry.
+        fields: The flat marker inside, None for other entries.
+        signer: Name and id of the producer whose signature was checked, "" when none was.
+    """
+
+    index: int = -1
+    leaf: Leaf | None = None
+    fields: dict[str, object] | None = None
+    signer: str = ""
+
+
+class ReceiptVerification:
+    """Verifies one receipt.
+
+    Args:
+        text: The receipt.
+        policy: Whom to trust for logs and witnesses.
+        ring: The producers' keys; None when the caller has none.
+        payload: The payload that the caller holds, when the receipt must be for exactly that.
+    """
+
+    def __init__(
+        self, text: str, policy: Policy, ring: KeyRing | None, payload: bytes | None = None
+    ) -> None:
+        self._text = text
+        self._policy = policy
+        self._ring = ring
+        self._payload = payload
+        self._receipt = Receipt(0, (), "")
+        self.found = Found()
+
+    def steps(self) -> Iterator[Step]:
+        """Run the verification; ends with the first step that fails."""
+        plan = (
+            ("The receipt is a c2sp.org/tlog-proof", self._parse),
+            ("The checkpoint is signed by the log and its witnesses", self._checkpoint),
+            ("The entry is in the tree that the checkpoint signs", self._inclusion),
+            ("The entry says what it is filed under", self._content),
+            ("The producer's signature, its validity at this index and its scope", self._producer),
+        )
+        for number, (name, check) in enumerate(plan, 1):
+            try:
+                detail, unchecked = check()
+            except DeploymarkError as error:
+                yield Step(number, name, "", (error.message,))
+                return
+            yield Step(number, name, detail, (), unchecked)
+
+    def _parse(self) -> tuple[str, str]:
+        self._receipt = parse_receipt(self._text)
+        return f"index {self._receipt.index}, {len(self._receipt.proof)} proof hashes", ""
+
+    def _checkpoint(self) -> tuple[str, str]:
+        self._checked = self._policy.check(self._receipt.note)
+        return describe_checkpoint(self._checked), ""
+
+    def _inclusion(self) -> tuple[str, str]:
+        receipt, checkpoint = self._receipt, self._checked.checkpoint
+        if receipt.extra is None:
+            raise MarkerError("The receipt carries no leaf in its extra line.")
+        leaf = leaf_hash(receipt.extra)
+        verify_inclusion(receipt.index, checkpoint.size, leaf, receipt.proof, checkpoint.root)
+        return f"leaf hash {leaf.hex()}", ""
+
+    def _content(self) -> tuple[str, str]:
+        leaf = decode_leaf(self._receipt.extra or b"")
+        self.found.index, self.found.leaf = self._receipt.index, leaf
+        self.found.fields = check_content(leaf)
+        if self._payload is not None and leaf.dsse.payload_bytes() != self._payload:
+            raise MarkerError("The receipt is for another payload than the one given.")
+        return describe_leaf(leaf), ""
+
+    def _producer(self) -> tuple[str, str]:
+        leaf = self.found.leaf
+        if leaf is None or self._ring is None:
+            return "", "no producer keys were given: use --keys FILE or --export DIR."
+        # A receipt may be newer than the keys at hand; then a revocation could be missing.
+        newest = self._ring.applied_index
+        key = self._ring.check(self._receipt.index, leaf, marker_fields=self.found.fields)
+        self.found.signer = f"{key.name} ({key.key_id})"
+        return f"{self.found.signer}, keys as of entry {newest}", ""
+
+
+def check_content(leaf: Leaf) -> dict[str, object] | None:
+    """Check that a leaf is filed under the ids that follow from what it says.
+
+    Returns:
+        The flat marker, None for other entries.
+
+    Raises:
+        MarkerError: The payload breaks its schema, or the ids are another's.
+    """
+    payload = leaf.dsse.payload_bytes()
+    if leaf.dsse.payloadType in MARKER_TYPES:
+        fields = decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()
+        deployment, marker = ids_of_marker(fields)
+        filed = (leaf.ids.get("deployment_id"), leaf.ids.get("marker_id"))
+        if filed != (deployment, marker):
+            raise MarkerError(f"The entry is filed under {filed}, not {(deployment, marker)}.")
+        return fields
+    decode_entry(payload, leaf.dsse.payloadType, strict=False)
+    if leaf.ids.get("entry_id") != entry_id(leaf.dsse.payloadType, payload):
+        raise MarkerError("The entry is filed under an id that is not its own.")
+    return None
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What the walk over an export finds wrong, by step."""
+
+    content: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
+    markers: int = 0
+    key_entries: int = 0
+
+
+class ExportVerification:
+    """Verifies a whole export: every file, every hash, every entry, every signature.
+
+    Args:
+        export: The export.
+        policy: Whom to trust for logs and witnesses.
+        progress: Told the number of entries done.
+
+    Attributes:
+        ring: The keys as the export itself says, after `steps`.
+        artifacts: Indexes of the markers that name a digest, after `steps`.
+    """
+
+    def __init__(self, export: Export, policy: Policy, progress: Progress = no_progress) -> None:
+        self._export = export
+        self._policy = policy
+        self._progress = progress
+        self.ring = KeyRing()
+        self.artifacts: dict[str, list[int]] = {}
+        self._payloads: dict[bytes, list[int]] = {}
+
+    def steps(self) -> Iterator[Step]:
+        """Run the verification; ends early only when the checkpoint or the files fail."""
+        try:
+            checked = self._policy.check(self._export.note)
+        except DeploymarkError as error:
+            yield Step(1, _CHECKPOINT, "", (error.message,))
+            return
+        yield Step(1, _CHECKPOINT, describe_checkpoint(checked))
+        faults = tuple(_first(self._export.faults()))
+        yield Step(2, _TREE, f"{checked.checkpoint.size} entries", faults)
+        if faults:
+            return
+        seen = self._walk()
+        yield Step(3, _CONTENT, f"{seen.markers} markers", tuple(_first(seen.content)))
+        detail = f"{seen.key_entries} key entries, {len(self.ring.keys())} keys"
+        yield Step(4, _KEYS, detail, tuple(_first(seen.keys)))
+        yield Step(5, _SIGNATURES, "each at its own index", tuple(_first(seen.signatures)))
+
+    def find_payload(self, payload: bytes) -> list[int]:
+        """Return the indexes of the entries with exactly this payload, after `steps`."""
+        return self._payloads.get(sha256(payload).digest(), [])
+
+    def fields(self, index: int) -> dict[str, object] | None:
+        """Return the flat marker of one entry, None when it is another entry."""
+        name = TileName(ENTRIES, index // TILE_WIDTH, self._width(index // TILE_WIDTH))
+        leaf = decode_leaf(decode_bundle(self._export.read(name))[index % TILE_WIDTH])
+        return check_content(leaf)
+
+    def _width(self, bundle: int) -> int:
+        return min(TILE_WIDTH, self._export.checkpoint.size - bundle * TILE_WIDTH)
+
+    def _walk(self) -> _Collected:
+        seen = _Collected()
+        for index, body in enumerate(self._export.leaves()):
+            try:
+                leaf = decode_leaf(body)
+                fields = check_content(leaf)
+            except DeploymarkError as error:
+                seen.content.append(f"Entry {index}: {error.message}")
+                continue
+            self._index(index, leaf, fields)
+            seen.markers += fields is not None
+            if leaf.dsse.payloadType == KEY:
+                seen.key_entries += 1
+                self._apply(index, leaf, seen.keys)
+            else:
+                self._sign(index, leaf, fields, seen.signatures)
+            self._progress(index + 1)
+        return seen
+
+    def _index(self, index: int, leaf: Leaf, fields: dict[str, object] | None) -> None:
+        digest = sha256(leaf.dsse.payload_bytes()).digest()
+        self._payloads.setdefault(digest, []).append(index)
+        artifact = (fields or {}).get("artifact")
+        if isinstance(artifact, dict) and artifact.get("digest"):
+            self.artifacts.setdefault(artifact["digest"], []).append(index)
+
+    def _apply(self, index: int, leaf: Leaf, faults: list[str]) -> None:
+        try:
+            self.ring.apply(index, leaf)
+        except DeploymarkError as error:
+            faults.append(f"Key entry {index}: {error.message}")
+
+    def _sign(
+        self, index: int, leaf: Leaf, fields: dict[str, object] | None, faults: list[str]
+    ) -> None:
+        try:
+            self.ring.check(index, leaf, marker_fields=fields)
+        except DeploymarkError as error:
+            faults.append(f"Entry {index}: {error.message}")
+
+
+_CHECKPOINT = "The checkpoint is signed by the log and its witnesses"
+_TREE = "Every file follows from the entries, and they lead to the signed root"
+_CONTENT = "Every entry is canonical, readable and filed under its own ids"
+_KEYS = "The keys, replayed from the log itself"
+_SIGNATURES = "Every producer's signature, its validity at its index and its scope"
+
+
+def describe_checkpoint(checked: CheckedCheckpoint) -> str:
+    """Return one line for people: which log, how many entries, who signed."""
+    kinds = ", ".join(sorted(key.algorithm.name for key in checked.log_keys))
+    witnessed = ", ".join(
+        f"{name} at {format_instant(seconds * 1000)}"
+        for name, seconds in sorted(checked.witnesses.items())
+    )
+    checkpoint = checked.checkpoint
+    return (
+        f"{checkpoint.origin}, {checkpoint.size} entries, signed with {kinds}; "
+        f"{'cosigned by ' + witnessed if witnessed else 'no witness required'}"
+    )
+
+
+def describe_leaf(leaf: Leaf) -> str:
+    """Return one line for people: what the entry is and when it came."""
+    identity = leaf.ids.get("marker_id") or leaf.ids.get("entry_id", "")
+    deployment = leaf.ids.get("deployment_id")
+    of = f" of {deployment}~{leaf.occurrence}" if deployment else ""
+    return f"{identity}{of}, received {leaf.received_at}, {leaf.assurance}"
+
+
+def _first(faults: Iterable[str]) -> Sequence[str]:
+    kept: list[str] = []
+    count = 0
+    for fault in faults:
+        count += 1
+        if count <= _MAX_FAULTS:
+            kept.append(fault)
+    if count > _MAX_FAULTS:
+        kept.append(f"… and {count - _MAX_FAULTS} more.")
+    return kept

@@ -1,0 +1,221 @@
+"""Opens a log with everything that belongs to it: the only place that picks adapters.
+
+`open_log` is the start of a writing process, as numbered steps; `open_reader` is for commands
+that only look. Both leave the directory as it is when they refuse.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from deploymark.crypto.dsse import sign_envelope
+from deploymark.crypto.keyfile import load_private
+from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.note import VerifierKey
+from deploymark.crypto.signer import Ed25519EnvelopeSigner
+from deploymark.errors import (
+    DataDirectoryError,
+    DeploymarkError,
+    KeyFileError,
+    LogBrokenError,
+)
+from deploymark.ingest.authority import KeyAuthority
+from deploymark.ingest.key_entries import registration
+from deploymark.ingest.receive import Receiver
+from deploymark.log.guard import check_guard
+from deploymark.log.policy import Policy, parse_policy
+from deploymark.log.publisher import Publisher
+from deploymark.log.reader import LogView
+from deploymark.log.sequencer import Acknowledgement, Outcome, Sequencer
+from deploymark.model.entries import Scope
+from deploymark.model.leaf import decode_leaf
+from deploymark.model.vocabulary import KEY
+from deploymark.ports import LogReader, PublishedCheckpoint, Witness
+from deploymark.runtime.data_directory import (
+    DataDirectory,
+    create_log,
+    drafted,
+    log_signer,
+    publishing_signer,
+)
+from deploymark.runtime.system import ProcessMeter, SystemClock
+from deploymark.storage.guard_file import FileRollbackGuard
+from deploymark.storage.sqlite import SqliteLogReader, SqliteLogStore
+
+KEY_ENTRIES = "e-key-"
+ANY = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLog:
+    """A log that this process may write to.
+
+    Attributes:
+        data: Where its files lie.
+        policy: Its own trust policy: keys, witnesses, quorum.
+        store: Where its rows are kept.
+        view: Proofs, receipts and tiles.
+        ring: The keys registered in it.
+        receiver: Admits envelopes.
+        publisher: Publishes checkpoints.
+    """
+
+    data: DataDirectory
+    policy: Policy
+    store: SqliteLogStore
+    view: LogView
+    ring: KeyRing
+    receiver: Receiver
+    publisher: Publisher
+
+
+def read_policy(data: DataDirectory) -> Policy:
+    """Read the log's own policy file."""
+    try:
+        return parse_policy(data.policy.read_bytes())
+    except OSError as error:
+        raise DataDirectoryError(f"{data.policy} cannot be read: {error.strerror}.") from error
+
+
+def log_keys(policy: Policy) -> list[VerifierKey]:
+    """Return the verifier keys of the logs that a policy lists."""
+    return [line.key for line in policy.logs]
+
+
+def replay_keys(reader: LogReader) -> KeyRing:
+    """Return the keys of a log as of its newest entry, from its key entries alone."""
+    ring = KeyRing()
+    for index in reader.indexes(KEY_ENTRIES):
+        leaf = reader.entry(index).leaf
+        if leaf is None:
+            raise LogBrokenError(f"The key entry {index} has lost its body.")
+        ring.apply(index, decode_leaf(leaf))
+    return ring
+
+
+def witnesses_of(policy: Policy) -> list[Witness]:
+    """Return a client for every witness of a policy that has a URL."""
+    from deploymark.integrations.witness_http import HttpWitness  # noqa: PLC0415 - rarely needed
+
+    return [HttpWitness(str(line.key), line.url) for line in policy.witnesses.values() if line.url]
+
+
+@contextmanager
+def open_reader(path: Path) -> Iterator[tuple[DataDirectory, SqliteLogReader]]:
+    """Open a log to look at one commit of it; works beside a writer.
+
+    Raises:
+        DataDirectoryError: There is no complete data directory.
+    """
+    data = DataDirectory(path)
+    data.check_exists()
+    reader = SqliteLogReader(data.database, pinned=True)
+    try:
+        yield data, reader
+    finally:
+        reader.close()
+
+
+@contextmanager
+def open_log(
+    path: Path,
+    passphrase: str | None = None,
+    *,
+    on_broken: Callable[[DeploymarkError], None] = lambda _: None,
+) -> Iterator[OpenLog]:
+    """Open a log to write to it.
+
+    Raises:
+        DataDirectoryError: A file is missing, or the guard is.
+        LogBusyError: Another process writes it.
+        LogBrokenError, RolledBackError: It does not add up, or is an old copy.
+        KeyFileError: A private key cannot be used.
+    """
+    data = DataDirectory(path)
+    with ExitStack() as stack:
+        # 1. Everything that belongs to it is there; nothing is created in place of a lost file.
+        data.check_exists()
+        policy = read_policy(data)
+        # 2. We are the only writer.
+        store = SqliteLogStore(data.database)
+        stack.callback(store.close)
+        head = store.head()
+        # 3. Our keys are the ones that the policy tells verifiers to trust.
+        signer = log_signer(data, head.origin, passphrase)
+        publishing = publishing_signer(data, head.origin, passphrase)
+        _check_keys(policy, (signer.vkey, publishing.vkey))
+        # 4. The log is not older than what it has published.
+        view = LogView(store)
+        guard = FileRollbackGuard(data.guard)
+        check_guard(view, guard)
+        # 5. The keys of producers, as the log itself says.
+        ring = replay_keys(store)
+        # 6. The writer, which checks that the head follows from its own frontier.
+        sequencer = Sequencer(store, signer, KeyAuthority(ring), on_broken)
+        stack.callback(sequencer.close)
+        clock = SystemClock()
+        receiver = Receiver(sequencer, store, ring, clock)
+        stack.callback(receiver.close)
+        publisher = Publisher(store, publishing, guard, witnesses_of(policy), clock, ProcessMeter())
+        yield OpenLog(data, policy, store, view, ring, receiver, publisher)
+
+
+def _check_keys(policy: Policy, own: Sequence[str]) -> None:
+    listed = {str(key) for key in log_keys(policy)}
+    for vkey in own:
+        if vkey not in listed:
+            name = vkey.partition("+")[0]
+            raise DataDirectoryError(
+                f"A private key of the log {name} is not the one that its policy lists.",
+                hint="Restore keys/ and policy from the same backup.",
+            )
+
+
+def platform_signer(data: DataDirectory, passphrase: str | None) -> Ed25519EnvelopeSigner:
+    """Load the platform's key; KeyFileError when it is not an Ed25519 key."""
+    key = load_private(data.platform_key, passphrase)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileError(f"{data.platform_key} is not an Ed25519 key.")
+    return Ed25519EnvelopeSigner(key)
+
+
+def init_log(path: Path, origin: str, passphrase: str | None = None) -> PublishedCheckpoint:
+    """Create a log whose first entry registers the platform's key, and publish it.
+
+    Args:
+        path: The data directory; absent or empty.
+        origin: The log's name for ever: a schemeless URL, or `default_origin()`.
+        passphrase: Encrypts the private keys when given.
+
+    Raises:
+        DataDirectoryError: Something is there already.
+        NoteError: The origin cannot be a key name.
+    """
+    with drafted(path) as draft:
+        signer = create_log(draft, origin, passphrase)
+        store = SqliteLogStore(draft.database)
+        ring = KeyRing()
+        sequencer = Sequencer(store, signer, KeyAuthority(ring))
+        receiver = Receiver(sequencer, store, ring, SystemClock())
+        try:
+            platform = platform_signer(draft, passphrase)
+            everything = Scope(services=ANY, environments=ANY, entries=ANY)
+            payload = registration(platform.public, "platform", everything, SystemClock().now_ms())
+            expect(receiver.receive([sign_envelope(KEY, payload, [platform])]))
+        finally:
+            receiver.close()
+            sequencer.close()
+            store.close()
+    with open_log(path, passphrase) as log:
+        return log.publisher.publish()
+
+
+def expect(outcomes: Sequence[Outcome]) -> list[Acknowledgement]:
+    """Return the acknowledgements; raise the first refusal."""
+    for outcome in outcomes:
+        if isinstance(outcome, DeploymarkError):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, Acknowledgement)]

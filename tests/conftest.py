@@ -1,0 +1,7 @@
+"""What holds for every test."""
+
+from hypothesis import settings
+
+# No test measures time: an example may be slow on a busy machine and still be right.
+settings.register_profile("deploymark", deadline=None, print_blob=True)
+settings.load_profile("deploymark")
