@@ -127,6 +127,9 @@ class NoteError(RefusedError):
     """
 
     code = "bad_note"
+    default_hint = (
+        "Copy keys and checkpoints byte for byte; the name of a key is one word without '+'."
+    )
 
 
 class KeyFileError(RefusedError):
@@ -153,6 +156,7 @@ class ProofError(RefusedError):
     """An inclusion or consistency proof, or a receipt, does not verify."""
 
     code = "bad_proof"
+    default_hint = "Fetch the receipt again; if it fails again, show it to whoever runs the log."
 
 
 class PolicyError(RefusedError):
@@ -176,6 +180,7 @@ class NotFoundError(RefusedError):
     """Nothing is stored under this name, index or digest."""
 
     code = "not_found"
+    default_hint = "Check the name, index or digest; `deploymark log checkpoint` shows the size."
 
 
 class WitnessConfigurationError(RefusedError):
@@ -197,6 +202,7 @@ class DataDirectoryError(RefusedError):
     """
 
     code = "bad_data_directory"
+    default_hint = "Name the directory with --data, or restore it whole from a backup."
 
 
 class UsageError(RefusedError):

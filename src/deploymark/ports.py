@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
 
 class Clock(Protocol):
     """Tells the time. Injected everywhere, so that tests and replays own it."""
@@ -86,8 +88,7 @@ class Head:
     published_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(Struct, frozen=True, gc=False):
     """One row of the log.
 
     Attributes:
@@ -107,8 +108,7 @@ class StoredEntry:
     leaf: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, gc=False):
     """The root of a completed subtree of 256**level entries, level from 1."""
 
     level: int

@@ -11,6 +11,7 @@ from deploymark.cli.options import (
     add_json,
     add_passphrase,
     data_directory,
+    entry_index,
     open_signer,
     passphrase,
 )
@@ -23,6 +24,7 @@ from deploymark.crypto.keyfile import (
     save_private,
     save_public,
 )
+from deploymark.crypto.registration import RegisteredKey
 from deploymark.errors import KeyFileError
 from deploymark.ingest.key_entries import ALGORITHM, registration, revocation, rotation
 from deploymark.model.entries import Scope
@@ -77,7 +79,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     revoke.add_argument("key", help="id of the key")
     revoke.add_argument(
         "--distrust-from",
-        type=int,
+        type=entry_index,
         metavar="INDEX",
         help="also distrust what it signed from this entry on (a stolen key)",
     )
@@ -179,6 +181,14 @@ def _administrator(name: str | None, data: DataDirectory, secret: str | None) ->
     return platform_signer(data, secret) if name is None else open_signer(name, secret)
 
 
+def _may_sign(key: RegisteredKey) -> str:
+    """Return the range of entries that a key may sign; open while the key stands."""
+    first = key.from_index + 1
+    if key.end_index is None:
+        return f"{first}-"
+    return f"{first}-{key.end_index - 1}" if key.end_index > first else "nothing"
+
+
 def _ls(options: argparse.Namespace, output: Output) -> int:
     with open_reader(data_directory(options)) as (_, reader):
         ring = replay_keys(reader)
@@ -189,7 +199,7 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
         (
             key.key_id,
             key.name,
-            f"{key.from_index + 1}-{'' if key.end_index is None else key.end_index - 1}",
+            _may_sign(key),
             ",".join(key.scope.entries),
             ",".join(key.scope.services),
             ",".join(key.scope.environments),

@@ -10,25 +10,32 @@ from deploymark.cli.options import (
     add_data,
     add_passphrase,
     data_directory,
+    entry_index,
     open_signer,
     passphrase,
     read_text,
     write_text,
 )
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, counted
 from deploymark.crypto.note import parse_note
-from deploymark.errors import DeploymarkError, UsageError
-from deploymark.ingest.markers import envelopes_of
+from deploymark.errors import (
+    DeploymarkError,
+    EnvelopeError,
+    MarkerError,
+    RolledBackError,
+    UsageError,
+)
+from deploymark.ingest.markers import Line, envelopes_of
 from deploymark.log.checkpoint import encode_hash, parse_checkpoint
-from deploymark.log.export import Export, write_export
+from deploymark.log.export import CHECKPOINT, Export, write_export
 from deploymark.log.fsck import Audit
-from deploymark.log.policy import format_policy
+from deploymark.log.policy import Policy, format_policy
 from deploymark.log.reader import LogView, full_note
 from deploymark.log.receipt import format_receipt
 from deploymark.log.sequencer import Acknowledgement, Outcome
 from deploymark.log.steps import Result, Step, verdict
 from deploymark.model.leaf import decode_leaf
-from deploymark.ports import PublishedCheckpoint
+from deploymark.ports import EnvelopeSigner, PublishedCheckpoint
 from deploymark.runtime.compose import (
     init_log,
     log_keys,
@@ -41,6 +48,7 @@ from deploymark.runtime.data_directory import DataDirectory, default_origin
 from deploymark.runtime.repair import accept_copy, recover_from_export
 
 _BATCH = 512
+_MAX_ORIGIN_BYTES = 255  # what an ML-DSA-44 cosignature can name (c2sp.org/tlog-cosignature)
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
@@ -66,12 +74,12 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     _finish(checkpoint, _checkpoint, writes=True)
 
     prove = actions.add_parser("prove", help="print the receipt of an entry")
-    prove.add_argument("index", type=int, help="the entry's index")
+    prove.add_argument("index", type=entry_index, help="the entry's index")
     prove.add_argument("--out", type=Path, metavar="FILE", help="write it to a new file")
     _finish(prove, _prove)
 
     show = actions.add_parser("show", help="print what an entry says")
-    show.add_argument("index", type=int, help="the entry's index")
+    show.add_argument("index", type=entry_index, help="the entry's index")
     _finish(show, _show)
 
     fsck = actions.add_parser("fsck", help="check that everything stored adds up")
@@ -107,14 +115,19 @@ def _finish(parser: argparse.ArgumentParser, run: object, *, writes: bool = Fals
 
 def _init(options: argparse.Namespace, output: Output) -> int:
     path = data_directory(options)
-    origin = options.origin or default_origin()
+    origin = default_origin() if options.origin is None else options.origin
+    if len(origin.encode("utf-8", "surrogatepass")) > _MAX_ORIGIN_BYTES:
+        raise UsageError(
+            f"An origin has at most {_MAX_ORIGIN_BYTES} bytes.", hint="Choose a shorter one."
+        )
     published = init_log(path, origin, passphrase(options))
     data = DataDirectory(path)
     output.say(
         f"Created the log {origin} in {path}.\n"
         f"  private keys    {data.path / 'keys'}, back them up\n"
         f"  rollback guard  {data.guard}, do not restore it together with {path}\n"
-        f"  next            deploymark keys new; deploymark log append FILE --sign KEY",
+        "  next            deploymark keys new KEY; deploymark keys trust KEY.pub; "
+        "deploymark log append FILE --sign KEY",
         {"origin": origin, "data": path, "size": published.size, "guard": data.guard},
     )
     return 0
@@ -124,7 +137,7 @@ def _append(options: argparse.Namespace, output: Output) -> int:
     secret = passphrase(options)
     name = options.sign or read_environment().key
     signer = None if name is None else open_signer(name, secret)
-    envelopes = envelopes_of(read_text(options.file), signer)
+    envelopes = _envelopes(options.file, signer)
     counts = {"appended": 0, "duplicates": 0, "refused": 0}
     with open_log(data_directory(options), secret) as log:
         with output.progress("Appending", len(envelopes)) as progress:
@@ -134,13 +147,37 @@ def _append(options: argparse.Namespace, output: Output) -> int:
                 lines = [line for line, _ in batch]
                 _count(options.file, zip(lines, outcomes, strict=True), counts, output)
                 progress(start + len(batch))
-        published = log.publisher.publish()
+        said = (
+            f"{counts['appended']} appended, {counts['duplicates']} known already, "
+            f"{counts['refused']} refused"
+        )
+        try:
+            published = log.publisher.publish()
+        except DeploymarkError:
+            # What was appended stays; whoever gets the error must know that it is there.
+            output.say(f"{said}; not published.", {**counts, "size": None})
+            raise
     output.say(
-        f"{counts['appended']} appended, {counts['duplicates']} known already, "
-        f"{counts['refused']} refused; published at size {published.size}.",
-        {**counts, "size": published.size},
+        f"{said}; published at size {published.size}{_cosigned(published, log.policy)}.",
+        {**counts, "size": published.size, "cosignatures": len(published.cosignatures)},
     )
     return 1 if counts["refused"] else 0
+
+
+def _envelopes(file: Path, signer: EnvelopeSigner | None) -> list[Line]:
+    try:
+        return envelopes_of(read_text(file), signer)
+    except (MarkerError, EnvelopeError) as error:
+        raise type(error)(f"{file}: {error.message}", hint=error.hint, field=error.field) from error
+
+
+def _cosigned(published: PublishedCheckpoint, policy: Policy) -> str:
+    """Say how many witnesses cosigned, so that one that is away does not go unnoticed."""
+    asked = [line for line in policy.witnesses.values() if line.url]
+    if not asked:
+        return ""
+    have = sum(str(line.key) in published.cosignatures for line in asked)
+    return f", cosigned by {have} of {counted(len(asked), 'witness', 'witnesses')}"
 
 
 def _count(
@@ -225,20 +262,23 @@ def _show(options: argparse.Namespace, output: Output) -> int:
         "payload_type": leaf.dsse.payloadType,
         "payload": leaf.dsse.payload_bytes().decode("utf-8"),
     }
-    lines = [f"{name:13} {value}" for name, value in record.items()]
+    ids = " ".join(f"{name}={value}" for name, value in leaf.ids.items())
+    lines = [f"{name:13} {value}" for name, value in {**record, "ids": ids}.items()]
     output.say("\n".join(lines), record)
     return 0
 
 
 def _fsck(options: argparse.Namespace, output: Output) -> int:
     if options.export is not None:
+        if options.data is not None:
+            raise UsageError("An export and --data are two different things to check.")
         return _fsck_export(options.export, output)
     with open_reader(data_directory(options)) as (data, reader):
         size = reader.head().size
         with output.progress("Checking entries", size) as progress:
             audit = Audit(reader, log_keys(read_policy(data)), progress=progress)
             steps = list(_shown(audit.steps(), output))
-    return _conclude(steps, f"{size} entries", output)
+    return _conclude(steps, counted(size, "entry", "entries"), output)
 
 
 def _fsck_export(path: Path, output: Output) -> int:
@@ -248,9 +288,8 @@ def _fsck_export(path: Path, output: Output) -> int:
         faults = tuple(export.faults(progress))
     step = Step(1, "Every file follows from the entries", f"{size} entries", faults)
     output.step(step)
-    if not output.json:
-        output.raw("Signatures are not part of this: `deploymark verify EXPORT --policy FILE`.")
-    return _conclude([step], f"{size} entries", output)
+    output.remark("Signatures are not part of this: `deploymark verify EXPORT --policy FILE`.")
+    return _conclude([step], counted(size, "entry", "entries"), output)
 
 
 def _shown(steps: Iterator[Step], output: Output) -> Iterator[Step]:
@@ -262,14 +301,16 @@ def _shown(steps: Iterator[Step], output: Output) -> Iterator[Step]:
 def _conclude(steps: Sequence[Step], what: str, output: Output) -> int:
     faults = sum(len(step.faults) for step in steps)
     holds = verdict(steps) is Result.HOLDS
-    sentence = f"{what}: everything adds up." if holds else f"{what}: {faults} faults."
+    sentence = f"{what}: " + ("everything adds up." if holds else f"{counted(faults, 'fault')}.")
     output.say(sentence, {"result": verdict(steps), "faults": faults})
     return 0 if holds else 1
 
 
 def _export(options: argparse.Namespace, output: Output) -> int:
     with open_reader(data_directory(options)) as (_, reader):
-        total = reader.head().published_size
+        head = reader.head()
+        total = head.published_size
+        _check_continues(options.directory, head.origin, total)
         with output.progress("Exporting entries", total) as progress:
             checkpoint = write_export(reader, options.directory, progress)
     output.say(
@@ -278,6 +319,24 @@ def _export(options: argparse.Namespace, output: Output) -> int:
         {"directory": options.directory, "origin": checkpoint.origin, "size": checkpoint.size},
     )
     return 0
+
+
+def _check_continues(target: Path, origin: str, size: int) -> None:
+    """Refuse to put a log over an export of another one, or over one that is further on."""
+    if not (target / CHECKPOINT).exists():
+        return
+    there = Export(target).checkpoint
+    if there.origin != origin:
+        raise UsageError(
+            f"{target} is the export of another log, {there.origin}.",
+            hint="Name another directory.",
+        )
+    if there.size > size:
+        raise RolledBackError(
+            f"The export {target} has {there.size} entries, this log has published {size}.",
+            hint="This is an old copy of the log: keep the export, and bring the missing entries "
+            f"back with `deploymark log recover --from {target}`.",
+        )
 
 
 def _policy(options: argparse.Namespace, output: Output) -> int:
@@ -301,10 +360,13 @@ def _recover(options: argparse.Namespace, output: Output) -> int:
         )
         return 0
     if not options.source.is_dir():
-        raise UsageError(f"{options.source} is not the directory of an export.")
+        raise UsageError(
+            f"{options.source} is not the directory of an export.",
+            hint="Name the directory that `deploymark log export` wrote, or a mirror of it.",
+        )
     before, after = recover_from_export(path, Export(options.source), secret)
     output.say(
-        f"Brought back {after - before} entries; the log has {after} again.",
+        f"Brought back {counted(after - before, 'entry', 'entries')}; the log has {after} again.",
         {"before": before, "after": after},
     )
     return 0

@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 from deploymark.cli import keys, log, schema, verify
-from deploymark.cli.output import Output, stop_reading
+from deploymark.cli.output import Output, drop_output
 from deploymark.errors import (
     BrokenError,
     DeploymarkError,
@@ -19,7 +21,7 @@ from deploymark.errors import (
 )
 
 DONE, NO, UNDECIDED, USAGE, UNAVAILABLE, INTERNAL, NOT_ALLOWED = 0, 1, 2, 64, 69, 70, 77
-INTERRUPTED = 130
+INTERRUPTED, NOBODY_READS = 130, 141  # as a shell says it: 128 and the number of the signal
 EXIT_CODES = """\
 exit codes:
   0   done, or the answer is yes
@@ -29,11 +31,19 @@ exit codes:
   69  a disk, server or witness is not available now
   70  deploymark itself failed
   77  not allowed
+  130 interrupted from the keyboard
+  141 whoever read the output went away before its end
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses in our words and with our exit code."""
+    """Refuses in our words and with our exit code.
+
+    A flag must be written out: an abbreviation that works today would break with the next flag.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own arguments
+        super().__init__(**{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> "None":  # type: ignore[override]
         raise UsageError(
@@ -60,21 +70,47 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    output = Output(json=False)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    output = Output(json="--json" in given)
     try:
-        options = build_parser().parse_args(arguments)
-        output = Output(json=getattr(options, "json", False))
-        code: int = options.run(options, output)
-        sys.stdout.flush()
+        code = _run(given, output)
+        output.flush()
     except DeploymarkError as error:
         output.error(error)
         return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        stop_reading()
-        return DONE
+        # Not 0: what was not said to the end, such as a verification, is not done.
+        drop_output()
+        return NOBODY_READS
+    except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happens
+        _report(error, output)
+        return INTERNAL
     return code
+
+
+def _run(arguments: Sequence[str], output: Output) -> int:
+    if any("\0" in argument for argument in arguments):
+        raise UsageError("An argument contains a NUL character.")
+    options = build_parser().parse_args(arguments)
+    code: int = options.run(options, output)
+    return code
+
+
+def _report(error: Exception, output: Output) -> None:
+    """Say that this is our fault; developers see all of it with `python -X dev`."""
+    if sys.flags.dev_mode:
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    output.error(
+        DeploymarkError(
+            f"deploymark itself failed: {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno}).",
+            hint="Please report it; `python -X dev -m deploymark` with the same words shows more.",
+        ),
+        code="internal",
+    )
 
 
 def exit_code(error: DeploymarkError) -> int:

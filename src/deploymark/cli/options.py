@@ -8,6 +8,9 @@ from deploymark.errors import UsageError
 from deploymark.ports import EnvelopeSigner
 from deploymark.runtime.config import Environment, read_environment
 
+_MAX_NUMBER = 2**53 - 1  # what JSON and the log's own formats can carry
+_MAX_QUOTED = 60
+
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
@@ -54,7 +57,10 @@ def passphrase(options: argparse.Namespace) -> str | None:
         return environment.passphrase
     first = read_text(file).partition("\n")[0]
     if not first:
-        raise UsageError(f"The passphrase file {file} is empty.")
+        raise UsageError(
+            f"The first line of the passphrase file {file} is empty.",
+            hint="Write the passphrase into its first line.",
+        )
     return first
 
 
@@ -65,16 +71,50 @@ def open_signer(name: str, secret: str | None) -> EnvelopeSigner:
     return open_key_file(name, secret)
 
 
+def entry_index(text: str) -> int:
+    """Read the argument that names an entry: a number from 0 that a log can reach."""
+    number = decimal(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{shortened(text)!r} is no index of an entry")
+    return number
+
+
+def decimal(text: str) -> int | None:
+    """Return a number written in ASCII digits, None when it is another text or too large."""
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(_MAX_NUMBER)):
+        return None
+    number = int(text)
+    return number if number <= _MAX_NUMBER else None
+
+
+def shortened(text: str) -> str:
+    """Return a text that was given, cut to what a sentence can quote."""
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
+
+
 def read_text(file: Path) -> str:
     """Return the text of a file that the user named; UsageError when it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return read_bytes(file).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 text.") from error
-    except OSError as error:
         raise UsageError(
-            f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
+            f"{file} is not UTF-8 text.", hint="Check that it is the file you mean."
         ) from error
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the content of a file that the user named; UsageError when it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: OSError) -> UsageError:
+    """Return the refusal of a file that the user named and that cannot be read."""
+    return UsageError(
+        f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
+    )
 
 
 def write_text(file: Path, text: str) -> None:
@@ -83,6 +123,10 @@ def write_text(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError as error:
-        raise UsageError(f"{file} exists already.") from error
+        raise UsageError(
+            f"{file} exists already.", hint="Choose another name; nothing is overwritten."
+        ) from error
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", hint="Check its folder and permissions."
+        ) from error

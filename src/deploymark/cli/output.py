@@ -1,21 +1,32 @@
 """How commands talk: lines and tables for people, JSON lines for programs, progress on terminals.
 
-Results go to stdout, progress and errors to stderr, so that a pipe carries results only.
+Results go to stdout, progress and errors to stderr, so that a pipe carries results only. What
+people read may quote strangers, so characters that steer a terminal are spelled out in it.
 """
 
+import io
 import json as json_module
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
-from deploymark.errors import DeploymarkError
+from deploymark.errors import DeploymarkError, StoreUnavailableError
 from deploymark.log.steps import Result, Step
 
 Progress = Callable[[int], None]
 _MARKS = {Result.HOLDS: "✓", Result.FAILS: "✗", Result.UNCHECKED: "?"}
 _COLOURS = {Result.HOLDS: "32", Result.FAILS: "31", Result.UNCHECKED: "33"}
+
+
+class _Bar(Protocol):
+    """A progress bar that can leave the terminal and come back."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Output:
@@ -29,26 +40,39 @@ class Output:
 
     def __init__(self, *, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.json = json
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out = out or _stream(sys.stdout)
+        self._err = err or _stream(sys.stderr)
+        self._bar: _Bar | None = None
 
     def say(self, text: str, record: Mapping[str, Any]) -> None:
         """Say one thing: a line to people, or its record to programs."""
         if self.json:
-            self._line(json_module.dumps(record, ensure_ascii=False, default=str))
+            self._write(_record(record))
         else:
             self._line(text)
 
+    def remark(self, text: str) -> None:
+        """Add a line for people that says nothing new to programs."""
+        if not self.json:
+            self._line(text)
+
     def raw(self, text: str) -> None:
-        """Write a document as it is: a receipt, a policy, a schema."""
-        self._out.write(text if text.endswith("\n") else f"{text}\n")
+        """Write a document as it is, in UTF-8: a receipt, a policy, a schema."""
+        whole = text if text.endswith("\n") else f"{text}\n"
+        if not isinstance(self._out, io.TextIOWrapper):
+            self._write(whole)
+            return
+        # Past the text layer: signed bytes must not depend on the locale of a terminal.
+        with self._beside_the_bar(), _writing():
+            self._out.flush()
+            self._out.buffer.write(whole.encode("utf-8", "surrogateescape"))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Show rows, aligned for people, as objects for programs."""
         content = [[str(cell) for cell in row] for row in rows]
         if self.json:
             for row in content:
-                self._line(json_module.dumps(dict(zip(columns, row, strict=True))))
+                self._write(_record(dict(zip(columns, row, strict=True))))
             return
         titles = [name.upper().replace("_", " ") for name in columns]
         widths = [max(map(len, column)) for column in zip(titles, *content, strict=True)]
@@ -59,8 +83,8 @@ class Output:
     def step(self, step: Step) -> None:
         """Show one step of a check as soon as it is done."""
         if self.json:
-            self._line(
-                json_module.dumps(
+            self._write(
+                _record(
                     {
                         "step": step.number,
                         "name": step.name,
@@ -68,35 +92,37 @@ class Output:
                         "detail": step.detail,
                         "faults": step.faults,
                         "unchecked": step.unchecked,
-                    },
-                    ensure_ascii=False,
+                    }
                 )
             )
             return
         mark = self._colour(_MARKS[step.result], _COLOURS[step.result])
         detail = f": {step.detail}" if step.detail else ""
-        self._line(f"{mark} {step.number}. {step.name}{detail}")
+        self._write(f"{mark} {_plain(f'{step.number}. {step.name}{detail}')}\n")
         for fault in step.faults:
             self._line(f"     {fault}")
         if step.unchecked:
             self._line(f"     Not checked: {step.unchecked}")
 
-    def error(self, error: DeploymarkError) -> None:
+    def error(self, error: DeploymarkError, code: str = "") -> None:
         """Say what went wrong in one sentence, and what to do now."""
         if self.json:
-            record = {
-                "error": error.code,
-                "message": error.message,
-                "field": error.field,
-                "hint": error.hint,
-                "retryable": error.retryable,
-            }
-            self._err.write(json_module.dumps(record, ensure_ascii=False) + "\n")
-            return
-        place = f" ({error.field})" if error.field else ""
-        self._err.write(f"deploymark: {error.message}{place}\n")
-        if error.hint:
-            self._err.write(f"  hint: {error.hint}\n")
+            text = _record(
+                {
+                    "error": code or error.code,
+                    "message": error.message,
+                    "field": error.field,
+                    "hint": error.hint,
+                    "retryable": error.retryable,
+                }
+            )
+        else:
+            place = f" ({error.field})" if error.field else ""
+            hint = f"\n  hint: {error.hint}" if error.hint else ""
+            text = f"{_plain(f'deploymark: {error.message}{place}{hint}')}\n"
+        with self._beside_the_bar(), suppress(OSError):  # nobody is left to tell
+            self._err.write(text)
+            self._err.flush()
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Progress]:
@@ -109,14 +135,36 @@ class Output:
 
         with Bar(console=Console(file=self._err), transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            self._bar = bar
+            try:
+                yield lambda done: bar.update(task, completed=done)
+            finally:
+                self._bar = None
+
+    @contextmanager
+    def _beside_the_bar(self) -> Iterator[None]:
+        """Take the progress bar away while something is said on the same terminal."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+            self._out.flush()
+        finally:
+            self._bar.start()
 
     def flush(self) -> None:
         """Show what was said so far, for commands that go on running."""
-        self._out.flush()
+        with _writing():
+            self._out.flush()
 
     def _line(self, text: str) -> None:
-        self._out.write(f"{text}\n")
+        self._write(f"{_plain(text)}\n")
+
+    def _write(self, text: str) -> None:
+        with self._beside_the_bar(), _writing():
+            self._out.write(text)
 
     def _colour(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._out.isatty() else text
@@ -126,6 +174,51 @@ def _ignore(_: int) -> None:
     """Show no progress."""
 
 
-def stop_reading() -> None:
-    """Keep Python quiet about a reader that went away (`deploymark … | head`)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _stream(stream: TextIO | None) -> TextIO:
+    """Return a stream that refuses no character; the null device when there is none (`>&-`)."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn a full disk behind `deploymark … >FILE` into our error; a closed pipe stays one."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise StoreUnavailableError(
+            f"The output cannot be written: {error.strerror}.",
+            hint="What it says is not complete. Make room and run the command again.",
+        ) from error
+
+
+def _record(record: Mapping[str, Any]) -> str:
+    return json_module.dumps(record, default=str) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Spell out what is no visible character: evidence must not steer the reader's terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 fault, 2 faults."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def drop_output() -> None:
+    """Forget what was not written yet, so that Python does not complain about it at its end."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploymark.cli.options import add_json, read_text
-from deploymark.cli.output import Output
+from deploymark.cli.options import add_json, decimal, read_text, shortened
+from deploymark.cli.output import Output, counted
 from deploymark.errors import UsageError
 from deploymark.model.contract import check_markers
 from deploymark.model.schema import schema, schemas
@@ -40,14 +40,15 @@ def _ls(_: argparse.Namespace, output: Output) -> int:
 
 def _show(options: argparse.Namespace, output: Output) -> int:
     name, slash, number = options.name.partition("/")
-    if slash and not number.isdigit():
-        raise UsageError(f"{options.name!r} is not NAME or NAME/VERSION.")
+    asked = decimal(number) if slash else None
+    if slash and asked is None:
+        raise UsageError(f"{shortened(options.name)!r} is not NAME or NAME/VERSION.")
     known = [version for known_name, version in schemas() if known_name == name]
     if not known:
         names = ", ".join(sorted({known_name for known_name, _ in schemas()}))
-        raise UsageError(f"There is no schema {name!r}; there are {names}.")
-    version = int(number) if slash else max(known)
-    output.raw(json.dumps(schema(name, version), indent=2, ensure_ascii=False))
+        raise UsageError(f"There is no schema {shortened(name)!r}; there are {names}.")
+    document = schema(name, max(known) if asked is None else asked)
+    output.raw(json.dumps(document, indent=None if output.json else 2, ensure_ascii=False))
     return 0
 
 
@@ -56,10 +57,11 @@ def _check(options: argparse.Namespace, output: Output) -> int:
     for file in options.files:
         for problem in check_markers(read_text(file)):
             found += 1
-            place = f"{file}:{problem.line}"
+            said = problem.message.startswith(problem.pointer)  # the message names the field
+            place = f"{file}:{problem.line}:" + ("" if said else f" {problem.pointer}:")
             hint = f"\n  hint: {problem.hint}" if problem.hint else ""
             output.say(
-                f"{place}: {problem.pointer or '/'}: {problem.message}{hint}",
+                f"{place} {problem.message}{hint}",
                 {
                     "file": file,
                     "line": problem.line,
@@ -68,7 +70,7 @@ def _check(options: argparse.Namespace, output: Output) -> int:
                     "hint": problem.hint,
                 },
             )
-    if not output.json:
-        checked = f"{len(options.files)} files"
-        output.raw(f"{checked}: {found} problems." if found else f"{checked}: the contract holds.")
+    checked = counted(len(options.files), "file")
+    holds = f"{checked}: the contract holds."
+    output.remark(f"{checked}: {counted(found, 'problem')}." if found else holds)
     return 1 if found else 0

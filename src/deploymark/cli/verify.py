@@ -6,19 +6,23 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from deploymark.cli.options import add_json, read_text
+from deploymark.cli.options import add_json, read_bytes, unreadable
 from deploymark.cli.output import Output
 from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.note import parse_note
 from deploymark.errors import DeploymarkError, UsageError
+from deploymark.log.checkpoint import parse_checkpoint
 from deploymark.log.export import CHECKPOINT, Export
 from deploymark.log.policy import Policy, parse_policy
-from deploymark.log.receipt import HEADER
+from deploymark.log.receipt import HEADER, parse_receipt
 from deploymark.log.steps import Result, Step, verdict
 from deploymark.log.verify import ExportVerification, ReceiptVerification
 from deploymark.model.envelope import decode_envelope
 
 _EXIT = {Result.HOLDS: 0, Result.FAILS: 1, Result.UNCHECKED: 2}
 _MAX_TEXT_BYTES = 1 << 20
+_OF_OTHERS = ("keys", "export", "receipt")
+_NOT_IT = "The artifact in hand has another digest."
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
@@ -40,35 +44,36 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     keys.add_argument(
         "--export", type=Path, metavar="DIR", help="the log's export, which holds the keys itself"
     )
-    parser.add_argument("--receipt", type=Path, metavar="FILE", help="the receipt of an envelope")
+    parser.add_argument(
+        "--receipt", type=Path, metavar="FILE", help="the receipt of an envelope or artifact"
+    )
     add_json(parser)
     parser.set_defaults(run=_verify)
 
 
 def _verify(options: argparse.Namespace, output: Output) -> int:
-    policy = parse_policy(_read_bytes(options.policy))
+    policy = parse_policy(read_bytes(options.policy))
     evidence: Path = options.evidence
     if evidence.is_dir() or evidence.name == CHECKPOINT:
+        _refuse_flags(options, "An export holds entries and keys itself", *_OF_OTHERS)
         path = evidence if evidence.is_dir() else evidence.parent
         _, steps = _verify_export(path, policy, output)
         return _conclude(steps, f"the export {path}", output)
     head = _head(evidence)
     if head.startswith(HEADER.encode()):
-        return _verify_receipt(options, read_text(evidence), policy, None, output)
+        _refuse_flags(options, f"{evidence} is a receipt itself", "receipt")
+        return _verify_receipt(options, evidence, policy, None, output)
     payload = _envelope_payload(evidence, head)
-    if payload is not None and options.receipt is not None:
-        text = read_text(options.receipt)
-        return _verify_receipt(options, text, policy, payload, output)
+    if options.receipt is not None:
+        return _verify_receipt(options, options.receipt, policy, payload, output)
     return _find(options, policy, payload, output)
 
 
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
-        ) from error
+def _refuse_flags(options: argparse.Namespace, why: str, *flags: str) -> None:
+    """Refuse what would be left unused: a user would take it for checked."""
+    for flag in flags:
+        if getattr(options, flag) is not None:
+            raise UsageError(f"{why}: --{flag} has no use here.", hint=f"Leave --{flag} out.")
 
 
 def _head(file: Path) -> bytes:
@@ -76,14 +81,23 @@ def _head(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(_MAX_TEXT_BYTES)
     except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
-        ) from error
+        raise unreadable(file, error) from error
+
+
+def _receipt_text(file: Path) -> str:
+    head = _head(file)
+    if len(head) == _MAX_TEXT_BYTES:
+        raise UsageError(f"{file} is too large for a receipt.")
+    try:
+        return head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text.") from error
 
 
 def _envelope_payload(file: Path, head: bytes) -> bytes | None:
     """Return the payload when a file is a DSSE envelope, else None."""
-    if len(head) == _MAX_TEXT_BYTES or b'"payloadType"' not in head:
+    is_object = head.lstrip()[:1] == b"{"
+    if len(head) == _MAX_TEXT_BYTES or not is_object or b'"payloadType"' not in head:
         return None
     try:
         return decode_envelope(head).payload_bytes()
@@ -93,27 +107,35 @@ def _envelope_payload(file: Path, head: bytes) -> bytes | None:
 
 def _verify_receipt(
     options: argparse.Namespace,
-    text: str,
+    file: Path,
     policy: Policy,
     payload: bytes | None,
     output: Output,
 ) -> int:
-    ring = _ring(options, policy)
+    text = _receipt_text(file)
+    ring = _ring(options, policy, text)
     verification = ReceiptVerification(text, policy, ring, payload)
     steps = _show(verification.steps(), output)
     found = verification.found
-    if found.leaf is not None and not output.json and verdict(steps) is not Result.FAILS:
+    if file != options.evidence and payload is None and verdict(steps) is not Result.FAILS:
+        faults = () if _artifact_digest(options.evidence) == _digest(found.fields) else (_NOT_IT,)
+        step = Step(len(steps) + 1, "The entry names the artifact", _digest(found.fields), faults)
+        output.step(step)
+        steps.append(step)
+    if verdict(steps) is not Result.FAILS:
         _describe(found.index, found.fields, output)
-    return _conclude(steps, "the receipt", output)
+    return _conclude(steps, f"the receipt {file}", output)
 
 
-def _ring(options: argparse.Namespace, policy: Policy) -> KeyRing | None:
+def _ring(options: argparse.Namespace, policy: Policy, receipt: str) -> KeyRing | None:
     """Return the producers' keys, verified from an export or taken from a trusted file."""
     if options.keys is not None:
-        return KeyRing.load(_read_bytes(options.keys))
+        return KeyRing.load(read_bytes(options.keys))
     if options.export is None:
         return None
-    verification = ExportVerification(Export(options.export), policy)
+    export = Export(options.export)
+    _check_same_log(export, receipt)
+    verification = ExportVerification(export, policy)
     steps = list(verification.steps())
     if verdict(steps) is Result.FAILS:
         faults = [fault for step in steps for fault in step.faults]
@@ -122,6 +144,19 @@ def _ring(options: argparse.Namespace, policy: Policy) -> KeyRing | None:
             hint=f"deploymark verify {options.export} --policy {options.policy} lists every fault.",
         )
     return verification.ring
+
+
+def _check_same_log(export: Export, receipt: str) -> None:
+    """Refuse keys of another log: a policy may trust many, but each has its own producers."""
+    try:
+        origin = parse_checkpoint(parse_note(parse_receipt(receipt).note).text).origin
+    except DeploymarkError:
+        return  # the first step says what is wrong with it
+    if export.checkpoint.origin != origin:
+        raise UsageError(
+            f"The receipt is of the log {origin}, the export of {export.checkpoint.origin}.",
+            hint="Name the export of the log that the receipt is from.",
+        )
 
 
 def _verify_export(
@@ -142,8 +177,9 @@ def _find(
         what = "An envelope" if payload is not None else "An artifact"
         raise UsageError(
             f"{what} alone proves nothing: where was it logged?",
-            hint="Add --export DIR"
-            + (" or --receipt FILE." if payload is not None else "; the log must name its digest."),
+            hint="Add --export DIR "
+            "or --receipt FILE; the log must name "
+            + ("its payload." if payload is not None else "its digest."),
         )
     verification, steps = _verify_export(options.export, policy, output)
     number = len(steps) + 1
@@ -152,8 +188,7 @@ def _find(
             name = "The envelope's payload is in the log"
             indexes = verification.find_payload(payload)
         else:
-            with options.evidence.open("rb") as stream:
-                digest = f"sha256:{file_digest(stream, 'sha256').hexdigest()}"
+            digest = _artifact_digest(options.evidence)
             name = f"Markers name the artifact {digest}"
             indexes = verification.artifacts.get(digest, [])
         entries = ", ".join(map(str, indexes))
@@ -161,9 +196,24 @@ def _find(
         step = Step(number, name, f"entries {entries}" if indexes else "", faults)
         output.step(step)
         steps.append(step)
-        for index in indexes if not output.json else ():
+        for index in indexes:
             _describe(index, verification.fields(index), output)
     return _conclude(steps, str(options.evidence), output)
+
+
+def _artifact_digest(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return f"sha256:{file_digest(stream, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _digest(fields: dict[str, object] | None) -> str:
+    """Return the artifact digest that a flat marker names, "" when it names none."""
+    artifact = (fields or {}).get("artifact")
+    digest = artifact.get("digest") if isinstance(artifact, dict) else None
+    return str(digest or "")
 
 
 def _show(steps: Iterable[Step], output: Output) -> list[Step]:
@@ -177,13 +227,12 @@ def _show(steps: Iterable[Step], output: Output) -> list[Step]:
 def _describe(index: int, fields: dict[str, object] | None, output: Output) -> None:
     if fields is None:
         return
-    artifact = fields.get("artifact")
-    digest = artifact.get("digest") if isinstance(artifact, dict) else None
-    said = (fields.get("version"), digest, fields.get("commit_hash"))
+    said = (fields.get("version"), _digest(fields), fields.get("commit_hash"))
     what = " ".join(str(value) for value in said if value)
-    output.raw(
+    claimed = fields.get("timestamp")
+    output.remark(
         f"  entry {index}: {fields['service']} {fields['phase']} in {fields['environment']}, "
-        f"{what}, claimed {fields.get('timestamp', 'at no time')}"
+        f"{what}, " + (f"claimed time {claimed}" if claimed else "no time claimed")
     )
 
 

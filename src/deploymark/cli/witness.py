@@ -9,14 +9,16 @@ from deploymark.cli.options import (
     add_json,
     add_passphrase,
     data_directory,
+    decimal,
     passphrase,
-    read_text,
+    read_bytes,
+    shortened,
 )
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, counted
 from deploymark.crypto.note import VerifierKey
 from deploymark.errors import ExtraMissingError, UsageError
 from deploymark.log.policy import NONE, Group, Policy, WitnessLine, format_policy, parse_policy
-from deploymark.runtime.compose import read_policy
+from deploymark.runtime.compose import read_policy, witnesses_of
 from deploymark.runtime.data_directory import DataDirectory, write_policy
 from deploymark.runtime.witness import create_witness, run_witness, witness_vkeys
 
@@ -86,14 +88,15 @@ def _init(options: argparse.Namespace, output: Output) -> int:
 def _serve(options: argparse.Namespace, output: Output) -> int:
     host, port = _address(options.listen)
     vkeys = [
-        str(line.key) for file in options.policy for line in parse_policy(read_text(file)).logs
+        str(line.key) for file in options.policy for line in parse_policy(read_bytes(file)).logs
     ]
 
     def listening(bound_host: str, bound_port: int) -> None:
-        url = f"http://{bound_host}:{bound_port}"
+        shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+        url = f"http://{shown}:{bound_port}"
         output.say(
-            f"Witnessing {len({vkey.partition('+')[0] for vkey in vkeys})} logs at {url}; "
-            "stop with Ctrl-C.",
+            f"Witnessing {counted(len({vkey.partition('+')[0] for vkey in vkeys}), 'log')} "
+            f"at {url}; stop with Ctrl-C.",
             {"url": url},
         )
         output.flush()
@@ -108,10 +111,13 @@ def _serve(options: argparse.Namespace, output: Output) -> int:
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > _MAX_PORT:
-        raise UsageError(f"{text!r} is not HOST:PORT.")
-    return host.strip("[]"), int(port)
+    host, _, digits = text.rpartition(":")
+    host, port = host.strip("[]"), decimal(digits)
+    if not host or port is None or port > _MAX_PORT:
+        raise UsageError(
+            f"{shortened(text)!r} is not HOST:PORT.", hint=f"Write it like {DEFAULT_LISTEN}."
+        )
+    return host, port
 
 
 def _add(options: argparse.Namespace, output: Output) -> int:
@@ -121,9 +127,12 @@ def _add(options: argparse.Namespace, output: Output) -> int:
     line = WitnessLine(options.name, VerifierKey.parse(options.vkey), options.url)
     witnesses = {**old.witnesses, options.name: line}
     policy = _with_quorum(Policy(old.logs, witnesses, {}, NONE), options.quorum)
-    # Read back by the rules that verifiers use, before it replaces the one that works.
+    # Read back by the rules that verifiers use, and the witness opened as a publisher will open
+    # it, before it replaces the policy that works.
     text = format_policy(policy)
-    parse_policy(text)
+    if parse_policy(text) != policy:
+        raise UsageError(f"A policy cannot hold the name {options.name!r} and this URL.")
+    witnesses_of(policy)
     write_policy(data, text)
     output.say(
         f"{options.name} will be asked to cosign from the next checkpoint on. "
@@ -138,9 +147,11 @@ def _with_quorum(policy: Policy, rule: str) -> Policy:
         return policy
     names = tuple(policy.witnesses)
     thresholds = {"any": 1, "all": len(names)}
-    threshold = thresholds.get(rule) or (int(rule) if rule.isdigit() else 0)
+    threshold = thresholds.get(rule) or decimal(rule) or 0
     if not 1 <= threshold <= len(names):
-        raise UsageError(f"The quorum is any, all, none or 1 to {len(names)}, not {rule!r}.")
+        raise UsageError(
+            f"The quorum is any, all, none or 1 to {len(names)}, not {shortened(rule)!r}."
+        )
     group = Group(GROUP, threshold, names)
     return Policy(policy.logs, policy.witnesses, {GROUP: group}, GROUP)
 

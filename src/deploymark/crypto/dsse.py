@@ -57,15 +57,30 @@ def verify_signature(envelope: Envelope, keyid: str, public: bytes) -> None:
             raise SignatureError(f"A signature of {keyid} does not verify.", field="/signatures")
 
 
-def signed_message(envelope: Envelope) -> bytes:
+def signed_message(envelope: Envelope, payload: bytes | None = None) -> bytes:
     """Return the bytes that every signature of an envelope covers.
+
+    Args:
+        envelope: The envelope.
+        payload: What `signed_payload` returned for it, when the caller has it already.
+
+    Raises:
+        EnvelopeError: As `signed_payload`.
+    """
+    if payload is None:
+        payload = signed_payload(envelope)
+    return pae(envelope.payloadType, payload)
+
+
+def signed_payload(envelope: Envelope) -> bytes:
+    """Return the payload of an envelope, by the strict reading of its base64.
 
     Raises:
         EnvelopeError: The payload is not standard base64 in the one spelling of its bytes.
             `Envelope.payload_bytes` forgives stray bits; what is verified must not.
     """
     try:
-        return pae(envelope.payloadType, decode_base64(envelope.payload))
+        return decode_base64(envelope.payload)
     except ValueError as error:
         raise EnvelopeError(f"The payload is {error}.", field="/payload") from error
 

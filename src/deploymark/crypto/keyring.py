@@ -22,7 +22,7 @@ Pure: no I/O, no clock. One writer applies; `plan` may run anywhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +46,7 @@ EXPORT_VERSION: Final = 1
 
 _MARKER_ENTRY: Final = "marker"
 _KEY_ENTRY: Final = "key"
+_ALLOWED_SIZE: Final = 4_096
 
 
 class _Export(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,12 +83,23 @@ class SignatureCheck:
             )
 
 
+class Said(NamedTuple):
+    """What an entry says as far as scopes care; the last four are of markers only."""
+
+    payload_type: str
+    service: str | None = None
+    environment: str | None = None
+    kind: str | None = None
+    phase: str | None = None
+
+
 class KeyRing:
     """All keys of a log as of the last key entry applied."""
 
     def __init__(self) -> None:
         self._keys: dict[str, RegisteredKey] = {}
         self._applied_index: int | None = None
+        self._allowed: set[tuple[str, Said]] = set()
 
     @property
     def applied_index(self) -> int | None:
@@ -111,10 +123,14 @@ class KeyRing:
 
     # Checking entries ----------------------------------------------------------------------------
 
-    def plan(self, leaf: Leaf) -> list[SignatureCheck]:
+    def plan(self, leaf: Leaf, payload: bytes | None = None) -> list[SignatureCheck]:
         """Return the signature checks that a leaf needs: its first signature and every known key's.
 
         Cheap. Verify the checks on any thread, then ask `authorise`.
+
+        Args:
+            leaf: The leaf.
+            payload: What `dsse.signed_payload` made of its payload, when the caller has it already.
 
         Raises:
             KeyUntrustedError: The leaf is unsigned, or the key of its first signature is not
@@ -123,7 +139,8 @@ class KeyRing:
             EnvelopeError: The payload is not base64.
         """
         self.key(leaf.key_id)
-        return _checks(leaf, {key.key_id: key.public_key for key in self._named(leaf)})
+        known = {key.key_id: key.public_key for key in self._named(leaf)}
+        return _checks(leaf, known, payload)
 
     def authorise(
         self, index: int, leaf: Leaf, *, marker_fields: Mapping[str, Any] | None = None
@@ -139,20 +156,24 @@ class KeyRing:
             KeyUntrustedError: The key is not valid at that index, or its scope does not allow
                 this entry.
         """
-        signer = self._valid_key(index, leaf.key_id)
-        name = _entry_name(leaf)
-        if not allows_entry(signer.scope, name):
-            allowed = ", ".join(signer.scope.entries)
-            raise KeyUntrustedError(
-                f"The key {signer.key_id} ({signer.name}) may not sign {name} entries "
-                f"(it may sign: {allowed})."
-            )
-        if name == _MARKER_ENTRY:
-            if marker_fields is None:
-                payload = leaf.dsse.payload_bytes()
-                marker_fields = decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()
-            if refusal := marker_refusal(signer.scope, marker_fields):
-                raise KeyUntrustedError(f"The key {signer.key_id} ({signer.name}): {refusal}.")
+        if marker_fields is None and _entry_name(leaf.dsse.payloadType) == _MARKER_ENTRY:
+            payload = leaf.dsse.payload_bytes()
+            marker_fields = decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()
+        return self.allow(index, leaf.key_id, said_by(leaf.dsse.payloadType, marker_fields))
+
+    def allow(self, index: int, identity: str, said: Said) -> RegisteredKey:
+        """Tell whether a key may say a thing of this kind at an index; `authorise` without a leaf.
+
+        Raises:
+            KeyUntrustedError: As `authorise`.
+        """
+        signer = self._valid_key(index, identity)
+        # Emitters repeat themselves: the same key says the same kind of thing again and again.
+        if (signer.key_id, said) not in self._allowed:
+            _check_scope(signer, said)
+            if len(self._allowed) >= _ALLOWED_SIZE:
+                self._allowed.clear()
+            self._allowed.add((signer.key_id, said))
         return signer
 
     def check(
@@ -334,9 +355,11 @@ def _first_key(index: int, leaf: Leaf, entry: KeyEntry) -> RegisteredKey:
     return key
 
 
-def _checks(leaf: Leaf, known: Mapping[str, bytes]) -> list[SignatureCheck]:
+def _checks(
+    leaf: Leaf, known: Mapping[str, bytes], payload: bytes | None = None
+) -> list[SignatureCheck]:
     envelope = leaf.dsse
-    message = signed_message(envelope)
+    message = signed_message(envelope, payload)
     return [
         SignatureCheck(signature.keyid, known[signature.keyid], message, signature_bytes(signature))
         for signature in envelope.signatures
@@ -344,16 +367,46 @@ def _checks(leaf: Leaf, known: Mapping[str, bytes]) -> list[SignatureCheck]:
     ]
 
 
-def _entry_name(leaf: Leaf) -> str:
-    if leaf.dsse.payloadType == IN_TOTO:
+def said_by(payload_type: str, fields: Mapping[str, Any] | None) -> Said:
+    """Return everything about an entry that a scope looks at.
+
+    Args:
+        payload_type: Of its envelope.
+        fields: The flat marker; None for other entries.
+    """
+    if fields is None:
+        return Said(payload_type)
+    return Said(
+        payload_type,
+        fields.get("service"),
+        fields.get("environment"),
+        fields.get("kind"),
+        fields.get("phase"),
+    )
+
+
+def _check_scope(signer: RegisteredKey, said: Said) -> None:
+    name = _entry_name(said.payload_type)
+    if not allows_entry(signer.scope, name):
+        allowed = ", ".join(signer.scope.entries)
+        raise KeyUntrustedError(
+            f"The key {signer.key_id} ({signer.name}) may not sign {name} entries "
+            f"(it may sign: {allowed})."
+        )
+    if name == _MARKER_ENTRY and (refusal := marker_refusal(signer.scope, said._asdict())):
+        raise KeyUntrustedError(f"The key {signer.key_id} ({signer.name}): {refusal}.")
+
+
+def _entry_name(payload_type: str) -> str:
+    if payload_type == IN_TOTO:
         return _MARKER_ENTRY
-    name, _version = format_of_payload_type(leaf.dsse.payloadType)
+    name, _version = format_of_payload_type(payload_type)
     return name
 
 
 def _key_entry(leaf: Leaf) -> KeyEntry:
     entry = None
-    if _entry_name(leaf) == _KEY_ENTRY:
+    if _entry_name(leaf.dsse.payloadType) == _KEY_ENTRY:
         entry = decode_entry(leaf.dsse.payload_bytes(), leaf.dsse.payloadType, strict=False)
     if not isinstance(entry, KeyEntry):
         raise KeyUntrustedError(f"Only {KEY} entries are applied, not {leaf.dsse.payloadType!r}.")

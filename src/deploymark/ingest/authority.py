@@ -5,10 +5,11 @@ the index, so it is decided in the writer's thread, against the keys as of the e
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from deploymark.crypto.keyring import KeyRing
+from msgspec import Struct
+
+from deploymark.crypto.keyring import KeyRing, Said
 from deploymark.errors import LogBrokenError
 from deploymark.log.sequencer import Candidate
 from deploymark.model.equality import differing
@@ -19,17 +20,16 @@ from deploymark.model.vocabulary import IN_TOTO, KEY, MARKER
 MARKER_TYPES = frozenset({IN_TOTO, MARKER})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What the writer needs to know of a candidate without decoding it again.
 
     Attributes:
-        leaf: The leaf.
-        fields: The flat marker; None for other entries.
+        said: What scopes look at.
+        key_entry: The leaf, when it changes who may sign; else None.
     """
 
-    leaf: Leaf
-    fields: dict[str, Any] | None
+    said: Said
+    key_entry: Leaf | None = None
 
 
 class KeyAuthority:
@@ -47,18 +47,20 @@ class KeyAuthority:
         claim = candidate.claim
         if not isinstance(claim, Claim):
             raise LogBrokenError("A candidate reached the writer without its claim.")
-        if claim.leaf.dsse.payloadType == KEY:
+        if claim.key_entry is not None:
             # Tried on a copy: the real ring moves only when the entry is on the disk.
-            KeyRing.load(self.ring.export()).apply(index, claim.leaf)
+            KeyRing.load(self.ring.export()).apply(index, claim.key_entry)
             return
-        self.ring.authorise(index, claim.leaf, marker_fields=claim.fields)
+        self.ring.allow(index, candidate.key_id, claim.said)
 
     def appended(self, index: int, candidate: Candidate) -> None:
         """Let a committed key entry count from here on."""
         claim = candidate.claim
-        leaf = claim.leaf if isinstance(claim, Claim) else decode_leaf(candidate.leaf)
-        if leaf.dsse.payloadType == KEY:
-            self.ring.apply(index, leaf)
+        if not isinstance(claim, Claim):  # found in the store after a failed commit
+            leaf = decode_leaf(candidate.leaf)
+            claim = Claim(Said(""), leaf if leaf.dsse.payloadType == KEY else None)
+        if claim.key_entry is not None:
+            self.ring.apply(index, claim.key_entry)
 
     def differing(self, first: bytes, second: bytes) -> Sequence[str]:
         """Return the significant fields in which two leaves of one identity differ."""

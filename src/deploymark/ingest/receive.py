@@ -4,18 +4,21 @@
 4. Put what the server knows beside it: the leaf. 5. Verify its signatures. 6. Hand it to the
 sequencer, where validity of the key at its index is decided (`ingest.authority`).
 
-Steps 1 to 5 run on threads, because verifying is most of the work and holds no lock.
+Step 5 runs on several threads, because it is most of the work and holds no lock.
 """
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from deploymark.crypto.keyring import KeyRing
-from deploymark.errors import DeploymarkError, MarkerError, TooLargeError
+from msgspec import Struct
+
+from deploymark.crypto.dsse import signed_payload
+from deploymark.crypto.keyring import KeyRing, SignatureCheck, said_by
+from deploymark.errors import DeploymarkError, MarkerError
 from deploymark.ingest.authority import MARKER_TYPES, Claim
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
-from deploymark.log.tiles import MAX_ENTRY_BYTES
 from deploymark.log.tree import leaf_hash
 from deploymark.model.entries import DetailEntry, Verdict, decode_entry
 from deploymark.model.envelope import Envelope, decode_envelope
@@ -29,7 +32,10 @@ from deploymark.ports import Blob, Clock, LogReader
 LOCAL = "local"
 """The principal of someone who writes to the data directory directly."""
 
-_CHUNK = 64
+Parsed = Envelope | DeploymarkError
+"""An envelope, or the error that says why it is none."""
+
+_ALONE = 4
 
 
 class Receiver:
@@ -40,7 +46,7 @@ class Receiver:
         reader: The log, to look for content that entries name.
         ring: The keys of the log.
         clock: Tells when an envelope was received.
-        threads: How many envelopes are verified at once.
+        threads: How many signatures are verified at once.
     """
 
     def __init__(
@@ -55,6 +61,8 @@ class Receiver:
         self._reader = reader
         self._ring = ring
         self._clock = clock
+        self._threads = threads
+        self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
 
     def close(self) -> None:
@@ -69,80 +77,77 @@ class Receiver:
         """Admit a batch and wait until all of it is durable.
 
         Args:
-            envelopes: DSSE envelopes, as JSON or parsed.
+            envelopes: DSSE envelopes, as JSON or parsed. A key entry among them counts for those
+                after it; the batch is then committed in as many pieces.
             principal: Who handed them in, for the leaf.
 
         Returns:
             One outcome per envelope, in order: an acknowledgement, or the error that refused it.
 
         Raises:
-            UnavailableError: The store refused; nothing of the batch is acknowledged.
+            UnavailableError: The store refused; nothing of the batch, or of the piece in
+                question, is acknowledged.
             BrokenError: The log does not add up; nothing is written any more.
         """
-        chunks = [envelopes[i : i + _CHUNK] for i in range(0, len(envelopes), _CHUNK)]
-        jobs = [self._pool.submit(self._prepare_all, chunk, principal) for chunk in chunks]
-        prepared = [result for job in jobs for result in job.result()]
-        return self._sequence(prepared)
+        parsed = [_parse(envelope) for envelope in envelopes]
+        outcomes: list[Outcome] = []
+        for run in _runs(parsed):
+            outcomes += self._receive_run(run, principal)
+        return outcomes
 
     def keep(self, envelope: bytes | Envelope, blob: Blob, principal: str = LOCAL) -> Outcome:
         """Admit one entry together with the content that it names by digest.
 
         Raises:
-            RefusedError: The entry is refused, or it does not name this content.
             UnavailableError, BrokenError: As `receive`.
         """
-        candidate = self.prepare(envelope, principal, self._clock.now_ms(), blob)
-        return self._sequence([candidate])[0]
+        return self._receive_run([_parse(envelope)], principal, blob)[0]
 
-    def _prepare_all(
-        self, envelopes: Sequence[bytes | Envelope], principal: str
-    ) -> list[Candidate | DeploymarkError]:
-        received_at_ms = self._clock.now_ms()
-        results: list[Candidate | DeploymarkError] = []
-        for envelope in envelopes:
-            try:
-                results.append(self.prepare(envelope, principal, received_at_ms))
-            except DeploymarkError as error:
-                results.append(error)
-        return results
+    def _receive_run(
+        self, run: Sequence[Parsed], principal: str, blob: Blob | None = None
+    ) -> list[Outcome]:
+        now_ms = self._clock.now_ms()
+        # One batch at a time is read, then verified: reading holds the interpreter's lock and
+        # verifying does not, so mixing the two of several batches makes both wait. Meanwhile the
+        # writer commits the batch before.
+        with self._turn:
+            read = [self._read_one(envelope, principal, now_ms, blob) for envelope in run]
+            verified = self._verify(read)
+        admitted = [item for item in verified if isinstance(item, Candidate)]
+        if not admitted:
+            return [item for item in verified if isinstance(item, DeploymarkError)]
+        decided = iter(self._sequencer.submit(admitted).result())
+        return [next(decided) if isinstance(item, Candidate) else item for item in verified]
 
-    def prepare(
-        self,
-        envelope: bytes | Envelope,
-        principal: str,
-        received_at_ms: int,
-        blob: Blob | None = None,
-    ) -> Candidate:
-        """Run steps 1 to 5 for one envelope.
+    def _read_one(
+        self, envelope: Parsed, principal: str, now_ms: int, blob: Blob | None
+    ) -> "_Read | DeploymarkError":
+        if isinstance(envelope, DeploymarkError):
+            return envelope
+        try:
+            return self._read(envelope, principal, now_ms, blob)
+        except DeploymarkError as error:
+            return error
 
-        Raises:
-            EnvelopeError, MarkerError, TooLargeError, SignatureError, KeyUntrustedError: As the
-                step that refused it.
-            NotFoundError: It names content that is not stored.
-        """
-        parsed = decode_envelope(envelope) if isinstance(envelope, bytes) else envelope
-        fields, ids, erased = _read(parsed)
+    def _read(
+        self, envelope: Envelope, principal: str, received_at_ms: int, blob: Blob | None
+    ) -> "_Read":
+        """Run steps 2 to 4 for one envelope."""
+        payload = signed_payload(envelope)
+        fields, ids, erased = _said(envelope.payloadType, payload)
         if blob is not None or "detail" in ids:
             self._check_content(ids.get("detail", ""), blob)
         leaf = Leaf(
             assurance=Assurance.SIGNED,
-            dsse=parsed,
+            dsse=envelope,
             ids=ids,
             occurrence=0 if fields is None else 1,
             principal=principal,
             received_at=format_instant(received_at_ms),
         )
         body = encode_leaf(leaf)
-        if len(body) > MAX_ENTRY_BYTES:
-            raise TooLargeError(
-                f"The entry has {len(body)} bytes in the log; the limit is {MAX_ENTRY_BYTES}.",
-                field="/payload",
-            )
-        is_key = parsed.payloadType == KEY
-        # A key entry may be signed by the very key it registers; the ring judges it as a whole.
-        for check in () if is_key else self._ring.plan(leaf):
-            check.verify()
-        return Candidate(
+        is_key = envelope.payloadType == KEY
+        candidate = Candidate(
             leaf=body,
             leaf_hash=leaf_hash(body),
             dedupe=leaf.dedupe,
@@ -151,8 +156,20 @@ class Receiver:
             blobs=() if blob is None else (blob,),
             erasures=erased,
             alone=is_key,
-            claim=Claim(leaf, fields),
+            claim=Claim(said_by(envelope.payloadType, fields), leaf if is_key else None),
         )
+        # A key entry may be signed by the very key it registers; the ring judges it as a whole.
+        return _Read(candidate, [] if is_key else self._ring.plan(leaf, payload))
+
+    def _verify(
+        self, read: Sequence["_Read | DeploymarkError"]
+    ) -> list[Candidate | DeploymarkError]:
+        """Run step 5 on all threads; a few signatures are not worth waking them."""
+        if len(read) <= _ALONE:
+            return _verify_all(read)
+        size = -(-len(read) // self._threads)
+        parts = [read[i : i + size] for i in range(0, len(read), size)]
+        return [item for part in self._pool.map(_verify_all, parts) for item in part]
 
     def _check_content(self, named: str, blob: Blob | None) -> None:
         """Refuse an entry whose content is not there, so that an audit can demand it."""
@@ -167,28 +184,53 @@ class Receiver:
                 field="/details_digest",
             )
 
-    def _sequence(self, prepared: Sequence[Candidate | DeploymarkError]) -> list[Outcome]:
-        """Submit the admitted ones in order, key entries by themselves, and wait."""
-        admitted = [item for item in prepared if isinstance(item, Candidate)]
-        futures = [self._sequencer.submit(run) for run in _runs(admitted)]
-        outcomes = iter([outcome for future in futures for outcome in future.result()])
-        return [next(outcomes) if isinstance(item, Candidate) else item for item in prepared]
+
+class _Read(Struct, frozen=True):
+    """An envelope after step 4: what it will be, and what must be verified first."""
+
+    candidate: Candidate
+    checks: list[SignatureCheck]
 
 
-def _read(
-    envelope: Envelope,
+def _parse(envelope: bytes | Envelope) -> Parsed:
+    """Run step 1."""
+    if not isinstance(envelope, bytes):
+        return envelope
+    try:
+        return decode_envelope(envelope)
+    except DeploymarkError as error:
+        return error
+
+
+def _verify_all(read: Sequence[_Read | DeploymarkError]) -> list[Candidate | DeploymarkError]:
+    results: list[Candidate | DeploymarkError] = []
+    for item in read:
+        if isinstance(item, DeploymarkError):
+            results.append(item)
+            continue
+        try:
+            for check in item.checks:
+                check.verify()
+        except DeploymarkError as error:
+            results.append(error)
+        else:
+            results.append(item.candidate)
+    return results
+
+
+def _said(
+    payload_type: str, payload: bytes
 ) -> tuple[dict[str, object] | None, dict[str, str], tuple[bytes, ...]]:
     """Decode what an envelope says: the flat marker if it is one, its ids, what it erases."""
-    payload = envelope.payload_bytes()
-    if envelope.payloadType in MARKER_TYPES:
-        fields = decode_marker(payload, envelope.payloadType).fields()
+    if payload_type in MARKER_TYPES:
+        fields = decode_marker(payload, payload_type).fields()
         deployment, marker = ids_of_marker(fields)
         ids = {"deployment_id": deployment, "marker_id": marker}
         if digest := fields.get("details_digest"):
             ids["detail"] = digest
-        return fields, dict(sorted(ids.items())), ()
-    entry = decode_entry(payload, envelope.payloadType)
-    ids = {"entry_id": entry_id(envelope.payloadType, payload)}
+        return fields, ids, ()
+    entry = decode_entry(payload, payload_type)
+    ids = {"entry_id": entry_id(payload_type, payload)}
     erased: tuple[bytes, ...] = ()
     if isinstance(entry, DetailEntry):
         ids["detail"] = entry.digest
@@ -196,14 +238,17 @@ def _read(
             erased = (bytes.fromhex(entry.digest.removeprefix("sha256:")),)
     elif isinstance(entry, Verdict):
         ids["detail"] = entry.inputs_digest
-    return None, dict(sorted(ids.items())), erased
+    return None, ids, erased
 
 
-def _runs(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Cut at key entries, which commit alone."""
-    runs: list[list[Candidate]] = []
-    for candidate in candidates:
-        if candidate.alone or not runs or runs[-1][-1].alone:
+def _runs(parsed: Sequence[Parsed]) -> list[list[Parsed]]:
+    """Cut at key entries, which commit alone and count for those after them."""
+    runs: list[list[Parsed]] = []
+    previous_is_key = True
+    for item in parsed:
+        is_key = isinstance(item, Envelope) and item.payloadType == KEY
+        if is_key or previous_is_key:
             runs.append([])
-        runs[-1].append(candidate)
+        runs[-1].append(item)
+        previous_is_key = is_key
     return runs

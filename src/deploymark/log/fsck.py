@@ -111,9 +111,9 @@ class Audit:
                         yield f"Entry {expected} is missing."
                         return
                     expected += 1
-                    yield from self._entry(entry)
-                    body = entry.leaf
-                    hashes.append(entry.leaf_hash if body is None else leaf_hash(body))
+                    derived = entry.leaf_hash if entry.leaf is None else leaf_hash(entry.leaf)
+                    hashes.append(derived)
+                    yield from self._entry(entry, derived)
                 self._keep(self._walk.frontier.extend(hashes))
                 self._progress(expected)
             if expected != end:
@@ -121,12 +121,12 @@ class Audit:
                 return
             self._walk.roots[end] = self._walk.frontier.root()
 
-    def _entry(self, entry: StoredEntry) -> Iterable[str]:
+    def _entry(self, entry: StoredEntry, derived: bytes) -> Sequence[str]:
         body = entry.leaf
         if body is None:
             return [f"The body of entry {entry.index} is gone, and no archive holds it."]
         faults: list[str] = []
-        if leaf_hash(body) != entry.leaf_hash:
+        if derived != entry.leaf_hash:
             faults.append(f"Entry {entry.index} does not hash to its stored leaf hash.")
         try:
             leaf = decode_leaf(body)

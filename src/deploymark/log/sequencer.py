@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from deploymark.errors import (
     BrokenError,
     ConflictError,
@@ -31,8 +33,7 @@ MAX_GROUP = 2_048
 MAX_QUEUED = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """An admitted leaf that wants a place in the log.
 
     Attributes:
@@ -59,8 +60,7 @@ class Candidate:
     claim: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(Struct, frozen=True):
     """The promise that an entry is in the log for good.
 
     Attributes:

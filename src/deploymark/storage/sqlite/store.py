@@ -9,14 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from deploymark.errors import DataDirectoryError, LogBrokenError, StoreUnavailableError
-from deploymark.ports import Batch, Head, LogReader, PublishedCheckpoint
+from deploymark.ports import Batch, Head, LogReader, PublishedCheckpoint, StoredEntry
 from deploymark.storage.sqlite.medium import explained, sync, take_lock
 from deploymark.storage.sqlite.reader import SCHEMA_VERSION, SqliteLogReader
 
 LOCK_SUFFIX = ".lock"
+# A leaf is 1 to 2 KB. On small pages two or three fit and the rest is lost: 530 bytes an entry
+# with 8 KB pages, 213 with 32 KB, and appending in batches gets quicker; see benchmarks/log.py.
+_PAGE_BYTES = 32_768
 # 32 MB of WAL between checkpoints: a fraction of the checkpoint stalls of the default.
-_AUTOCHECKPOINT_PAGES = 4_096
+_AUTOCHECKPOINT_PAGES = 1_024
 
+_ENTRY_ROW = "(?, ?, ?, ?, ?, ?)"
+_ROWS_PER_INSERT = 128
 _INSERT_HEAD = "INSERT INTO log VALUES (1, ?, ?, ?, ?, ?, ?)"
 _MOVE_HEAD = "UPDATE log SET size = ?, root = ?, frontier = ?, note = ? WHERE one = 1 AND size = ?"
 _DROP_CHECKPOINT = (
@@ -59,7 +64,7 @@ class SqliteLogStore(SqliteLogReader):
         with explained(self.path):
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
-                connection.execute("PRAGMA page_size=8192")
+                connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
                 connection.executescript(f"BEGIN;\n{schema}\nCOMMIT;")
                 connection.execute(_INSERT_HEAD, _head_values(head))
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -113,13 +118,7 @@ class SqliteLogStore(SqliteLogReader):
                     f"{self.path} has not the {batch.expected_size} entries this writer left.",
                     hint="Another program changed the log. Stop, keep the file, run log fsck.",
                 )
-            connection.executemany(
-                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (e.index, e.leaf_hash, e.received_at_ms, e.key_id, e.dedupe, e.leaf)
-                    for e in batch.entries
-                ),
-            )
+            _insert_entries(connection, batch.entries)
             connection.executemany(
                 "INSERT INTO node VALUES (?, ?, ?)",
                 ((node.level, node.index, node.hash) for node in batch.nodes),
@@ -200,6 +199,21 @@ class SqliteLogStore(SqliteLogReader):
         if self._lock_file >= 0:
             os.close(self._lock_file)
         self._lock_file = -1
+
+
+def _insert_entries(connection: sqlite3.Connection, entries: Sequence[StoredEntry]) -> None:
+    """Insert rows, many to a statement.
+
+    sqlite3 gives the interpreter lock away at each statement and must win it back from the
+    verifying threads; a statement a row would make the writer wait thousands of times a batch.
+    """
+    for start in range(0, len(entries), _ROWS_PER_INSERT):
+        rows = entries[start : start + _ROWS_PER_INSERT]
+        values: list[object] = []
+        for e in rows:
+            values += (e.index, e.leaf_hash, e.received_at_ms, e.key_id, e.dedupe, e.leaf)
+        places = ",".join([_ENTRY_ROW] * len(rows))
+        connection.execute(f"INSERT INTO entry VALUES {places}", values)  # noqa: S608 - no text
 
 
 def _head_values(head: Head) -> tuple[object, ...]:
