@@ -9,6 +9,7 @@ from deploymark.cli import witness
 from deploymark.cli.options import (
     add_data,
     add_passphrase,
+    check_key_name,
     data_directory,
     entry_index,
     open_signer,
@@ -20,8 +21,8 @@ from deploymark.cli.output import Output, counted
 from deploymark.crypto.note import parse_note
 from deploymark.errors import (
     DeploymarkError,
-    EnvelopeError,
-    MarkerError,
+    KeyFileError,
+    RefusedError,
     RolledBackError,
     UsageError,
 )
@@ -48,7 +49,6 @@ from deploymark.runtime.data_directory import DataDirectory, default_origin
 from deploymark.runtime.repair import accept_copy, recover_from_export
 
 _BATCH = 512
-_MAX_ORIGIN_BYTES = 255  # what an ML-DSA-44 cosignature can name (c2sp.org/tlog-cosignature)
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
@@ -116,10 +116,7 @@ def _finish(parser: argparse.ArgumentParser, run: object, *, writes: bool = Fals
 def _init(options: argparse.Namespace, output: Output) -> int:
     path = data_directory(options)
     origin = default_origin() if options.origin is None else options.origin
-    if len(origin.encode("utf-8", "surrogatepass")) > _MAX_ORIGIN_BYTES:
-        raise UsageError(
-            f"An origin has at most {_MAX_ORIGIN_BYTES} bytes.", hint="Choose a shorter one."
-        )
+    check_key_name(origin)
     published = init_log(path, origin, passphrase(options))
     data = DataDirectory(path)
     output.say(
@@ -165,9 +162,12 @@ def _append(options: argparse.Namespace, output: Output) -> int:
 
 
 def _envelopes(file: Path, signer: EnvelopeSigner | None) -> list[Line]:
+    text = read_text(file)
     try:
-        return envelopes_of(read_text(file), signer)
-    except (MarkerError, EnvelopeError) as error:
+        return envelopes_of(text, signer)
+    except KeyFileError:
+        raise
+    except RefusedError as error:
         raise type(error)(f"{file}: {error.message}", hint=error.hint, field=error.field) from error
 
 

@@ -10,6 +10,9 @@ from deploymark.runtime.config import Environment, read_environment
 
 _MAX_NUMBER = 2**53 - 1  # what JSON and the log's own formats can carry
 _MAX_QUOTED = 60
+_MAX_NAME_BYTES = (
+    255  # the length of a name in a cosignature is one byte (c2sp.org/tlog-cosignature)
+)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +93,15 @@ def decimal(text: str) -> int | None:
 def shortened(text: str) -> str:
     """Return a text that was given, cut to what a sentence can quote."""
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
+
+
+def check_key_name(name: str) -> None:
+    """Refuse a name of a log or witness that its ML-DSA-44 key could not sign under."""
+    if len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
+        raise UsageError(
+            f"{shortened(name)!r} has more than {_MAX_NAME_BYTES} bytes.",
+            hint="Choose a shorter name; signatures of checkpoints carry it.",
+        )
 
 
 def read_text(file: Path) -> str:

@@ -8,6 +8,7 @@ from deploymark.cli.options import (
     add_data,
     add_json,
     add_passphrase,
+    check_key_name,
     data_directory,
     decimal,
     passphrase,
@@ -75,6 +76,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
 
 
 def _init(options: argparse.Namespace, output: Output) -> int:
+    check_key_name(options.name)
     create_witness(options.directory, options.name, passphrase(options))
     vkeys = witness_vkeys(options.directory)
     lines = [f"Created the witness {options.name} in {options.directory}. Its verifier keys:"]
@@ -123,6 +125,8 @@ def _address(text: str) -> tuple[str, int]:
 def _add(options: argparse.Namespace, output: Output) -> int:
     data = DataDirectory(data_directory(options))
     data.check_exists()
+    if not options.url:
+        raise UsageError("A witness without a URL cannot be asked.")
     old = read_policy(data)
     line = WitnessLine(options.name, VerifierKey.parse(options.vkey), options.url)
     witnesses = {**old.witnesses, options.name: line}
@@ -135,8 +139,8 @@ def _add(options: argparse.Namespace, output: Output) -> int:
     witnesses_of(policy)
     write_policy(data, text)
     output.say(
-        f"{options.name} will be asked to cosign from the next checkpoint on. "
-        "Give verifiers the new `deploymark log policy`.",
+        f"{options.name} will be asked to cosign from the next checkpoint on.\n"
+        f"Give verifiers the new `deploymark log policy`: it demands {_demand(policy)}.",
         {"name": options.name, "quorum": policy.quorum, "witnesses": len(witnesses)},
     )
     return 0
@@ -154,6 +158,13 @@ def _with_quorum(policy: Policy, rule: str) -> Policy:
         )
     group = Group(GROUP, threshold, names)
     return Policy(policy.logs, policy.witnesses, {GROUP: group}, GROUP)
+
+
+def _demand(policy: Policy) -> str:
+    if policy.quorum == NONE:
+        return "no witness"
+    of = counted(len(policy.witnesses), "witness", "witnesses")
+    return f"{policy.groups[policy.quorum].threshold} of {of}"
 
 
 def _ls(options: argparse.Namespace, output: Output) -> int:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from deploymark.crypto.note import SignatureType, VerifierKey
+from deploymark.durable import create_parents, sync
 from deploymark.errors import KeyFileError, NoteError
 
 PrivateKey = Ed25519PrivateKey | MLDSA44PrivateKey
@@ -178,7 +179,7 @@ def _open_to_others(path: Path, mode: int) -> KeyFileError:
 
 def _create(path: Path, content: bytes, mode: int) -> None:
     try:
-        _create_parents(path.absolute().parent)
+        create_parents(path.absolute().parent, 0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError as error:
         raise KeyFileError(
@@ -195,24 +196,8 @@ def _create(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        _sync_directory(path.absolute().parent)
+        sync(path.absolute().parent)
     except OSError as error:
         with suppress(OSError):
             path.unlink()
         raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _create_parents(directory: Path) -> None:
-    if directory.is_dir():
-        return
-    _create_parents(directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    _sync_directory(directory.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,11 +5,11 @@ both that rendering, so a changed, missing or added file cannot hide. The checkp
 last: a reader that sees it sees everything it covers.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from deploymark.crypto.note import parse_note
+from deploymark.durable import write_whole
 from deploymark.errors import DeploymarkError, LogBrokenError, NotFoundError, StoreUnavailableError
 from deploymark.log.checkpoint import Checkpoint, parse_checkpoint
 from deploymark.log.reader import full_note
@@ -117,7 +117,7 @@ def write_export(reader: LogReader, target: Path, progress: Progress = no_progre
                 hint="Run `deploymark log fsck`; nothing of this export may be used.",
             )
         # If we stop here, the old checkpoint stands and everything it needs is still there.
-        write_durably(target / CHECKPOINT, note.encode("utf-8"))
+        write_whole(target / CHECKPOINT, note.encode("utf-8"))
     except OSError as error:
         raise StoreUnavailableError(f"The export {target} cannot be written: {error}.") from error
     return checkpoint
@@ -135,28 +135,7 @@ def _write_tile(path: Path, content: bytes) -> None:
         if path.read_bytes() != content:
             raise LogBrokenError(f"{path} exists with other content; export to a new directory.")
         return
-    write_durably(path, content)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Put a file in place whole: written, synced, renamed, directory synced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(path, content)
 
 
 class Export:

@@ -90,6 +90,11 @@ class Publisher:
             # because the head was committed before; the checkpoint is published again.
             self._guard.write(head.origin, head.size, head.root)
             self._store.publish(checkpoint)
+            if (
+                newest is not None
+                and newest.published_at_s // HOUR_SECONDS != seconds // HOUR_SECONDS
+            ):
+                self.thin()  # once an hour is often enough
             newest = checkpoint
         return self._ask_witnesses(newest)
 

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from deploymark.crypto.keyfile import KeyAlgorithm, generate_key, load_private, save_private
 from deploymark.crypto.note import VerifierKey
 from deploymark.crypto.signer import Ed25519NoteSigner, MlDsa44NoteSigner
+from deploymark.durable import sync, write_whole
 from deploymark.errors import DataDirectoryError, KeyFileError, StoreUnavailableError
 from deploymark.log.checkpoint import Checkpoint
-from deploymark.log.export import sync_directory, write_durably
 from deploymark.log.policy import NONE, LogLine, Policy, format_policy
 from deploymark.log.tree import EMPTY_ROOT
 from deploymark.ports import Head
@@ -129,7 +129,7 @@ def drafted(path: Path) -> Iterator[DataDirectory]:
             place.rmdir()
         # If we stop before this line, only a hidden draft is left, which nothing ever opens.
         draft.rename(place)
-        sync_directory(place.parent)
+        sync(place.parent)
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be created: {error}.") from error
     finally:
@@ -148,7 +148,7 @@ def create_log(draft: DataDirectory, origin: str, passphrase: str | None) -> Ed2
     signer = log_signer(draft, origin, passphrase)
     vkeys = (signer.vkey, publishing_signer(draft, origin, passphrase).vkey)
     logs = tuple(LogLine(VerifierKey.parse(vkey)) for vkey in vkeys)
-    write_durably(draft.policy, format_policy(Policy(logs, {}, {}, NONE)).encode("utf-8"))
+    write_whole(draft.policy, format_policy(Policy(logs, {}, {}, NONE)).encode("utf-8"))
     text = Checkpoint(origin, 0, EMPTY_ROOT).text()
     note = f"{text}\n{signer.sign_note(text, now_seconds=0)}"
     store = SqliteLogStore(draft.database)
@@ -162,7 +162,7 @@ def create_log(draft: DataDirectory, origin: str, passphrase: str | None) -> Ed2
 def write_policy(data: DataDirectory, text: str) -> None:
     """Replace the policy file whole."""
     try:
-        write_durably(data.policy, text.encode("utf-8", "surrogateescape"))
+        write_whole(data.policy, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise StoreUnavailableError(f"{data.policy} cannot be written: {error}.") from error
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from deploymark.crypto.keyfile import KeyAlgorithm, generate_key, load_private, save_private
 from deploymark.crypto.signer import Ed25519CosignatureSigner, MlDsa44NoteSigner
+from deploymark.durable import write_whole
 from deploymark.errors import DataDirectoryError, KeyFileError
-from deploymark.log.export import write_durably
 from deploymark.log.witness import trusted_logs
 from deploymark.ports import NoteSigner
 from deploymark.runtime.data_directory import drafted
@@ -36,7 +36,7 @@ def create_witness(directory: Path, name: str, passphrase: str | None) -> None:
         save_private(draft.path / _ED25519, generate_key(KeyAlgorithm.ED25519), passphrase)
         save_private(draft.path / _ML_DSA_44, generate_key(KeyAlgorithm.ML_DSA_44), passphrase)
         vkeys = [signer.vkey for signer in _signers(draft.path, name, passphrase)]
-        write_durably(draft.path / _VKEYS, "".join(f"{vkey}\n" for vkey in vkeys).encode())
+        write_whole(draft.path / _VKEYS, "".join(f"{vkey}\n" for vkey in vkeys).encode())
         SqliteWitnessState.create(draft.path / _STATE).close()
 
 

@@ -4,9 +4,9 @@ A backup that restores the data directory leaves this file as it is; that differ
 guard lives on. Keep it on another disk, or let a witness play its part, where that matters.
 """
 
-import os
 from pathlib import Path
 
+from deploymark.durable import write_whole
 from deploymark.errors import DataDirectoryError, DeploymarkError, StoreUnavailableError
 
 
@@ -40,18 +40,8 @@ class FileRollbackGuard:
 
     def write(self, origin: str, size: int, root: bytes) -> None:
         """See `RollbackGuard.write`."""
-        draft = self.path.with_name(self.path.name + ".new")
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(self._text(origin, size, root))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            write_whole(self.path, self._text(origin, size, root).encode("utf-8"))
         except OSError as error:
             raise StoreUnavailableError(
                 f"The rollback guard {self.path} cannot be written: {error}.",

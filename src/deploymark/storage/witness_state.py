@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from deploymark.durable import sync
 from deploymark.errors import (
     DataDirectoryError,
     DeploymarkError,
@@ -107,10 +108,10 @@ class SqliteWitnessState:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.commit()
                 connection.execute("PRAGMA journal_mode=WAL")
-            _sync(draft)
+            sync(draft)
             path.hardlink_to(draft)
             draft.unlink()
-            _sync(path.parent)
+            sync(path.parent)
         except FileExistsError as error:
             draft.unlink()
             raise DataDirectoryError(
@@ -187,11 +188,3 @@ def _explain(error: sqlite3.Error, path: Path) -> DeploymarkError:
         f"The witness state {path} is damaged: {error}.",
         hint="Stop this witness and restore its newest state; it must not sign without it.",
     )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -49,15 +49,6 @@ def explained(path: Path) -> Iterator[None]:
         raise explain(error, path) from error
 
 
-def sync(path: Path) -> None:
-    """Push a file, or the names in a directory, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def take_lock(path: Path) -> int:
     """Return the handle of a lock that only this process holds; the kernel frees it at its end.
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
+from deploymark.durable import sync
 from deploymark.errors import DataDirectoryError, LogBrokenError, StoreUnavailableError
 from deploymark.ports import Batch, Head, LogReader, PublishedCheckpoint, StoredEntry
-from deploymark.storage.sqlite.medium import explained, sync, take_lock
+from deploymark.storage.sqlite.medium import explained, take_lock
 from deploymark.storage.sqlite.reader import SCHEMA_VERSION, SqliteLogReader
 
 LOCK_SUFFIX = ".lock"
