@@ -43,11 +43,8 @@ soak: setup ## the tests that run for many minutes
 	@tools/system-packages
 	@$(bin)/pytest -m soak $(ARGS)
 
-bench: setup ## every benchmark, each beside the bare limit of this machine
-	@for each in benchmarks/*.py; do \
-		[ -f "$$each" ] || { echo "No benchmarks yet."; break; }; \
-		$(bin)/python "$$each" $(ARGS) || exit 1; \
-	done
+bench: setup ## every benchmark beside the bare limit of this machine; writes the docs' table
+	@$(bin)/python benchmarks/run_all.py $(ARGS)
 
 docs: setup ## write the generated pages, build the docs without a warning, run their examples
 	@$(bin)/python tools/generated_pages.py

@@ -105,9 +105,9 @@ def cli_page(parser: argparse.ArgumentParser) -> str:
         _NOTICE,
         "# Command line",
         "",
-        "`python -m deploymark` is the same program. Exit codes: 0 done, 1 the answer is no,",
-        "2 undecided, 64 usage, 69 server unavailable, 70 internal, 77 not allowed.",
+        "`python -m deploymark` is the same program.",
         "",
+        *(["```text", parser.epilog.rstrip(), "```", ""] if parser.epilog else []),
     ]
     for name, summary, command in commands(parser):
         text = command.description or summary

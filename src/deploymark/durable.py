@@ -7,7 +7,8 @@ need the same care: a name in a directory is durable only once that directory is
 import os
 from pathlib import Path
 
-_DRAFT = ".new"
+DRAFT_SUFFIX = ".new"
+"""Ends the name of a file that is not whole yet; nothing ever reads one."""
 
 
 def sync(path: Path) -> None:
@@ -38,7 +39,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: The file system refuses; the old file stands.
     """
     create_parents(path.absolute().parent)
-    draft = path.with_name(path.name + _DRAFT)
+    draft = path.with_name(path.name + DRAFT_SUFFIX)
     with draft.open("wb") as file:
         file.write(content)
         file.flush()

@@ -62,6 +62,9 @@ class EnvelopeSigner(Protocol):
         ...
 
 
+SALT_BYTES = 32
+"""Length of the salt of erasable content; fixed, so that salt and content have one border."""
+
 # The log store --------------------------------------------------------------------------------
 
 
@@ -122,7 +125,7 @@ class Blob:
 
     Attributes:
         digest: SHA-256(salt ‖ content), 32 bytes: what entries refer to.
-        salt: Random for erasable content, so that the digest of a guessable text proves
+        salt: `SALT_BYTES` random bytes for erasable content, so that the digest of a guessable text proves
             nothing after erasure; empty for evidence. None once erased.
         content: The bytes; None once erased.
         erased_at_ms: When it was erased, None while it stands.

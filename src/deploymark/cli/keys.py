@@ -25,7 +25,7 @@ from deploymark.crypto.keyfile import (
     save_public,
 )
 from deploymark.crypto.registration import RegisteredKey
-from deploymark.errors import KeyFileError
+from deploymark.errors import KeyFileError, UsageError
 from deploymark.ingest.key_entries import ALGORITHM, registration, revocation, rotation
 from deploymark.model.entries import Scope
 from deploymark.model.ids import key_id
@@ -105,6 +105,8 @@ def _changes_the_log(parser: argparse.ArgumentParser, run: object) -> None:
 
 def _new(options: argparse.Namespace, output: Output) -> int:
     file: Path = options.file
+    if not file.name:
+        raise UsageError(f"{file} is a directory.", hint="Name a new file in it.")
     public_file = file.with_name(file.name + PUBLIC_SUFFIX)
     if public_file.exists():
         raise KeyFileError(f"{public_file} exists already.", hint="Choose another name.")

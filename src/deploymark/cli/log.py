@@ -12,6 +12,7 @@ from deploymark.cli.options import (
     check_key_name,
     data_directory,
     entry_index,
+    open_export,
     open_signer,
     passphrase,
     read_text,
@@ -28,7 +29,7 @@ from deploymark.errors import (
 )
 from deploymark.ingest.markers import Line, envelopes_of
 from deploymark.log.checkpoint import encode_hash, parse_checkpoint
-from deploymark.log.export import CHECKPOINT, Export, write_export
+from deploymark.log.export import CHECKPOINT, write_export
 from deploymark.log.fsck import Audit
 from deploymark.log.policy import Policy, format_policy
 from deploymark.log.reader import LogView, full_note
@@ -282,7 +283,7 @@ def _fsck(options: argparse.Namespace, output: Output) -> int:
 
 
 def _fsck_export(path: Path, output: Output) -> int:
-    export = Export(path)
+    export = open_export(path)
     size = export.checkpoint.size
     with output.progress("Checking entries", size) as progress:
         faults = tuple(export.faults(progress))
@@ -325,7 +326,7 @@ def _check_continues(target: Path, origin: str, size: int) -> None:
     """Refuse to put a log over an export of another one, or over one that is further on."""
     if not (target / CHECKPOINT).exists():
         return
-    there = Export(target).checkpoint
+    there = open_export(target).checkpoint
     if there.origin != origin:
         raise UsageError(
             f"{target} is the export of another log, {there.origin}.",
@@ -364,7 +365,7 @@ def _recover(options: argparse.Namespace, output: Output) -> int:
             f"{options.source} is not the directory of an export.",
             hint="Name the directory that `deploymark log export` wrote, or a mirror of it.",
         )
-    before, after = recover_from_export(path, Export(options.source), secret)
+    before, after = recover_from_export(path, open_export(options.source), secret)
     output.say(
         f"Brought back {counted(after - before, 'entry', 'entries')}; the log has {after} again.",
         {"before": before, "after": after},

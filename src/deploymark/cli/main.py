@@ -4,10 +4,11 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from deploymark.cli import keys, log, schema, verify
+from deploymark.cli.options import shortened
 from deploymark.cli.output import Output, drop_output
 from deploymark.errors import (
     BrokenError,
@@ -51,6 +52,17 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+class _Version(argparse.Action):
+    """Prints the version; looking it up takes longer than many a command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Answer `--version`."""
+        from importlib.metadata import version  # noqa: PLC0415 - rarely asked for
+
+        sys.stdout.write(f"deploymark {version('deploymark')}\n")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; the reference in the docs is made from it."""
     parser = _Parser(
@@ -59,9 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"deploymark {version('deploymark')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (log, keys, verify, schema):
         module.add_parser(commands)
@@ -85,8 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drop_output()
         return NOBODY_READS
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happens
-        _report(error, output)
-        return INTERNAL
+        return _report(error, output)
     return code
 
 
@@ -98,19 +107,31 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     return code
 
 
-def _report(error: Exception, output: Output) -> None:
-    """Say that this is our fault; developers see all of it with `python -X dev`."""
+def _report(error: Exception, output: Output) -> int:
+    """Say what nobody foresaw: a file that is not to be used, or else our own fault.
+
+    Developers see all of the latter with `python -X dev`.
+    """
+    if isinstance(error, OSError) and isinstance(error.filename, str | Path):
+        name = shortened(str(error.filename))
+        output.error(
+            UsageError(
+                f"{name} cannot be used: {error.strerror}.", hint="Check its name and permissions."
+            )
+        )
+        return USAGE
     if sys.flags.dev_mode:
         traceback.print_exception(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     output.error(
         DeploymarkError(
-            f"deploymark itself failed: {type(error).__name__}: {error} "
+            f"deploymark itself failed: {type(error).__name__}: {shortened(str(error))} "
             f"({place.filename}, line {place.lineno}).",
             hint="Please report it; `python -X dev -m deploymark` with the same words shows more.",
         ),
         code="internal",
     )
+    return INTERNAL
 
 
 def exit_code(error: DeploymarkError) -> int:

@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 
 from deploymark.crypto.signer import open_key_file, signer_from_uri
-from deploymark.errors import UsageError
+from deploymark.errors import LogBrokenError, NoteError, UsageError
+from deploymark.log.export import Export
 from deploymark.ports import EnvelopeSigner
 from deploymark.runtime.config import Environment, read_environment
 
+MAX_FILE_BYTES = 256 << 20
+
 _MAX_NUMBER = 2**53 - 1  # what JSON and the log's own formats can carry
 _MAX_QUOTED = 60
-_MAX_NAME_BYTES = (
-    255  # the length of a name in a cosignature is one byte (c2sp.org/tlog-cosignature)
-)
+_MAX_NAME_BYTES = 255  # its length is one byte in a cosignature (c2sp.org/tlog-cosignature)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -117,9 +118,15 @@ def read_text(file: Path) -> str:
 def read_bytes(file: Path) -> bytes:
     """Return the content of a file that the user named; UsageError when it cannot be read."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise unreadable(file, error) from error
+    if len(content) > MAX_FILE_BYTES:  # /dev/zero has no end
+        raise UsageError(
+            f"{file} has more than {MAX_FILE_BYTES >> 20} MB.", hint="Split it into smaller files."
+        )
+    return content
 
 
 def unreadable(file: Path, error: OSError) -> UsageError:
@@ -127,6 +134,22 @@ def unreadable(file: Path, error: OSError) -> UsageError:
     return UsageError(
         f"{file} cannot be read: {error.strerror}.", hint="Check its name and permissions."
     )
+
+
+def open_export(path: Path) -> Export:
+    """Open the export that the user named.
+
+    Raises:
+        NotFoundError: There is none.
+        LogBrokenError: Its checkpoint is malformed: the answer is no, not a matter of usage.
+    """
+    try:
+        return Export(path)
+    except NoteError as error:
+        raise LogBrokenError(
+            f"The checkpoint of the export {path} is malformed: {error.message}",
+            hint="Fetch the export again; if it is the same again, ask whoever serves it.",
+        ) from error
 
 
 def write_text(file: Path, text: str) -> None:

@@ -100,7 +100,7 @@ class Output:
         detail = f": {step.detail}" if step.detail else ""
         self._write(f"{mark} {_plain(f'{step.number}. {step.name}{detail}')}\n")
         for fault in step.faults:
-            self._line(f"     {fault}")
+            self._write(f"     {_plain(fault)}\n")
         if step.unchecked:
             self._line(f"     Not checked: {step.unchecked}")
 
@@ -118,8 +118,8 @@ class Output:
             )
         else:
             place = f" ({error.field})" if error.field else ""
-            hint = f"\n  hint: {error.hint}" if error.hint else ""
-            text = f"{_plain(f'deploymark: {error.message}{place}{hint}')}\n"
+            hint = f"  hint: {_plain(error.hint)}\n" if error.hint else ""
+            text = f"deploymark: {_plain(error.message + place)}\n{hint}"
         with self._beside_the_bar(), suppress(OSError):  # nobody is left to tell
             self._err.write(text)
             self._err.flush()
@@ -160,7 +160,7 @@ class Output:
             self._out.flush()
 
     def _line(self, text: str) -> None:
-        self._write(f"{_plain(text)}\n")
+        self._write("".join(f"{_plain(line)}\n" for line in text.split("\n")))
 
     def _write(self, text: str) -> None:
         with self._beside_the_bar(), _writing():
@@ -207,8 +207,7 @@ def _plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 

@@ -61,18 +61,26 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     add.add_argument("name", help="what the policy calls the witness")
     add.add_argument("vkey", help="its verifier key, from whoever runs it")
     add.add_argument("url", help="its submission prefix")
-    add.add_argument(
+    _changes_the_quorum(add, _add)
+
+    remove = actions.add_parser("rm", help="end the part of a witness, as when its key was stolen")
+    remove.add_argument("name", help="what the policy calls the witness")
+    _changes_the_quorum(remove, _remove)
+
+    listing = actions.add_parser("ls", help="list this log's witnesses")
+    add_data(listing)
+    listing.set_defaults(run=_ls)
+
+
+def _changes_the_quorum(parser: argparse.ArgumentParser, run: object) -> None:
+    parser.add_argument(
         "--quorum",
         default="any",
         metavar="RULE",
         help="how many witnesses verifiers demand: any, all, a number or none (default: any)",
     )
-    add_data(add)
-    add.set_defaults(run=_add)
-
-    listing = actions.add_parser("ls", help="list this log's witnesses")
-    add_data(listing)
-    listing.set_defaults(run=_ls)
+    add_data(parser)
+    parser.set_defaults(run=run)
 
 
 def _init(options: argparse.Namespace, output: Output) -> int:
@@ -129,21 +137,44 @@ def _add(options: argparse.Namespace, output: Output) -> int:
         raise UsageError("A witness without a URL cannot be asked.")
     old = read_policy(data)
     line = WitnessLine(options.name, VerifierKey.parse(options.vkey), options.url)
-    witnesses = {**old.witnesses, options.name: line}
-    policy = _with_quorum(Policy(old.logs, witnesses, {}, NONE), options.quorum)
+    policy = _replace(data, old, {**old.witnesses, options.name: line}, options.quorum)
+    output.say(
+        f"{options.name} will be asked to cosign from the next checkpoint on.\n{_demand(policy)}",
+        {"name": options.name, "quorum": policy.quorum, "witnesses": len(policy.witnesses)},
+    )
+    return 0
+
+
+def _remove(options: argparse.Namespace, output: Output) -> int:
+    data = DataDirectory(data_directory(options))
+    data.check_exists()
+    old = read_policy(data)
+    if options.name not in old.witnesses:
+        raise UsageError(
+            f"The log has no witness {shortened(options.name)!r}.",
+            hint="`deploymark log witness ls` lists them.",
+        )
+    left = {name: line for name, line in old.witnesses.items() if name != options.name}
+    policy = _replace(data, old, left, options.quorum)
+    output.say(
+        f"{options.name} will not be asked any more.\n{_demand(policy)}",
+        {"name": options.name, "quorum": policy.quorum, "witnesses": len(policy.witnesses)},
+    )
+    return 0
+
+
+def _replace(
+    data: DataDirectory, old: Policy, witnesses: dict[str, WitnessLine], rule: str
+) -> Policy:
+    policy = _with_quorum(Policy(old.logs, witnesses, {}, NONE), rule)
     # Read back by the rules that verifiers use, and the witness opened as a publisher will open
     # it, before it replaces the policy that works.
     text = format_policy(policy)
     if parse_policy(text) != policy:
-        raise UsageError(f"A policy cannot hold the name {options.name!r} and this URL.")
+        raise UsageError("A policy cannot hold this name and URL of a witness.")
     witnesses_of(policy)
     write_policy(data, text)
-    output.say(
-        f"{options.name} will be asked to cosign from the next checkpoint on.\n"
-        f"Give verifiers the new `deploymark log policy`: it demands {_demand(policy)}.",
-        {"name": options.name, "quorum": policy.quorum, "witnesses": len(witnesses)},
-    )
-    return 0
+    return policy
 
 
 def _with_quorum(policy: Policy, rule: str) -> Policy:
@@ -153,18 +184,20 @@ def _with_quorum(policy: Policy, rule: str) -> Policy:
     thresholds = {"any": 1, "all": len(names)}
     threshold = thresholds.get(rule) or decimal(rule) or 0
     if not 1 <= threshold <= len(names):
+        choices = f"any, all, none or 1 to {len(names)}" if names else "none without a witness"
         raise UsageError(
-            f"The quorum is any, all, none or 1 to {len(names)}, not {shortened(rule)!r}."
+            f"The quorum is {choices}, not {shortened(rule)!r}.", hint="State it with --quorum."
         )
     group = Group(GROUP, threshold, names)
     return Policy(policy.logs, policy.witnesses, {GROUP: group}, GROUP)
 
 
 def _demand(policy: Policy) -> str:
-    if policy.quorum == NONE:
-        return "no witness"
-    of = counted(len(policy.witnesses), "witness", "witnesses")
-    return f"{policy.groups[policy.quorum].threshold} of {of}"
+    demanded = "no witness"
+    if policy.quorum != NONE:
+        of = counted(len(policy.witnesses), "witness", "witnesses")
+        demanded = f"{policy.groups[policy.quorum].threshold} of {of}"
+    return f"Give verifiers the new `deploymark log policy`: it demands {demanded}."
 
 
 def _ls(options: argparse.Namespace, output: Output) -> int:

@@ -21,7 +21,6 @@ Pure: no I/O, no clock. One writer applies; `plan` may run anywhere.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
@@ -55,8 +54,7 @@ class _Export(Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[RegisteredKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureCheck:
+class SignatureCheck(Struct, frozen=True):
     """The expensive part of trusting a leaf: one signature, ready to be verified on any thread.
 
     Attributes:
@@ -138,8 +136,10 @@ class KeyRing:
             SignatureError: A signature is not base64.
             EnvelopeError: The payload is not base64.
         """
-        self.key(leaf.key_id)
-        known = {key.key_id: key.public_key for key in self._named(leaf)}
+        first = self.key(leaf.key_id)
+        known = {first.key_id: first.public_key}
+        if len(leaf.dsse.signatures) > 1:
+            known.update((key.key_id, key.public_key) for key in self._named(leaf))
         return _checks(leaf, known, payload)
 
     def authorise(
@@ -191,6 +191,30 @@ class KeyRing:
         for signature_check in self.plan(leaf):
             signature_check.verify()
         return self.authorise(index, leaf, marker_fields=marker_fields)
+
+    def check_key_entry(self, index: int, leaf: Leaf) -> RegisteredKey:
+        """Tell whose word a key entry is that these keys have folded in.
+
+        Key entries are judged once, when they are applied; this finds that judgement again.
+
+        Raises:
+            KeyUntrustedError: The keys do not follow from such an entry at that index.
+            SignatureError: The signature is not the one of the key that it names.
+        """
+        entry = _key_entry(leaf)
+        changed, signer = self.key(entry.key_id), self.key(leaf.key_id)
+        if entry.action == "revoked":
+            counted = changed.end_index is not None and changed.end_index <= index
+        else:
+            counted = (changed.from_index, changed.registered_by) == (index, signer.key_id)
+        if not counted or index > (self._applied_index or 0) or signer.from_index > index:
+            raise KeyUntrustedError(
+                f"The keys at hand do not follow from the key entry {index}.",
+                hint="Export the keys again, or use --export.",
+            )
+        for signature_check in _checks(leaf, {signer.key_id: signer.public_key}):
+            signature_check.verify()
+        return signer
 
     # Applying key entries ------------------------------------------------------------------------
 

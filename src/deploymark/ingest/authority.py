@@ -13,11 +13,10 @@ from deploymark.crypto.keyring import KeyRing, Said
 from deploymark.errors import LogBrokenError
 from deploymark.log.sequencer import Candidate
 from deploymark.model.equality import differing
+from deploymark.model.filing import MARKER_TYPES
 from deploymark.model.leaf import Leaf, decode_leaf
 from deploymark.model.marker import decode_marker
-from deploymark.model.vocabulary import IN_TOTO, KEY, MARKER
-
-MARKER_TYPES = frozenset({IN_TOTO, MARKER})
+from deploymark.model.vocabulary import KEY
 
 
 class Claim(Struct, frozen=True):

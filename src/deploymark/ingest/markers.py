@@ -4,14 +4,16 @@ The file may hold one JSON object, an array of them, or one object a line. Each 
 signed here, or a DSSE envelope that somebody signed already.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from deploymark.crypto.dsse import sign_envelope
-from deploymark.errors import EnvelopeError, KeyFileError, MarkerError
+from deploymark.errors import KeyFileError, MarkerError, RefusedError
 from deploymark.model.canonical import encode
 from deploymark.model.envelope import Envelope, decode_envelope
-from deploymark.model.marker import decode_marker
-from deploymark.model.statement import statement_of
+from deploymark.model.marker import decode_marker, resolve_aliases
+from deploymark.model.statement import payload_type_of, statement_of
 from deploymark.model.vocabulary import IN_TOTO, MARKER
 from deploymark.ports import EnvelopeSigner
 
@@ -26,15 +28,17 @@ def envelopes_of(text: str, signer: EnvelopeSigner | None) -> list[Line]:
         signer: Signs flat markers; None when the file holds envelopes only.
 
     Raises:
-        MarkerError: A line is no JSON object or no marker; the message names the line.
-        EnvelopeError: A line looks like an envelope and is none.
+        RefusedError: A line is no marker or envelope, by the class of what is wrong with it; the
+            message names the line.
         KeyFileError: A flat marker needs a key, and there is none.
     """
     lines: list[Line] = []
     for number, raw in _objects(text):
         try:
             lines.append((number, _envelope(raw, signer)))
-        except (MarkerError, EnvelopeError) as error:
+        except KeyFileError:
+            raise
+        except RefusedError as error:
             raise type(error)(
                 f"Line {number}: {error.message}", hint=error.hint, field=error.field
             ) from error
@@ -42,21 +46,31 @@ def envelopes_of(text: str, signer: EnvelopeSigner | None) -> list[Line]:
 
 
 def _objects(text: str) -> list[tuple[int, bytes]]:
-    """Cut a file into JSON objects."""
-    stripped = text.lstrip()
-    if stripped.startswith("["):
+    """Cut a file into JSON values, each with the line on which it begins."""
+    raw = text.encode("utf-8", "surrogatepass")
+    if raw.lstrip().startswith(b"["):
         try:
-            return [(1, bytes(item)) for item in msgspec.json.decode(text, type=list[msgspec.Raw])]
+            items = msgspec.json.decode(raw, type=list[msgspec.Raw])
         except msgspec.DecodeError as error:
             raise MarkerError(f"The file is not a JSON array: {error}.") from error
+        return _located(raw, map(bytes, items))
     try:
-        return [(1, bytes(msgspec.json.decode(text, type=msgspec.Raw)))]
+        return _located(raw, [bytes(msgspec.json.decode(raw, type=msgspec.Raw))])
     except msgspec.DecodeError:
-        return [
-            (number, line.encode("utf-8"))
-            for number, line in enumerate(text.split("\n"), 1)
-            if line.strip()
-        ]
+        lines = enumerate(raw.split(b"\n"), 1)
+        return [(number, line) for number, line in lines if line.strip()]
+
+
+def _located(raw: bytes, items: Iterable[bytes]) -> list[tuple[int, bytes]]:
+    located: list[tuple[int, bytes]] = []
+    line, position = 1, 0
+    for item in items:
+        start = raw.index(item, position)
+        line += raw.count(b"\n", position, start)
+        located.append((line, item))
+        line += item.count(b"\n")
+        position = start + len(item)
+    return located
 
 
 def _envelope(raw: bytes, signer: EnvelopeSigner | None) -> Envelope:
@@ -68,12 +82,13 @@ def _envelope(raw: bytes, signer: EnvelopeSigner | None) -> Envelope:
         raise MarkerError("A marker is a JSON object.")
     if "payloadType" in content:
         return decode_envelope(raw)
-    fields = decode_marker(raw, MARKER).fields()
+    decode_marker(raw, MARKER)
     if signer is None:
         raise KeyFileError(
             "The file holds flat markers, which need a key to sign them.",
             hint="Name one with --sign; `deploymark keys new` makes one.",
         )
-    if (fields.get("artifact") or {}).get("digest") or fields.get("commit_hash"):
+    fields = resolve_aliases(content)  # and nothing else is changed before it is signed
+    if payload_type_of(fields) == IN_TOTO:
         return sign_envelope(IN_TOTO, statement_of(fields), [signer])
     return sign_envelope(MARKER, encode(fields), [signer])

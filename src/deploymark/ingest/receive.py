@@ -17,23 +17,24 @@ from msgspec import Struct
 from deploymark.crypto.dsse import signed_payload
 from deploymark.crypto.keyring import KeyRing, SignatureCheck, said_by
 from deploymark.errors import DeploymarkError, MarkerError
-from deploymark.ingest.authority import MARKER_TYPES, Claim
+from deploymark.ingest.authority import Claim
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
 from deploymark.log.tree import leaf_hash
-from deploymark.model.entries import DetailEntry, Verdict, decode_entry
 from deploymark.model.envelope import Envelope, decode_envelope
-from deploymark.model.ids import entry_id, ids_of_marker
+from deploymark.model.filing import Filing, file_entry
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf, encode_leaf
-from deploymark.model.marker import decode_marker
 from deploymark.model.vocabulary import KEY, Assurance
-from deploymark.ports import Blob, Clock, LogReader
+from deploymark.ports import SALT_BYTES, Blob, Clock, LogReader
 
 LOCAL = "local"
 """The principal of someone who writes to the data directory directly."""
 
 Parsed = Envelope | DeploymarkError
 """An envelope, or the error that says why it is none."""
+
+Received = tuple[int, str]
+"""One instant in milliseconds and as text."""
 
 _ALONE = 4
 
@@ -107,11 +108,12 @@ class Receiver:
         self, run: Sequence[Parsed], principal: str, blob: Blob | None = None
     ) -> list[Outcome]:
         now_ms = self._clock.now_ms()
+        received_at = (now_ms, format_instant(now_ms))
         # One batch at a time is read, then verified: reading holds the interpreter's lock and
         # verifying does not, so mixing the two of several batches makes both wait. Meanwhile the
         # writer commits the batch before.
         with self._turn:
-            read = [self._read_one(envelope, principal, now_ms, blob) for envelope in run]
+            read = [self._read_one(envelope, principal, received_at, blob) for envelope in run]
             verified = self._verify(read)
         admitted = [item for item in verified if isinstance(item, Candidate)]
         if not admitted:
@@ -120,30 +122,31 @@ class Receiver:
         return [next(decided) if isinstance(item, Candidate) else item for item in verified]
 
     def _read_one(
-        self, envelope: Parsed, principal: str, now_ms: int, blob: Blob | None
+        self, envelope: Parsed, principal: str, received_at: Received, blob: Blob | None
     ) -> "_Read | DeploymarkError":
         if isinstance(envelope, DeploymarkError):
             return envelope
         try:
-            return self._read(envelope, principal, now_ms, blob)
+            return self._read(envelope, principal, received_at, blob)
         except DeploymarkError as error:
             return error
 
     def _read(
-        self, envelope: Envelope, principal: str, received_at_ms: int, blob: Blob | None
+        self, envelope: Envelope, principal: str, received_at: Received, blob: Blob | None
     ) -> "_Read":
         """Run steps 2 to 4 for one envelope."""
         payload = signed_payload(envelope)
-        fields, ids, erased = _said(envelope.payloadType, payload)
-        if blob is not None or "detail" in ids:
-            self._check_content(ids.get("detail", ""), blob)
+        filing = file_entry(envelope.payloadType, payload)
+        detail = filing.ids.get("detail", "")
+        if blob is not None or detail:
+            self._check_content(filing, blob)
         leaf = Leaf(
             assurance=Assurance.SIGNED,
             dsse=envelope,
-            ids=ids,
-            occurrence=0 if fields is None else 1,
+            ids=filing.ids,
+            occurrence=0 if filing.fields is None else 1,
             principal=principal,
-            received_at=format_instant(received_at_ms),
+            received_at=received_at[1],
         )
         body = encode_leaf(leaf)
         is_key = envelope.payloadType == KEY
@@ -152,11 +155,11 @@ class Receiver:
             leaf_hash=leaf_hash(body),
             dedupe=leaf.dedupe,
             key_id=leaf.key_id,
-            received_at_ms=received_at_ms,
+            received_at_ms=received_at[0],
             blobs=() if blob is None else (blob,),
-            erasures=erased,
+            erasures=(_digest_bytes(detail),) if filing.erases else (),
             alone=is_key,
-            claim=Claim(said_by(envelope.payloadType, fields), leaf if is_key else None),
+            claim=Claim(said_by(envelope.payloadType, filing.fields), leaf if is_key else None),
         )
         # A key entry may be signed by the very key it registers; the ring judges it as a whole.
         return _Read(candidate, [] if is_key else self._ring.plan(leaf, payload))
@@ -171,18 +174,28 @@ class Receiver:
         parts = [read[i : i + size] for i in range(0, len(read), size)]
         return [item for part in self._pool.map(_verify_all, parts) for item in part]
 
-    def _check_content(self, named: str, blob: Blob | None) -> None:
+    def _check_content(self, filing: Filing, blob: Blob | None) -> None:
         """Refuse an entry whose content is not there, so that an audit can demand it."""
+        named = filing.ids.get("detail", "")
         if blob is None:
-            self._reader.blob(bytes.fromhex(named.removeprefix("sha256:")))
+            self._reader.blob(_digest_bytes(named))
             return
-        whole = (blob.salt or b"") + (blob.content or b"")
-        if hashlib.sha256(whole).digest() != blob.digest or named != f"sha256:{blob.digest.hex()}":
+        salt, content = blob.salt or b"", blob.content or b""
+        digest = f"sha256:{hashlib.sha256(salt + content).hexdigest()}"
+        if not named == digest == f"sha256:{blob.digest.hex()}":
             raise MarkerError(
                 f"The entry names {named or 'no content'}, the content handed in with it is "
-                f"sha256:{blob.digest.hex()}.",
+                f"{digest}.",
                 field="/details_digest",
             )
+        # A fixed length: otherwise a byte could move between salt and content unnoticed.
+        if len(salt) != (SALT_BYTES if filing.erasable else 0):
+            raise MarkerError(
+                f"Erasable content has a salt of {SALT_BYTES} bytes, and evidence has none; here "
+                f"are {len(salt)}."
+            )
+        if filing.size not in (None, len(content)):
+            raise MarkerError(f"The content has {len(content)} bytes, not {filing.size}.")
 
 
 class _Read(Struct, frozen=True):
@@ -218,27 +231,8 @@ def _verify_all(read: Sequence[_Read | DeploymarkError]) -> list[Candidate | Dep
     return results
 
 
-def _said(
-    payload_type: str, payload: bytes
-) -> tuple[dict[str, object] | None, dict[str, str], tuple[bytes, ...]]:
-    """Decode what an envelope says: the flat marker if it is one, its ids, what it erases."""
-    if payload_type in MARKER_TYPES:
-        fields = decode_marker(payload, payload_type).fields()
-        deployment, marker = ids_of_marker(fields)
-        ids = {"deployment_id": deployment, "marker_id": marker}
-        if digest := fields.get("details_digest"):
-            ids["detail"] = digest
-        return fields, ids, ()
-    entry = decode_entry(payload, payload_type)
-    ids = {"entry_id": entry_id(payload_type, payload)}
-    erased: tuple[bytes, ...] = ()
-    if isinstance(entry, DetailEntry):
-        ids["detail"] = entry.digest
-        if entry.action == "erased":
-            erased = (bytes.fromhex(entry.digest.removeprefix("sha256:")),)
-    elif isinstance(entry, Verdict):
-        ids["detail"] = entry.inputs_digest
-    return None, ids, erased
+def _digest_bytes(digest: str) -> bytes:
+    return bytes.fromhex(digest.removeprefix("sha256:"))
 
 
 def _runs(parsed: Sequence[Parsed]) -> list[list[Parsed]]:

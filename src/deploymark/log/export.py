@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from deploymark.crypto.note import parse_note
-from deploymark.durable import write_whole
+from deploymark.durable import DRAFT_SUFFIX, write_whole
 from deploymark.errors import DeploymarkError, LogBrokenError, NotFoundError, StoreUnavailableError
 from deploymark.log.checkpoint import Checkpoint, parse_checkpoint
 from deploymark.log.reader import full_note
@@ -116,6 +116,8 @@ def write_export(reader: LogReader, target: Path, progress: Progress = no_progre
                 f"The {checkpoint.size} entries do not lead to the published root.",
                 hint="Run `deploymark log fsck`; nothing of this export may be used.",
             )
+        for draft in target.rglob(f"*{DRAFT_SUFFIX}"):  # of an export that was interrupted
+            draft.unlink()
         # If we stop here, the old checkpoint stands and everything it needs is still there.
         write_whole(target / CHECKPOINT, note.encode("utf-8"))
     except OSError as error:

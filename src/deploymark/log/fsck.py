@@ -18,15 +18,13 @@ from deploymark.log.steps import Step
 from deploymark.log.tree import HASH_BYTES, TILE_HEIGHT, Frontier, leaf_hash
 from deploymark.model.entries import DetailEntry, decode_entry
 from deploymark.model.instants import parse_instant
-from deploymark.model.leaf import Leaf, decode_leaf
+from deploymark.model.leaf import decode_leaf, read_columns
 from deploymark.model.vocabulary import DETAIL
-from deploymark.ports import Head, LogReader, Node, PublishedCheckpoint, StoredEntry
+from deploymark.ports import SALT_BYTES, Head, LogReader, Node, PublishedCheckpoint, StoredEntry
 
 _CHUNK = 1024
 _NODE_CHUNK = 4096
 _MAX_FAULTS_PER_STEP = 100
-
-LeafCheck = Callable[[int, Leaf], Iterable[str]]
 
 
 @dataclass(slots=True)
@@ -46,7 +44,6 @@ class Audit:
     Args:
         reader: A snapshot, so that a running writer does not disturb.
         log_keys: The log's verifier keys, from its policy.
-        check_leaf: Yields further faults of a decoded leaf, for example of its signatures.
         progress: Told the number of entries checked so far.
     """
 
@@ -54,12 +51,10 @@ class Audit:
         self,
         reader: LogReader,
         log_keys: Sequence[VerifierKey],
-        check_leaf: LeafCheck | None = None,
         progress: Progress = no_progress,
     ) -> None:
         self._reader = reader
         self._log_keys = log_keys
-        self._check_leaf = check_leaf
         self._progress = progress
         self._head: Head = reader.head()
         self._published: list[PublishedCheckpoint] = []
@@ -125,25 +120,22 @@ class Audit:
         body = entry.leaf
         if body is None:
             return [f"The body of entry {entry.index} is gone, and no archive holds it."]
-        faults: list[str] = []
         if derived != entry.leaf_hash:
-            faults.append(f"Entry {entry.index} does not hash to its stored leaf hash.")
+            return [f"Entry {entry.index} does not hash to its stored leaf hash."]
         try:
-            leaf = decode_leaf(body)
+            leaf = read_columns(body)
             columns = (parse_instant(leaf.received_at), leaf.key_id, leaf.dedupe)
         except DeploymarkError as error:
-            return [*faults, f"Entry {entry.index} cannot be read: {error.message}"]
-        stored = (entry.received_at_ms, entry.key_id, entry.dedupe)
-        if stored != columns:
-            faults.append(f"The columns {stored} of entry {entry.index} are not its leaf's.")
+            return [f"Entry {entry.index} cannot be read: {error.message}"]
+        if (entry.received_at_ms, entry.key_id, entry.dedupe) != columns:
+            return [f"The columns beside entry {entry.index} are not those of its leaf, {columns}."]
         if digest := leaf.ids.get("detail"):
-            self._note_detail(leaf, bytes.fromhex(digest.removeprefix("sha256:")), columns[0])
-        if self._check_leaf is not None:
-            faults.extend(self._check_leaf(entry.index, leaf))
-        return faults
+            self._note_detail(body, bytes.fromhex(digest.removeprefix("sha256:")), columns[0])
+        return ()
 
-    def _note_detail(self, leaf: Leaf, digest: bytes, received_at_ms: int) -> None:
+    def _note_detail(self, body: bytes, digest: bytes, received_at_ms: int) -> None:
         self._walk.named.add(digest)
+        leaf = decode_leaf(body)
         if leaf.dsse.payloadType == DETAIL:
             entry = decode_entry(leaf.dsse.payload_bytes(), DETAIL, strict=False)
             if isinstance(entry, DetailEntry) and entry.action == "erased":
@@ -234,6 +226,8 @@ class Audit:
                 yield f"The content {name} is {'erased' if gone else 'kept'}; the log says not so."
             elif not gone:
                 whole = (blob.salt or b"") + (blob.content or b"")
+                if len(blob.salt or b"") not in (0, SALT_BYTES):
+                    yield f"The salt of the content {name} has {len(blob.salt or b'')} bytes."
                 if hashlib.sha256(whole).digest() != blob.digest:
                     yield f"The content {name} does not hash to its digest."
         for digest in sorted(missing):

@@ -8,12 +8,13 @@ fixed: guard, store, witnesses. So nothing is shown that a restart could fail to
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploymark.crypto.note import SignedNote, VerifierKey, parse_note, verify_note
+from deploymark.crypto.note import SignatureLine, VerifierKey, parse_note
 from deploymark.errors import (
     DeploymarkError,
     NoteError,
     NotFoundError,
     RolledBackError,
+    SignatureError,
     WitnessBehindError,
     WitnessConfigurationError,
     WitnessUnavailableError,
@@ -166,22 +167,32 @@ class Publisher:
 
 
 def pick_line(note: str, answer: str, key: VerifierKey) -> str:
-    """Return the line of `key` from a witness's answer, verified; lines of others are ignored.
+    """Return the newest line of `key` from a witness's answer; lines of others are ignored.
 
     Raises:
-        WitnessUnavailableError: There is no valid line of that key in it.
+        WitnessUnavailableError: There is no valid, timed line of that key in it.
     """
     text = parse_note(note).text
     try:
-        signed = parse_note(f"{text}\n{answer}")
-        (verified,) = verify_note(signed, [key])
-    except NoteError as error:
+        lines = parse_answer(text, answer)
+        own = [line for line in lines if (line.name, line.key_id) == (key.name, key.key_id)]
+        timed = {key.verify(text, line): line for line in own}
+    except (NoteError, SignatureError) as error:
         raise WitnessUnavailableError(
             f"The witness {key.name} answered without a valid cosignature: {error.message}"
         ) from error
-    if verified.timestamp == 0:
+    newest = max(timed, default=0)
+    if newest == 0:
         raise WitnessUnavailableError(
-            f"The witness {key.name} states no time, so it speaks of no newest tree."
+            f"The witness {key.name} gave no line that states a time, so none speaks of the newest "
+            "tree."
         )
-    own = [s for s in signed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
-    return str(SignedNote(text, (own[0],))).removeprefix(f"{text}\n")
+    return str(timed[newest])
+
+
+def parse_answer(text: str, answer: str) -> tuple[SignatureLine, ...]:
+    """Return the signature lines of a witness's answer; NoteError when it is anything else."""
+    signed = parse_note(f"{text}\n{answer}")
+    if signed.text != text:
+        raise NoteError("it is more than signature lines.")
+    return signed.signatures

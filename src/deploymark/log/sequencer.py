@@ -241,12 +241,13 @@ class Sequencer:
                 group = [*group, *self._queue]
                 self._queue.clear()
                 self._queued = 0
-            self._on_broken(error)
         else:
             # The commit may or may not have happened: ask the store before the next one.
             self._unsure = True
         for submission in group:
             submission.future.set_exception(error)
+        if isinstance(error, BrokenError):
+            self._on_broken(error)  # last, so that whatever it does, nobody waits for ever
 
     def _commit(self, group: Sequence[_Submission]) -> list[list[Outcome]]:
         if self._broken is not None:
@@ -310,7 +311,7 @@ class Sequencer:
         # Committed: from here on the entries are in the log, whoever gets to hear of it.
         self._frontier, self._head = frontier, head
         for entry, candidate in zip(plan.entries, plan.fresh, strict=True):
-            self._admission.appended(entry.index, candidate)
+            self._take_note(entry.index, candidate)
 
     def _recover(self) -> None:
         """Find out whether the failed commit happened, and go on from the truth."""
@@ -327,8 +328,17 @@ class Sequencer:
         self._frontier = check_head(stored)
         self._head = stored
         for entry in self._store.entries(start, stored.size):
-            self._admission.appended(entry.index, candidate_of(entry))
+            self._take_note(entry.index, candidate_of(entry))
         self._unsure = False
+
+    def _take_note(self, index: int, candidate: Candidate) -> None:
+        try:
+            self._admission.appended(index, candidate)
+        except Exception as error:
+            # The log has the entry and the admission has not: it would misjudge later ones.
+            raise LogBrokenError(
+                f"Entry {index} is in the log, but the admission could not take note: {error!r}."
+            ) from error
 
 
 def candidate_of(entry: StoredEntry) -> Candidate:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.registration import RegisteredKey
 from deploymark.errors import DeploymarkError, MarkerError
 from deploymark.log.export import Export, Progress, no_progress
 from deploymark.log.policy import CheckedCheckpoint, Policy
@@ -18,14 +19,12 @@ from deploymark.log.receipt import Receipt, parse_receipt
 from deploymark.log.steps import Step
 from deploymark.log.tiles import ENTRIES, TileName, decode_bundle
 from deploymark.log.tree import TILE_WIDTH, leaf_hash
-from deploymark.model.entries import decode_entry
-from deploymark.model.ids import entry_id, ids_of_marker
+from deploymark.model.filing import check_filing
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf, decode_leaf
-from deploymark.model.marker import decode_marker
-from deploymark.model.vocabulary import IN_TOTO, KEY, MARKER
+from deploymark.model.vocabulary import KEY
 
-MARKER_TYPES = frozenset({IN_TOTO, MARKER})
+_KEY_TYPE = f'"payloadType":"{KEY}"'.encode()
 _MAX_FAULTS = 100
 
 
@@ -102,7 +101,7 @@ class ReceiptVerification:
     def _content(self) -> tuple[str, str]:
         leaf = decode_leaf(self._receipt.extra or b"")
         self.found.index, self.found.leaf = self._receipt.index, leaf
-        self.found.fields = check_content(leaf)
+        self.found.fields = check_filing(leaf).fields
         if self._payload is not None and leaf.dsse.payload_bytes() != self._payload:
             raise MarkerError("The receipt is for another payload than the one given.")
         return describe_leaf(leaf), ""
@@ -113,32 +112,9 @@ class ReceiptVerification:
             return "", "no producer keys were given: use --keys FILE or --export DIR."
         # A receipt may be newer than the keys at hand; then a revocation could be missing.
         newest = self._ring.applied_index
-        key = self._ring.check(self._receipt.index, leaf, marker_fields=self.found.fields)
+        key = check_producer(self._ring, self._receipt.index, leaf, self.found.fields)
         self.found.signer = f"{key.name} ({key.key_id})"
         return f"{self.found.signer}, keys as of entry {newest}", ""
-
-
-def check_content(leaf: Leaf) -> dict[str, object] | None:
-    """Check that a leaf is filed under the ids that follow from what it says.
-
-    Returns:
-        The flat marker, None for other entries.
-
-    Raises:
-        MarkerError: The payload breaks its schema, or the ids are another's.
-    """
-    payload = leaf.dsse.payload_bytes()
-    if leaf.dsse.payloadType in MARKER_TYPES:
-        fields = decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()
-        deployment, marker = ids_of_marker(fields)
-        filed = (leaf.ids.get("deployment_id"), leaf.ids.get("marker_id"))
-        if filed != (deployment, marker):
-            raise MarkerError(f"The entry is filed under {filed}, not {(deployment, marker)}.")
-        return fields
-    decode_entry(payload, leaf.dsse.payloadType, strict=False)
-    if leaf.ids.get("entry_id") != entry_id(leaf.dsse.payloadType, payload):
-        raise MarkerError("The entry is filed under an id that is not its own.")
-    return None
 
 
 @dataclass(slots=True)
@@ -148,6 +124,7 @@ class _Collected:
     content: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
+    refused_keys: set[int] = field(default_factory=set)
     markers: int = 0
     key_entries: int = 0
 
@@ -199,26 +176,27 @@ class ExportVerification:
         """Return the flat marker of one entry, None when it is another entry."""
         name = TileName(ENTRIES, index // TILE_WIDTH, self._width(index // TILE_WIDTH))
         leaf = decode_leaf(decode_bundle(self._export.read(name))[index % TILE_WIDTH])
-        return check_content(leaf)
+        return check_filing(leaf).fields
 
     def _width(self, bundle: int) -> int:
         return min(TILE_WIDTH, self._export.checkpoint.size - bundle * TILE_WIDTH)
 
     def _walk(self) -> _Collected:
+        """Replay the keys first: a later revocation may take trust from an earlier entry."""
         seen = _Collected()
+        for index, body in enumerate(self._export.leaves()):
+            if _KEY_TYPE in body:
+                self._apply(index, body, seen)
         for index, body in enumerate(self._export.leaves()):
             try:
                 leaf = decode_leaf(body)
-                fields = check_content(leaf)
+                fields = check_filing(leaf).fields
             except DeploymarkError as error:
                 seen.content.append(f"Entry {index}: {error.message}")
                 continue
             self._index(index, leaf, fields)
             seen.markers += fields is not None
-            if leaf.dsse.payloadType == KEY:
-                seen.key_entries += 1
-                self._apply(index, leaf, seen.keys)
-            else:
+            if index not in seen.refused_keys:
                 self._sign(index, leaf, fields, seen.signatures)
             self._progress(index + 1)
         return seen
@@ -230,17 +208,22 @@ class ExportVerification:
         if isinstance(artifact, dict) and artifact.get("digest"):
             self.artifacts.setdefault(artifact["digest"], []).append(index)
 
-    def _apply(self, index: int, leaf: Leaf, faults: list[str]) -> None:
+    def _apply(self, index: int, body: bytes, seen: _Collected) -> None:
         try:
+            leaf = decode_leaf(body)
+            if leaf.dsse.payloadType != KEY:
+                return
+            seen.key_entries += 1
             self.ring.apply(index, leaf)
         except DeploymarkError as error:
-            faults.append(f"Key entry {index}: {error.message}")
+            seen.refused_keys.add(index)
+            seen.keys.append(f"Key entry {index}: {error.message}")
 
     def _sign(
         self, index: int, leaf: Leaf, fields: dict[str, object] | None, faults: list[str]
     ) -> None:
         try:
-            self.ring.check(index, leaf, marker_fields=fields)
+            check_producer(self.ring, index, leaf, fields)
         except DeploymarkError as error:
             faults.append(f"Entry {index}: {error.message}")
 
@@ -250,6 +233,19 @@ _TREE = "Every file follows from the entries, and they lead to the signed root"
 _CONTENT = "Every entry is canonical, readable and filed under its own ids"
 _KEYS = "The keys, replayed from the log itself"
 _SIGNATURES = "Every producer's signature, its validity at its index and its scope"
+
+
+def check_producer(
+    ring: KeyRing, index: int, leaf: Leaf, fields: dict[str, object] | None
+) -> RegisteredKey:
+    """Check signatures, validity at the index and scope of an entry, by keys as of the end.
+
+    Raises:
+        KeyUntrustedError, SignatureError: Nobody with authority stands behind it.
+    """
+    if leaf.dsse.payloadType == KEY:
+        return ring.check_key_entry(index, leaf)
+    return ring.check(index, leaf, marker_fields=fields)
 
 
 def describe_checkpoint(checked: CheckedCheckpoint) -> str:

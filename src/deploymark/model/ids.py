@@ -8,7 +8,6 @@ are only *written* here (`id~2`); which one a marker belongs to is decided in th
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from json import JSONEncoder
 from typing import Any
 
 from deploymark.errors import IdError
@@ -25,8 +24,6 @@ _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
 _PAIR_SHIFTS = tuple(range(120, -1, -10))
 _PAIR_MASK = 0x3FF
 
-_quick = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
 
 def encode_id(prefix: str, array: Sequence[Any]) -> str:
     """Return the id of an identity array, for every kind of id alike.
@@ -42,28 +39,8 @@ def encode_id(prefix: str, array: Sequence[Any]) -> str:
     Raises:
         CanonicalError: The array has no canonical form.
     """
-    number = int.from_bytes(sha256(_canonical(array)).digest()[:16], "big")
+    number = int.from_bytes(sha256(encode(array)).digest()[:16], "big")
     return prefix + "".join([_PAIRS[number >> shift & _PAIR_MASK] for shift in _PAIR_SHIFTS])
-
-
-def _canonical(array: Sequence[Any]) -> bytes:
-    """Return the RFC 8785 form; quickly where it is plain, which ids nearly always are.
-
-    Arrays of text and null have the same spelling in the standard library's C encoder.
-    """
-    for item in array:
-        if not (item is None or isinstance(item, str) or _is_plain_list(item)):
-            return encode(array)
-    try:
-        return _quick(array).encode()
-    except UnicodeEncodeError:
-        return encode(array)
-
-
-def _is_plain_list(value: object) -> bool:
-    if not isinstance(value, list):
-        return False
-    return all(item is None or isinstance(item, str) for item in value)
 
 
 def subject_of(fields: Mapping[str, Any]) -> str:

@@ -58,16 +58,19 @@ class Leaf(Struct, frozen=True):
         Raises:
             MarkerError: The leaf carries neither a marker_id nor an entry_id.
         """
-        identity = self.ids.get("marker_id") or self.ids.get("entry_id")
-        if identity is None:
-            raise MarkerError("The leaf carries neither marker_id nor entry_id.", field="/ids")
-        suffix = f".{self.repeat}" if self.repeat else ""
-        return f"{identity}~{self.occurrence}{suffix}"
+        return _identity(self.ids, self.occurrence, self.repeat)
 
     @property
     def key_id(self) -> str:
         """The key of the first signature, "" when there is none."""
         return self.dsse.signatures[0].keyid if self.dsse.signatures else ""
+
+
+def _identity(ids: dict[str, str], occurrence: int, repeat: int) -> str:
+    identity = ids.get("marker_id") or ids.get("entry_id")
+    if identity is None:
+        raise MarkerError("The leaf carries neither marker_id nor entry_id.", field="/ids")
+    return f"{identity}~{occurrence}.{repeat}" if repeat else f"{identity}~{occurrence}"
 
 
 class _Unrepeated(Struct, frozen=True):
@@ -81,8 +84,46 @@ class _Unrepeated(Struct, frozen=True):
     v: int
 
 
+class _SignedBy(Struct, frozen=True):
+    keyid: str = ""
+
+
+class _Cover(Struct, frozen=True):
+    payloadType: str  # noqa: N815 - DSSE spells it so
+    signatures: list[_SignedBy]
+
+
+class LeafColumns(Struct, frozen=True):
+    """What a store repeats beside a leaf, read without the payload.
+
+    Attributes:
+        dsse: The type of the payload and who signed it.
+        ids: As in the leaf.
+        occurrence: As in the leaf.
+        received_at: As in the leaf.
+        repeat: As in the leaf.
+    """
+
+    dsse: _Cover
+    ids: dict[str, str]
+    occurrence: int
+    received_at: str
+    repeat: int = 0
+
+    @property
+    def dedupe(self) -> str:
+        """See `Leaf.dedupe`."""
+        return _identity(self.ids, self.occurrence, self.repeat)
+
+    @property
+    def key_id(self) -> str:
+        """See `Leaf.key_id`."""
+        return self.dsse.signatures[0].keyid if self.dsse.signatures else ""
+
+
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Leaf)
+_columns_decoder = msgspec.json.Decoder(LeafColumns)
 _INSPECTOR = Inspector(Leaf)
 
 
@@ -143,6 +184,21 @@ def decode_leaf(data: bytes) -> Leaf:
             hint="A leaf is RFC 8785 JSON with the fields of its version.",
         )
     return leaf
+
+
+def read_columns(data: bytes) -> LeafColumns:
+    """Return what a store repeats beside a leaf, at a third of the cost of `decode_leaf`.
+
+    For bytes whose hash is known to be right; the canonical form is not checked.
+
+    Raises:
+        MarkerError: Not a leaf.
+        SchemaVersionError: A version that this release does not know.
+    """
+    try:
+        return _columns_decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise _explain(data) from None
 
 
 def _explain(data: bytes) -> MarkerError | SchemaVersionError:

@@ -23,7 +23,7 @@ class FileRollbackGuard:
     def read(self) -> tuple[str, int, bytes] | None:
         """See `RollbackGuard.read`."""
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_bytes().decode("utf-8")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -34,7 +34,7 @@ class FileRollbackGuard:
             remembered = (origin, int(size), bytes.fromhex(root))
         except ValueError as error:
             raise self._unreadable("it is not three lines") from error
-        if end or not origin or self._text(*remembered) != text:
+        if end or not origin or size.startswith("-") or self._text(*remembered) != text:
             raise self._unreadable("it is not three lines of origin, size and root")
         return remembered
 

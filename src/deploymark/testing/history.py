@@ -1,4 +1,4 @@
-"""Writes a log in which everything that a log can hold occurs, the same bytes every time."""
+"""Writes a log in which everything that a log can hold occurs, the same entries every time."""
 
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.note import VerifierKey
@@ -48,8 +48,8 @@ def history_policy() -> Policy:
     return Policy(policy_of().logs, lines, {"both": both}, "both")
 
 
-def write_history(store: LogStore) -> None:
-    """Fill an empty store with 600 entries.
+def write_history(store: LogStore, until: int = HISTORY_SIZE) -> None:
+    """Fill an empty store with 600 entries, or only up to an earlier published size.
 
     They hold keys that come, go and are replaced; markers of each of them; content that is kept,
     erased and rested upon. They are published at `PUBLISHED_SIZES`, all but one of these
@@ -59,7 +59,7 @@ def write_history(store: LogStore) -> None:
     witnesses = history_witnesses(clock)
     wanted: list[Witness] = [*witnesses]
     with WholeLog(store, clock=clock, witnesses=wanted) as log:
-        for size in PUBLISHED_SIZES:
+        for size in PUBLISHED_SIZES[: PUBLISHED_SIZES.index(until) + 1]:
             _fill(log, size)
             if size == 257:
                 witnesses[1].script.append(WitnessUnavailableError("Away this time."))

@@ -1,0 +1,154 @@
+"""Runs command lines in this process, and holds every one of them to the common contract.
+
+Whatever a test asks for, its command must end with a documented exit code, speak of an error in
+one sentence and a hint, and answer in JSON lines when asked to.
+"""
+
+import io
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from hashlib import sha256
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from deploymark.cli import main
+from deploymark.crypto.dsse import sign_envelope
+from deploymark.crypto.signer import open_key_file
+from deploymark.model.vocabulary import IN_TOTO
+
+Run = Callable[..., CompletedProcess[str]]
+EXIT_CODES = {0, 1, 2, 64, 69, 77}
+ERROR_CODES = {64, 69, 77}
+ORIGIN = "log.example/team"
+ARTIFACT = b"the bytes of release 2.31.0\n"
+
+
+def run_here(line: str, *more: object) -> CompletedProcess[str]:
+    """Run `deploymark LINE MORE…` and check what holds for every command."""
+    words = [*shlex.split(line), *map(str, more)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as end:  # how argparse ends --help and --version
+            code = int(end.code or 0)
+    said, complaints = _text(out), _text(err)
+    assert "Traceback" not in complaints
+    assert code in EXIT_CODES, complaints
+    assert bool(complaints) or code not in ERROR_CODES
+    if "--json" in words:
+        _check_json(said, complaints)
+    else:
+        _check_sentences(complaints)
+    return CompletedProcess(words, code, said, complaints)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode("utf-8", "surrogateescape")
+
+
+def _check_json(said: str, complaints: str) -> None:
+    for line in said.splitlines():
+        assert isinstance(json.loads(line), dict)
+    for line in complaints.splitlines():
+        error = json.loads(line)
+        assert set(error) == {"error", "message", "field", "hint", "retryable"}
+        assert error["error"]
+        assert error["message"]
+        assert error["hint"]
+
+
+def _check_sentences(complaints: str) -> None:
+    lines = complaints.splitlines()
+    assert len(lines) % 2 == 0, complaints
+    for sentence, hint in zip(lines[::2], lines[1::2], strict=True):
+        assert sentence.startswith("deploymark: "), complaints
+        assert hint.startswith("  hint: "), complaints
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and nothing said through the environment."""
+    _enter(tmp_path, monkeypatch)
+    return tmp_path
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a command line in the current place."""
+    return run_here
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a team has after its first release; see `team`."""
+    there = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        _enter(there, patch)
+        _make()
+    return there
+
+
+def _enter(directory: Path, patch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "KEY", "KEY_PASSPHRASE"):
+        patch.delenv(f"DEPLOYMARK_{name}", raising=False)
+    patch.chdir(directory)
+
+
+def _make() -> None:
+    run_here(f"log init --data data --origin {ORIGIN}")
+    for name, scope in (("ci", ""), ("admin", "--entry key"), ("shop", "--service shop-*")):
+        run_here(f"keys new {name}.pem")
+        run_here(f"keys trust {name}.pem.pub --data data --name {name} {scope}")
+    run_here("keys new stranger.pem")
+    artifact = Path("app.tar")
+    artifact.write_bytes(ARTIFACT)
+    digest = f"sha256:{sha256(ARTIFACT).hexdigest()}"
+    markers = [
+        {
+            "service": "checkout",
+            "environment": "prod",
+            "phase": phase,
+            "version": "2.31.0",
+            "artifact": {"digest": digest},
+            "timestamp": "2026-11-23T00:00:00.000Z",
+        }
+        for phase in ("planned", "applying", "applied")
+    ]
+    Path("markers.ndjson").write_text("".join(json.dumps(each) + "\n" for each in markers))
+    run_here("log append markers.ndjson --sign ci.pem --data data")
+    run_here("log prove 4 --data data --out receipt")
+    run_here("log export site --data data")
+    Path("policy").write_text(run_here("log policy --data data").stdout)
+    Path("keys.json").write_text(run_here("keys ls --export --data data").stdout)
+    shown = json.loads(run_here("log show 4 --data data --json").stdout)
+    envelope = sign_envelope(IN_TOTO, shown["payload"].encode(), [open_key_file("ci.pem")])
+    Path("envelope.json").write_text(
+        json.dumps(
+            {
+                "payload": envelope.payload,
+                "payloadType": envelope.payloadType,
+                "signatures": [{"keyid": s.keyid, "sig": s.sig} for s in envelope.signatures],
+            }
+        )
+    )
+
+
+@pytest.fixture
+def team(_made: Path, place: Path) -> Path:
+    """A working directory in which a team has a log.
+
+    data/ (7 entries: platform, ci, admin, shop, then planned, applying and applied of release
+    2.31.0), its policy, keys.json and export in site/, the keys ci, admin (may sign key entries),
+    shop (services shop-* only) and stranger (not registered) as .pem and .pem.pub, receipt and
+    envelope.json of entry 4, and app.tar, the artifact that the markers name.
+    """
+    shutil.copytree(_made, place, dirs_exist_ok=True)
+    return place
