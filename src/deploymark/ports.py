@@ -125,8 +125,8 @@ class Blob:
 
     Attributes:
         digest: SHA-256(salt ‖ content), 32 bytes: what entries refer to.
-        salt: `SALT_BYTES` random bytes for erasable content, so that the digest of a guessable text proves
-            nothing after erasure; empty for evidence. None once erased.
+        salt: `SALT_BYTES` random bytes for erasable content, so that the digest of a guessable
+            text proves nothing after erasure; empty for evidence. None once erased.
         content: The bytes; None once erased.
         erased_at_ms: When it was erased, None while it stands.
     """

@@ -27,8 +27,11 @@ def holds(value: object, expected: object) -> bool:
             name in value and holds(value[name], part) for name, part in expected.items()
         )
     if isinstance(expected, list):
-        same = isinstance(value, list) and len(value) == len(expected)
-        return same and all(map(holds, value, expected))
+        return (
+            isinstance(value, list)
+            and len(value) == len(expected)
+            and all(map(holds, value, expected))
+        )
     return value == expected
 
 

@@ -1,7 +1,7 @@
 """Says, in sentences, which promises a log no longer keeps. Runs where nothing fails any more."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def broken_promises(
             place, hash and checkpoint are compared.
         go_on: Names the entries that are written afterwards; "" writes none.
     """
+    yield from _left_on_disk(path, promises)
     try:
         with open_log(path) as log:
             yield from _audit(log, "after the restart")
@@ -45,7 +46,6 @@ def broken_promises(
                 yield from _audit(log, "after going on")
     except DeploymarkError as error:
         yield f"The log does not open or go on: {error.code}: {error.message} ({error.hint})"
-    yield from _left_on_disk(path, promises)
 
 
 def _audit(log: OpenLog, when: str) -> Iterator[str]:
@@ -65,15 +65,15 @@ def _acknowledged(log: OpenLog, promises: Sequence[Promise], receipts_from: int)
         if promise.note not in checkpoints:
             checkpoints[promise.note] = yield from _extended(log, promise.note)
         checkpoint = checkpoints[promise.note]
-        if promise.index >= head.size:
-            yield f"Entry {promise.index} was acknowledged; the log has {head.size} entries."
-        elif promise.leaf_hash not in ("", hashes[promise.index].hex()):
-            yield f"Entry {promise.index} is not the one that was acknowledged."
+        if promise.position >= head.size:
+            yield f"Entry {promise.position} was acknowledged; the log has {head.size} entries."
+        elif promise.leaf_hash not in ("", hashes[promise.position].hex()):
+            yield f"Entry {promise.position} is not the one that was acknowledged."
         elif checkpoint is not None and number >= receipts_from:
             yield from _receipt(log, promise, checkpoint)
 
 
-def _extended(log: OpenLog, note: str) -> Iterator[str]:
+def _extended(log: OpenLog, note: str) -> Generator[str, None, Checkpoint | None]:
     """Check that today's log extends a checkpoint that was given out; return the checkpoint."""
     head = log.store.head()
     try:
@@ -88,17 +88,17 @@ def _extended(log: OpenLog, note: str) -> Iterator[str]:
 
 def _receipt(log: OpenLog, promise: Acknowledged, checkpoint: Checkpoint) -> Iterator[str]:
     try:
-        receipt = log.view.receipt(promise.index, promise.note, checkpoint.size)
+        receipt = log.view.receipt(promise.position, promise.note, checkpoint.size)
     except DeploymarkError as error:
-        yield f"No receipt of entry {promise.index} can be made: {error.message}"
+        yield f"No receipt of entry {promise.position} can be made: {error.message}"
         return
     verification = ReceiptVerification(format_receipt(receipt), log.policy, log.ring)
     for step in verification.steps():
         for fault in (*step.faults, *filter(None, [step.unchecked])):
-            yield f"Receipt of entry {promise.index}, step {step.number}: {fault}"
+            yield f"Receipt of entry {promise.position}, step {step.number}: {fault}"
     leaf = verification.found.leaf
     if leaf and hashlib.sha256(leaf.dsse.payload_bytes()).hexdigest() != promise.payload:
-        yield f"Entry {promise.index} does not hold the payload that was handed in."
+        yield f"Entry {promise.position} does not hold the payload that was handed in."
 
 
 def _published(log: OpenLog, promises: Sequence[Promise]) -> Iterator[str]:

@@ -53,7 +53,8 @@ class FaultServer:
     def serve(self) -> None:
         """Answer until there are no more requests."""
         for line in sys.stdin:
-            print(json.dumps(self.answer(json.loads(line))), flush=True)
+            sys.stdout.write(json.dumps(self.answer(json.loads(line))) + "\n")
+            sys.stdout.flush()
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run one job as a request says and tell how it ended."""
@@ -69,6 +70,7 @@ class FaultServer:
         answer["hit"] = self._fs.hit() if fault else ""
         answer["calls"] = self._fs.calls() if request.get("trace") else []
         self._fs.disarm()
+        self._fs.unlock()  # the child may have died with the lock in its hand
         answer["lost"] = self._fs.power_loss() if request.get("power_loss") else 0
         if request["job"] == "template":
             self._script = write_script(self._template)
@@ -134,6 +136,12 @@ class FaultServer:
         """Create the log that every run starts from."""
         make_template(self._template)
 
+    def job_forget(self, _: Emit) -> None:
+        """Do nothing: what is stored now counts as durable."""
+
+    def job_power_loss(self, _: Emit) -> None:
+        """Do nothing: the power loss follows."""
+
     def job_workload(self, emit: Emit, path: str, **how: Any) -> None:  # noqa: ANN401
         """Run the script."""
         self._workload(emit).run(Path(path), **how)
@@ -185,23 +193,28 @@ class FaultServer:
                 emit({"refused": f"{error.code}: {error.message}", "hint": error.hint})
         emit({"done": True})
 
-    def job_check_export(self, emit: Emit, target: str, *, whole: bool) -> None:
-        """Report what an export lacks."""
+    def job_check_export(self, emit: Emit, target: str, *, interrupted: bool) -> None:
+        """Report what an export lacks.
+
+        One that was interrupted may lack everything, or hold more than its checkpoint needs:
+        drafts, and tiles for the next one. Whatever the checkpoint needs must be there.
+        """
         try:
             export = Export(Path(target))
         except DeploymarkError as error:
-            if whole:
+            if not interrupted:
                 emit({"wrong": error.message})
         else:
             for sentence in export.faults():
-                emit({"wrong": sentence})
+                if not (interrupted and sentence.endswith("does not belong to this log.")):
+                    emit({"wrong": sentence})
             emit({"size": export.checkpoint.size})
         emit({"done": True})
 
-    def job_grow(self, emit: Emit, path: str) -> None:
+    def job_grow(self, emit: Emit, path: str, by: int) -> None:
         """Make a log larger and publish it."""
         with open_log(Path(path)) as log:
-            log.receiver.receive(list(self._ready().extra))
+            log.receiver.receive(list(self._ready().extra[:by]))
             log.publisher.publish()
         emit({"done": True})
 

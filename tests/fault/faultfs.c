@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 enum action { EIO_, ENOSPC_, SHORT, TEAR, KILL_BEFORE, KILL_AFTER, SYNC_EIO };
-enum kind { WRITE, SYNC, OTHER };
+enum kind { WRITE, SYNC, ROOM, OTHER }; /* ROOM: needs a free block, as a write does */
 
 #define PATH_BYTES 512
 #define TRACE_CALLS 65536
@@ -115,6 +115,16 @@ __attribute__((noreturn)) static void die(void) {
   for (;;) pause();
 }
 
+/* A full disk refuses what needs room, and lets syncs, renames and removals pass. */
+static int concerns(enum kind kind) {
+  switch (s->action) {
+    case SYNC_EIO: return kind == SYNC;
+    case ENOSPC_: return kind == WRITE || kind == ROOM;
+    case SHORT: case TEAR: return kind == WRITE;
+    default: return 1;
+  }
+}
+
 /* Count one call and say what becomes of it; on FAIL errno is set. */
 static enum verdict judge(const char *name, enum kind kind, const char *path) {
   enum verdict verdict = GO;
@@ -129,19 +139,18 @@ static enum verdict judge(const char *name, enum kind kind, const char *path) {
     s->full = 0;
     errno = ENOSPC;
     verdict = FAIL;
-  } else if (now && (s->action != SYNC_EIO || kind == SYNC)) {
+  } else if (now && concerns(kind)) {
     if (!s->fired) snprintf(s->hit, PATH_BYTES, "call %ld, %s %s", n, name, path);
     s->fired = 1;
     switch (s->action) {
       case EIO_: case SYNC_EIO: errno = EIO; verdict = FAIL; break;
       case ENOSPC_: errno = ENOSPC; verdict = FAIL; break;
       case SHORT:
-        s->full = kind == WRITE;
-        errno = ENOSPC;
-        verdict = kind == WRITE ? HALF : FAIL;
+        s->full = 1;
+        verdict = HALF;
         break;
       case TEAR:
-        if (kind == WRITE) verdict = HALF_THEN_DIE; else { unlock(); die(); }
+        verdict = HALF_THEN_DIE;
         break;
       case KILL_BEFORE: unlock(); die(); break;
       case KILL_AFTER: verdict = GO_THEN_DIE; break;
@@ -212,19 +221,20 @@ static void renamed(const char *from, const char *to) {
 /* For the driver ------------------------------------------------------------------------------ */
 
 void faultfs_arm(const char *prefix, long nth, int action, int sticky) {
-  s->lock = 0; /* whoever held it is dead */
   snprintf(s->prefix, PATH_BYTES, "%s", prefix);
   s->nth = nth, s->action = action, s->sticky = sticky;
   s->count = 0, s->fired = 0, s->full = 0, s->hit[0] = 0;
   s->armed = nth > 0;
 }
 void faultfs_disarm(void) { s->armed = 0; }
+/* Between two children: the last one may have died with the lock in its hand. */
+void faultfs_unlock(void) { unlock(); }
 long faultfs_count(void) { return s->count; }
 const char *faultfs_hit(void) { return s->hit; }
 const char *faultfs_call(long n) { return n < 1 || n > TRACE_CALLS ? "" : s->trace[n - 1]; }
 
 /* Begin to remember (1) or stop and forget (0); what is on the disk now counts as durable. */
-void faultfs_remember(int on) { s->lock = 0, s->undoing = on, s->live = 0, s->undo_end = 0; }
+void faultfs_remember(int on) { s->undoing = on, s->live = 0, s->undo_end = 0; }
 
 /* Put back everything unsynced, newest first; returns how many writes were lost. */
 int faultfs_power_loss(void) {
@@ -232,8 +242,8 @@ int faultfs_power_loss(void) {
   static ssize_t (*put)(int, const void *, size_t, off64_t);
   static int (*cut)(int, off64_t);
   if (!put) put = dlsym(RTLD_NEXT, "pwrite64"), cut = dlsym(RTLD_NEXT, "ftruncate64");
-  s->lock = 0;
-  int count = s->live, at = 0;
+  int count = 0, at = 0;
+  EACH_UNDO(u) count += u->live;
   struct undo **order = calloc(count + 1, sizeof *order);
   EACH_UNDO(u) if (u->live) order[at++] = u;
   while (at--) {
@@ -352,7 +362,7 @@ CUTTER(ftruncate64, off64_t)
     char path[PATH_BYTES];                                                      \
     REAL(int, name, int, int, off_type, off_type);                              \
     if (!path_of(fd, path)) return real(fd, mode, offset, length);              \
-    WHOLE(#name, OTHER, path,                                                   \
+    WHOLE(#name, ROOM, path,                                                    \
           (remember(fd, path, offset, length), real(fd, mode, offset, length)), ); \
   }
 ALLOCATOR(fallocate, off_t)
@@ -392,7 +402,8 @@ static void emptied(const char *path, int flags) {
     char path[PATH_BYTES];                                                          \
     REAL(int, name, __VA_ARGS__);                                                   \
     if (!(flags & (O_CREAT | O_TRUNC)) || !path_at(directory, file, path)) return call; \
-    WHOLE("open", OTHER, path, (emptied(path, flags), call), );                     \
+    if (!(flags & O_TRUNC) && access(path, F_OK) == 0) return call; /* changes nothing */ \
+    WHOLE("open", ROOM, path, (emptied(path, flags), call), );                     \
   }
 OPENER(open, (const char *file, int flags, ...), AT_FDCWD, real(file, flags, mode), const char *,
        int, ...)
@@ -428,7 +439,7 @@ static int make(int at, const char *file, mode_t mode) {
   char path[PATH_BYTES];
   REAL(int, mkdirat, int, const char *, mode_t);
   if (!path_at(at, file, path)) return real(at, file, mode);
-  WHOLE("mkdir", OTHER, path, real(at, file, mode), );
+  WHOLE("mkdir", ROOM, path, real(at, file, mode), );
 }
 int mkdir(const char *file, mode_t mode) { return make(AT_FDCWD, file, mode); }
 int mkdirat(int at, const char *file, mode_t mode) { return make(at, file, mode); }

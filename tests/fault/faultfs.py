@@ -1,7 +1,6 @@
 """Drives the preloaded library `faultfs.c`; what each action does stands there."""
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -54,11 +53,15 @@ class Fault:
 def fits(action: Action, call: str) -> bool:
     """Tell whether an action does something of its own at a call, given as `name path`."""
     name = call.partition(" ")[0]
-    if action is Action.SYNC_EIO:
-        return name in {"fsync", "fdatasync"}
-    if action in {Action.SHORT_WRITE, Action.TORN_WRITE}:
-        return "write" in name
-    return True
+    match action:
+        case Action.SYNC_EIO:
+            return name in {"fsync", "fdatasync"}
+        case Action.SHORT_WRITE | Action.TORN_WRITE:
+            return "write" in name
+        case Action.ENOSPC:
+            return "write" in name or name in {"open", "mkdir", "fallocate"}
+        case _:
+            return True
 
 
 class FaultFs:
@@ -78,8 +81,7 @@ class FaultFs:
         self._hit.restype = ctypes.c_char_p
         self._count = loaded.faultfs_count
         self._count.restype = ctypes.c_long
-        self.disarm: Callable[[], None] = loaded.faultfs_disarm
-        self.power_loss: Callable[[], int] = loaded.faultfs_power_loss
+        self._loaded = loaded
         self._remember = loaded.faultfs_remember
 
     def watch(self, prefix: Path) -> None:
@@ -102,3 +104,15 @@ class FaultFs:
         """Return the first call that was hit, "" for none."""
         text: bytes = self._hit()
         return text.decode()
+
+    def disarm(self) -> None:
+        """Let everything happen from here on."""
+        self._loaded.faultfs_disarm()
+
+    def unlock(self) -> None:
+        """Take the lock from a child that may have died with it in its hand."""
+        self._loaded.faultfs_unlock()
+
+    def power_loss(self) -> int:
+        """Put back everything that was not synced; return how many writes that took."""
+        return int(self._loaded.faultfs_power_loss())

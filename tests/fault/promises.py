@@ -16,14 +16,14 @@ class Acknowledged(NamedTuple):
     """One entry that was acknowledged.
 
     Attributes:
-        index: Its place.
+        position: Its index in the log.
         leaf_hash: What a reader found there right after the acknowledgement, hex; "" when the
             fault kept the reader from looking.
         payload: SHA-256 of the payload that was handed in, hex.
         note: The signed checkpoint that came with the acknowledgement.
     """
 
-    index: int
+    position: int
     leaf_hash: str
     payload: str
     note: str

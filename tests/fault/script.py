@@ -22,7 +22,7 @@ from deploymark.runtime.data_directory import DataDirectory
 ORIGIN = "deploymark.local/fault"
 NOW_MS = 1_795_000_000_000
 _TIME = "2026-11-23T00:00:00.000Z"
-SECRET = "a name and a telephone number that somebody wants forgotten"
+PERSONAL = "a name and a telephone number that somebody wants forgotten"
 # So that the workload completes the first subtree of 256 entries.
 _TEMPLATE_ENTRIES = 245
 
@@ -99,7 +99,7 @@ def write_script(template: Path) -> Script:
     scope = Scope(services=("*",), environments=("prod",))
     registered = registration(producer.public, "producer", scope, NOW_MS)
     salt = b"s" * 32
-    digest = hashlib.sha256(salt + SECRET.encode()).digest()
+    digest = hashlib.sha256(salt + PERSONAL.encode()).digest()
 
     def key(payload: bytes) -> list[Envelope]:
         return [sign_envelope(KEY, payload, [admin])]
@@ -115,11 +115,11 @@ def write_script(template: Path) -> Script:
         Step("publish"),
         Step(
             "keep a detail",
-            detail("stored", size=len(SECRET), erasable=True),
-            blob=Blob(digest, salt, SECRET.encode()),
+            detail("stored", size=len(PERSONAL), erasable=True),
+            blob=Blob(digest, salt, PERSONAL.encode()),
         ),
         Step("complete a subtree", sign_markers("c", 5, admin)),
-        Step("erase the detail", detail("erased", reason="asked for"), erases=SECRET),
+        Step("erase the detail", detail("erased", reason="asked for"), erases=PERSONAL),
         Step("revoke the key", key(revocation(producer.key_id, NOW_MS))),
         Step(
             "the revoked key speaks",
@@ -128,4 +128,4 @@ def write_script(template: Path) -> Script:
         ),
         Step("publish again"),
     )
-    return Script(steps, tuple(sign_markers("extra", 8, admin)), admin)
+    return Script(steps, tuple(sign_markers("extra", 12, admin)), admin)

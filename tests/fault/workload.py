@@ -35,21 +35,23 @@ class Workload:
         self._disarm = disarm
         self._extra = iter(script.extra)
 
-    def run(self, path: Path, *, beside: bool = False, end_in_fault: bool = False) -> None:
+    def run(self, path: Path, *, beside: bool = False, die_recovered: bool = False) -> None:
         """Go through the script; try again what is unavailable, and end the fault if it stays.
 
         Args:
             path: The data directory.
-            beside: Keep a snapshot open all the time, as an audit or an export does.
-            end_in_fault: Die when the fault has had its effect, instead of recovering.
+            beside: Keep a snapshot open until something is erased, as an audit or export does.
+            die_recovered: Die as soon as the step that met the fault is acknowledged after
+                all, or stays unavailable.
         """
         with ExitStack() as stack:
             log = self._open(path, stack)
-            if beside:
-                stack.callback(log.store.snapshot().close)
+            snapshot = log.store.snapshot() if beside else None
             for number, step in enumerate(self._script.steps):
                 self._emit({"step": number})
-                self._insist(log, step, end_in_fault=end_in_fault)
+                if snapshot is not None and step.erases:
+                    snapshot.close()
+                self._insist(log, step, die_recovered=die_recovered)
         self._emit({"done": True})
 
     def once(self, path: Path, step: int) -> None:
@@ -71,17 +73,19 @@ class Workload:
                     raise
         raise AssertionError
 
-    def _insist(self, log: OpenLog, step: Step, *, end_in_fault: bool) -> None:
+    def _insist(self, log: OpenLog, step: Step, *, die_recovered: bool) -> None:
         for attempt in range(_ATTEMPTS):
             if self._attempt(log, step):
+                if attempt and die_recovered:
+                    die()
                 return
-            if attempt == 0:
+            if attempt == 0 and not die_recovered:
                 self._while_it_lasts(log, step)
-        if end_in_fault:
+        if die_recovered:
             die()
         self._disarm()
         if not self._attempt(log, step):
-            self._wrong(step.name, "still unavailable although nothing fails any more")
+            self._wrong(step.name, "unavailable although nothing fails any more")
 
     def _while_it_lasts(self, log: OpenLog, failed: Step) -> None:
         """Whatever is tried beside: it may be unavailable, it may not be a lie."""
@@ -95,7 +99,8 @@ class Workload:
         """Do one step; report what was promised; tell whether it was available."""
         try:
             promises = self._publish(log) if not step.envelopes else self._submit(log, step)
-        except UnavailableError:
+        except UnavailableError as error:
+            self._emit({"unavailable": f"{step.name}: {error.message}"})
             return False
         except Exception as error:  # noqa: BLE001 - whatever else comes out is a finding
             self._wrong(step.name, repr(error))
@@ -113,6 +118,8 @@ class Workload:
             outcomes = [log.receiver.keep(step.envelopes[0], step.blob)]
         promises: list[Promise] = []
         for number, (envelope, outcome) in enumerate(zip(step.envelopes, outcomes, strict=True)):
+            if isinstance(outcome, UnavailableError):
+                raise outcome
             if isinstance(outcome, Acknowledgement) == (number in step.refused):
                 self._wrong(step.name, f"candidate {number} got {outcome!r}")
             elif isinstance(outcome, Acknowledgement):

@@ -31,7 +31,14 @@ from deploymark.model.entries import Scope
 from deploymark.model.ids import key_id
 from deploymark.model.vocabulary import KEY
 from deploymark.ports import EnvelopeSigner
-from deploymark.runtime.compose import expect, open_log, open_reader, platform_signer, replay_keys
+from deploymark.runtime.compose import (
+    expect,
+    exported_keys,
+    open_log,
+    open_reader,
+    platform_signer,
+    replay_keys,
+)
 from deploymark.runtime.data_directory import DataDirectory
 from deploymark.runtime.system import SystemClock
 
@@ -193,10 +200,10 @@ def _may_sign(key: RegisteredKey) -> str:
 
 def _ls(options: argparse.Namespace, output: Output) -> int:
     with open_reader(data_directory(options)) as (_, reader):
+        if options.export:
+            output.raw(exported_keys(reader).decode("utf-8"))
+            return 0
         ring = replay_keys(reader)
-    if options.export:
-        output.raw(ring.export().decode("utf-8"))
-        return 0
     rows = [
         (
             key.key_id,

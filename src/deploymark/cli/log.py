@@ -44,6 +44,7 @@ from deploymark.runtime.compose import (
     open_log,
     open_reader,
     read_policy,
+    remembered_guard,
 )
 from deploymark.runtime.config import read_environment
 from deploymark.runtime.data_directory import DataDirectory, default_origin
@@ -274,11 +275,14 @@ def _fsck(options: argparse.Namespace, output: Output) -> int:
         if options.data is not None:
             raise UsageError("An export and --data are two different things to check.")
         return _fsck_export(options.export, output)
+    check_guard_of = remembered_guard(data_directory(options))
     with open_reader(data_directory(options)) as (data, reader):
         size = reader.head().size
         with output.progress("Checking entries", size) as progress:
             audit = Audit(reader, log_keys(read_policy(data)), progress=progress)
             steps = list(_shown(audit.steps(), output))
+        guard = Step(len(steps) + 1, "The rollback guard", str(data.guard), check_guard_of(reader))
+        steps += _shown(iter([guard]), output)
     return _conclude(steps, counted(size, "entry", "entries"), output)
 
 

@@ -17,7 +17,7 @@ from deploymark.log.policy import Policy, parse_policy
 from deploymark.log.receipt import HEADER, parse_receipt
 from deploymark.log.steps import Result, Step, verdict
 from deploymark.log.verify import ExportVerification, ReceiptVerification
-from deploymark.model.envelope import decode_envelope
+from deploymark.model.envelope import Envelope, decode_envelope
 
 _EXIT = {Result.HOLDS: 0, Result.FAILS: 1, Result.UNCHECKED: 2}
 _MAX_TEXT_BYTES = 1 << 20
@@ -64,10 +64,10 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     if head.startswith(HEADER.encode()):
         _refuse_flags(options, f"{evidence} is a receipt itself", "receipt")
         return _verify_receipt(options, evidence, policy, None, output)
-    payload = _envelope_payload(evidence, head)
+    envelope = _envelope(evidence, head)
     if options.receipt is not None:
-        return _verify_receipt(options, options.receipt, policy, payload, output)
-    return _find(options, policy, payload, output)
+        return _verify_receipt(options, options.receipt, policy, envelope, output)
+    return _find(options, policy, envelope, output)
 
 
 def _refuse_flags(options: argparse.Namespace, why: str, *flags: str) -> None:
@@ -97,13 +97,13 @@ def _receipt_text(file: Path) -> str:
         raise UsageError(f"{file} is not UTF-8 text.") from error
 
 
-def _envelope_payload(file: Path, head: bytes) -> bytes | None:
-    """Return the payload when a file is a DSSE envelope, else None."""
+def _envelope(file: Path, head: bytes) -> Envelope | None:
+    """Return the envelope when a file is one, else None."""
     is_object = head.lstrip()[:1] == b"{"
     if len(head) == _MAX_TEXT_BYTES or not is_object or b'"payloadType"' not in head:
         return None
     try:
-        return decode_envelope(head).payload_bytes()
+        return decode_envelope(head)
     except DeploymarkError as error:
         raise type(error)(f"{file}: {error.message}", hint=error.hint) from error
 
@@ -112,15 +112,16 @@ def _verify_receipt(
     options: argparse.Namespace,
     file: Path,
     policy: Policy,
-    payload: bytes | None,
+    envelope: Envelope | None,
     output: Output,
 ) -> int:
     text = _receipt_text(file)
     ring = _ring(options, policy, text)
-    verification = ReceiptVerification(text, policy, ring, payload)
+    export = None if options.export is None else open_export(options.export)
+    verification = ReceiptVerification(text, policy, ring, envelope, export)
     steps = _show(verification.steps(), output)
     found = verification.found
-    if file != options.evidence and payload is None and verdict(steps) is not Result.FAILS:
+    if file != options.evidence and envelope is None and verdict(steps) is not Result.FAILS:
         faults = () if _artifact_digest(options.evidence) == _digest(found.fields) else (_NOT_IT,)
         step = Step(len(steps) + 1, "The entry names the artifact", _digest(found.fields), faults)
         output.step(step)
@@ -174,23 +175,23 @@ def _verify_export(
 
 
 def _find(
-    options: argparse.Namespace, policy: Policy, payload: bytes | None, output: Output
+    options: argparse.Namespace, policy: Policy, envelope: Envelope | None, output: Output
 ) -> int:
     """Verify an export, then look in it for an envelope's payload or an artifact's digest."""
     if options.export is None:
-        what = "An envelope" if payload is not None else "An artifact"
+        what = "An envelope" if envelope is not None else "An artifact"
         raise UsageError(
             f"{what} alone proves nothing: where was it logged?",
             hint="Add --export DIR "
             "or --receipt FILE; the log must name "
-            + ("its payload." if payload is not None else "its digest."),
+            + ("its payload." if envelope is not None else "its digest."),
         )
     verification, steps = _verify_export(options.export, policy, output)
     number = len(steps) + 1
     if verdict(steps) is Result.HOLDS:
-        if payload is not None:
+        if envelope is not None:
             name = "The envelope's payload is in the log"
-            indexes = verification.find_payload(payload)
+            indexes = verification.find_payload(envelope.payload_bytes())
         else:
             digest = _artifact_digest(options.evidence)
             name = f"Markers name the artifact {digest}"

@@ -48,10 +48,23 @@ _KEY_ENTRY: Final = "key"
 _ALLOWED_SIZE: Final = 4_096
 
 
+class AsOf(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of which log the keys were replayed from.
+
+    Attributes:
+        origin: The log.
+        size: Number of its entries that were seen; a later one may have ended any key.
+    """
+
+    origin: str
+    size: int
+
+
 class _Export(Struct, frozen=True, forbid_unknown_fields=True):
     v: int
     applied_index: int | None
     keys: tuple[RegisteredKey, ...]
+    as_of: AsOf | None = None
 
 
 class SignatureCheck(Struct, frozen=True):
@@ -97,6 +110,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._keys: dict[str, RegisteredKey] = {}
         self._applied_index: int | None = None
+        self.as_of: AsOf | None = None
         self._allowed: set[tuple[str, Said]] = set()
 
     @property
@@ -333,7 +347,9 @@ class KeyRing:
             }
             for key in self._keys.values()
         ]
-        return encode({"applied_index": self._applied_index, "keys": keys, "v": EXPORT_VERSION})
+        content = {"applied_index": self._applied_index, "keys": keys, "v": EXPORT_VERSION}
+        stated = {} if self.as_of is None else {"as_of": asdict(self.as_of)}
+        return encode({**content, **stated})
 
     @classmethod
     def load(cls, content: bytes) -> Self:
@@ -360,6 +376,7 @@ class KeyRing:
                 )
             ring._keys[key.key_id] = key
         ring._applied_index = exported.applied_index
+        ring.as_of = exported.as_of
         return ring
 
 

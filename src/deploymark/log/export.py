@@ -176,6 +176,15 @@ class Export:
                 raise LogBrokenError(f"{name.path} holds {len(leaves)} entries of {name.width}.")
             yield from leaves
 
+    def leaf(self, index: int) -> bytes:
+        """Return one leaf; LogBrokenError when its bundle is damaged."""
+        start = index - index % TILE_WIDTH
+        width = min(TILE_WIDTH, self.checkpoint.size - start)
+        leaves = decode_bundle(self.read(TileName(ENTRIES, index // TILE_WIDTH, width)))
+        if len(leaves) <= index - start:
+            raise LogBrokenError(f"The bundle of entry {index} is cut.")
+        return leaves[index - start]
+
     def read(self, name: TileName) -> bytes:
         """Return the bytes of a tile or bundle; LogBrokenError when it is not there."""
         try:

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.keyring import AsOf, KeyRing
 from deploymark.crypto.registration import RegisteredKey
-from deploymark.errors import DeploymarkError, MarkerError
+from deploymark.errors import DeploymarkError, KeyUntrustedError, LogBrokenError, MarkerError
 from deploymark.log.export import Export, Progress, no_progress
 from deploymark.log.policy import CheckedCheckpoint, Policy
 from deploymark.log.proof import verify_inclusion
 from deploymark.log.receipt import Receipt, parse_receipt
 from deploymark.log.steps import Step
-from deploymark.log.tiles import ENTRIES, TileName, decode_bundle
-from deploymark.log.tree import TILE_WIDTH, leaf_hash
+from deploymark.log.tree import leaf_hash
+from deploymark.model.envelope import Envelope
 from deploymark.model.filing import check_filing
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf, decode_leaf
@@ -52,28 +52,37 @@ class ReceiptVerification:
         text: The receipt.
         policy: Whom to trust for logs and witnesses.
         ring: The producers' keys; None when the caller has none.
-        payload: The payload that the caller holds, when the receipt must be for exactly that.
+        envelope: The envelope that the caller holds, when the receipt must be for exactly that.
+        export: The log's export, to see that it holds the same entry.
     """
 
     def __init__(
-        self, text: str, policy: Policy, ring: KeyRing | None, payload: bytes | None = None
+        self,
+        text: str,
+        policy: Policy,
+        ring: KeyRing | None,
+        envelope: Envelope | None = None,
+        export: Export | None = None,
     ) -> None:
         self._text = text
         self._policy = policy
         self._ring = ring
-        self._payload = payload
+        self._envelope = envelope
+        self._export = export
         self._receipt = Receipt(0, (), "")
         self.found = Found()
 
     def steps(self) -> Iterator[Step]:
         """Run the verification; ends with the first step that fails."""
-        plan = (
+        plan = [
             ("The receipt is a c2sp.org/tlog-proof", self._parse),
             ("The checkpoint is signed by the log and its witnesses", self._checkpoint),
             ("The entry is in the tree that the checkpoint signs", self._inclusion),
             ("The entry says what it is filed under", self._content),
             ("The producer's signature, its validity at this index and its scope", self._producer),
-        )
+        ]
+        if self._export is not None:
+            plan.append(("The export holds the same entry at this index", self._in_export))
         for number, (name, check) in enumerate(plan, 1):
             try:
                 detail, unchecked = check()
@@ -102,7 +111,11 @@ class ReceiptVerification:
         leaf = decode_leaf(self._receipt.extra or b"")
         self.found.index, self.found.leaf = self._receipt.index, leaf
         self.found.fields = check_filing(leaf).fields
-        if self._payload is not None and leaf.dsse.payload_bytes() != self._payload:
+        held = self._envelope
+        if held is not None and (leaf.dsse.payloadType, leaf.dsse.payload_bytes()) != (
+            held.payloadType,
+            held.payload_bytes(),
+        ):
             raise MarkerError("The receipt is for another payload than the one given.")
         return describe_leaf(leaf), ""
 
@@ -110,11 +123,27 @@ class ReceiptVerification:
         leaf = self.found.leaf
         if leaf is None or self._ring is None:
             return "", "no producer keys were given: use --keys FILE or --export DIR."
-        # A receipt may be newer than the keys at hand; then a revocation could be missing.
-        newest = self._ring.applied_index
+        as_of, origin = self._ring.as_of, self._checked.checkpoint.origin
+        if as_of is not None and as_of.origin != origin:
+            raise KeyUntrustedError(f"These are the keys of {as_of.origin}, not of {origin}.")
         key = check_producer(self._ring, self._receipt.index, leaf, self.found.fields)
         self.found.signer = f"{key.name} ({key.key_id})"
-        return f"{self.found.signer}, keys as of entry {newest}", ""
+        if as_of is not None and as_of.size <= self._receipt.index:
+            return self.found.signer, (
+                f"the keys are as of {as_of.size} entries, this is a later one; meanwhile the key "
+                "may have been revoked."
+            )
+        return f"{self.found.signer}, keys as of entry {self._ring.applied_index}", ""
+
+    def _in_export(self) -> tuple[str, str]:
+        index, export = self._receipt.index, self._export
+        if export is None or export.checkpoint.size <= index:
+            return "", "the export ends before this entry."
+        if export.leaf(index) != self._receipt.extra:
+            raise LogBrokenError(
+                f"The export holds another entry {index}: the log has shown two histories."
+            )
+        return f"{export.checkpoint.size} entries", ""
 
 
 @dataclass(slots=True)
@@ -174,12 +203,7 @@ class ExportVerification:
 
     def fields(self, index: int) -> dict[str, object] | None:
         """Return the flat marker of one entry, None when it is another entry."""
-        name = TileName(ENTRIES, index // TILE_WIDTH, self._width(index // TILE_WIDTH))
-        leaf = decode_leaf(decode_bundle(self._export.read(name))[index % TILE_WIDTH])
-        return check_filing(leaf).fields
-
-    def _width(self, bundle: int) -> int:
-        return min(TILE_WIDTH, self._export.checkpoint.size - bundle * TILE_WIDTH)
+        return check_filing(decode_leaf(self._export.leaf(index))).fields
 
     def _walk(self) -> _Collected:
         """Replay the keys first: a later revocation may take trust from an earlier entry."""
@@ -187,10 +211,14 @@ class ExportVerification:
         for index, body in enumerate(self._export.leaves()):
             if _KEY_TYPE in body:
                 self._apply(index, body, seen)
+        checkpoint = self._export.checkpoint
+        self.ring.as_of = AsOf(checkpoint.origin, checkpoint.size)
+        identities: set[bytes] = set()
         for index, body in enumerate(self._export.leaves()):
             try:
                 leaf = decode_leaf(body)
                 fields = check_filing(leaf).fields
+                _check_once(leaf, identities)
             except DeploymarkError as error:
                 seen.content.append(f"Entry {index}: {error.message}")
                 continue
@@ -233,6 +261,14 @@ _TREE = "Every file follows from the entries, and they lead to the signed root"
 _CONTENT = "Every entry is canonical, readable and filed under its own ids"
 _KEYS = "The keys, replayed from the log itself"
 _SIGNATURES = "Every producer's signature, its validity at its index and its scope"
+
+
+def _check_once(leaf: Leaf, identities: set[bytes]) -> None:
+    """Refuse a second entry under one identity; 16 bytes of each are remembered."""
+    identity = sha256(leaf.dedupe.encode()).digest()[:16]
+    if identity in identities:
+        raise MarkerError(f"{leaf.dedupe} stands in the log more than once.")
+    identities.add(identity)
 
 
 def check_producer(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.keyfile import load_private
-from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.keyring import AsOf, KeyRing
 from deploymark.crypto.note import VerifierKey
 from deploymark.crypto.signer import Ed25519EnvelopeSigner
 from deploymark.errors import (
@@ -43,6 +43,7 @@ from deploymark.runtime.data_directory import (
 )
 from deploymark.runtime.system import ProcessMeter, SystemClock
 from deploymark.storage.guard_file import FileRollbackGuard
+from deploymark.storage.memory_guard import MemoryRollbackGuard
 from deploymark.storage.sqlite import SqliteLogReader, SqliteLogStore
 
 KEY_ENTRIES = "e-key-"
@@ -96,11 +97,46 @@ def replay_keys(reader: LogReader) -> KeyRing:
     return ring
 
 
+def exported_keys(reader: LogReader) -> bytes:
+    """Return the file of keys for verifiers, which says of how much of which log it speaks."""
+    ring, head = replay_keys(reader), reader.head()
+    ring.as_of = AsOf(head.origin, head.size)
+    return ring.export()
+
+
 def witnesses_of(policy: Policy) -> list[Witness]:
     """Return a client for every witness of a policy that has a URL."""
     from deploymark.integrations.witness_http import HttpWitness  # noqa: PLC0415 - rarely needed
 
     return [HttpWitness(str(line.key), line.url) for line in policy.witnesses.values() if line.url]
+
+
+def remembered_guard(path: Path) -> Callable[[LogReader], tuple[str, ...]]:
+    """Read the rollback guard now, and return a check of a snapshot taken later.
+
+    In this order a writer at work does no harm: the log only moves on from what was remembered.
+    """
+    data = DataDirectory(path)
+    data.check_exists()
+    guard = FileRollbackGuard(data.guard)
+    try:
+        remembered = guard.read()
+        fault: tuple[str, ...] = ()
+    except DeploymarkError as error:
+        remembered, fault = None, (error.message,)
+
+    def check(reader: LogReader) -> tuple[str, ...]:
+        kept = MemoryRollbackGuard()
+        if remembered is not None:
+            kept.write(*remembered)
+        try:
+            if not fault:
+                check_guard(LogView(reader), kept)
+        except DeploymarkError as error:
+            return (error.message,)
+        return fault
+
+    return check
 
 
 @contextmanager

@@ -71,8 +71,9 @@ class DataDirectory:
     @property
     def guard(self) -> Path:
         """The rollback guard; beside the directory, so that a restored backup leaves it alone."""
-        absolute = self.path.absolute()
-        return absolute.with_name(absolute.name + ".guard")
+        # Resolved: a link to the directory must find the same guard as its own name.
+        real = self.path.resolve()
+        return real.with_name(real.name + ".guard")
 
     def check_exists(self) -> None:
         """Raise DataDirectoryError, naming what is missing, unless this is a data directory."""

@@ -27,7 +27,7 @@ from deploymark.testing.witness import LocalWitness, sample_cosigners
 HISTORY_SIZE = 600
 PUBLISHED_SIZES = (1, 130, 256, 257, 400, 513, HISTORY_SIZE)
 KEPT_CONTENT, ERASED_CONTENT = b"the reason, in free words", b"a name that is to be forgotten"
-EVIDENCE = b'{"counts":[1000,3]}'
+EVIDENCE = b'{"counts":{"canary":[1000,3],"control":[1000,2]}}'
 _WITNESSES = ("witness.example/one", "witness.example/two")
 
 

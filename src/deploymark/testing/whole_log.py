@@ -1,5 +1,6 @@
-"""A whole log in this process: every part is the real one, its keys follow from names, and its
-time is moved by hand. For tests that ask what a log does rather than what one part does.
+"""A whole log in this process, for tests that ask what a log does, not what one part does.
+
+Every part is the real one; its keys follow from names, and its time is moved by hand.
 """
 
 import json
@@ -175,7 +176,7 @@ class _Careless:
     def appended(self, index: int, candidate: Candidate) -> None: ...
 
     def differing(self, first: bytes, second: bytes) -> Sequence[str]:
-        return ()
+        return [] if first == second else ["all"]
 
 
 def plant(store: LogStore, *leaves: Leaf) -> None:
@@ -289,6 +290,11 @@ def envelope_json(envelope: Envelope) -> bytes:
             "signatures": [{"keyid": s.keyid, "sig": s.sig} for s in envelope.signatures],
         }
     ).encode()
+
+
+def key_names(ring: KeyRing) -> list[str]:
+    """Return the names of all keys ever registered, oldest first."""
+    return [key.name for key in ring.keys()]  # noqa: SIM118 - a ring is not a dict
 
 
 def refusals(outcomes: Sequence[Outcome]) -> list[str]:

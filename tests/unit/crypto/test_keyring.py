@@ -1,130 +1,45 @@
 """The key ring: who may say what, at which index, as a replay of the log's key entries."""
 
-import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from ring_samples import (
+    ADMIN,
+    ADMIN_SCOPE,
+    DIGEST,
+    MARKER_FIELDS,
+    NEXT,
+    OTHER,
+    PRODUCER,
+    PRODUCER_SCOPE,
+    STRANGER,
+    key_leaf,
+    leaf_of,
+    marker_leaf,
+    registered,
+    revoked,
+    ring_of,
+    rotated,
+    usual_ring,
+    valid_indexes,
+    with_bad_signature,
+)
 
 from deploymark.crypto.base64text import encode_base64
-from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.keyring import KeyRing
-from deploymark.crypto.signer import Ed25519EnvelopeSigner
 from deploymark.errors import (
     DeploymarkError,
     EnvelopeError,
-    KeyFileError,
     KeyUntrustedError,
     SchemaVersionError,
     SignatureError,
 )
-from deploymark.model.canonical import encode
-from deploymark.model.envelope import Signature
 from deploymark.model.leaf import Leaf
 from deploymark.model.statement import statement_of
-from deploymark.model.vocabulary import FINDING, IN_TOTO, KEY, MARKER, Assurance
-
-Fields = dict[str, Any]
-
-WHEN = "2026-11-23T00:00:00.000Z"
-ADMIN, PRODUCER, OTHER, NEXT, STRANGER = [
-    Ed25519EnvelopeSigner(Ed25519PrivateKey.from_private_bytes(bytes((n,)) * 32))
-    for n in range(1, 6)
-]
-ADMIN_SCOPE = {"services": ["*"], "environments": ["*"], "entries": ["marker", "key"]}
-PRODUCER_SCOPE = {"services": ["checkout", "shop-*"], "environments": ["prod"]}
-MARKER_FIELDS = {
-    "service": "checkout",
-    "environment": "prod",
-    "phase": "applied",
-    "version": "1.2.3",
-    "timestamp": WHEN,
-    "emitter": {"kind": "ci", "id": "ci"},
-}
-DIGEST = "sha256:" + "ab" * 32
-
-
-def leaf_of(kind: str, payload: bytes, *signers: Ed25519EnvelopeSigner) -> Leaf:
-    return Leaf(
-        assurance=Assurance.SIGNED,
-        dsse=sign_envelope(kind, payload, signers),
-        ids={"entry_id": "e-x"},
-        occurrence=0,
-        principal="ci",
-        received_at=WHEN,
-    )
-
-
-def key_leaf(fields: Fields, *signers: Ed25519EnvelopeSigner) -> Leaf:
-    return leaf_of(KEY, encode({"timestamp": WHEN, **fields}), *signers)
-
-
-def marker_leaf(*signers: Ed25519EnvelopeSigner, **changes: str) -> Leaf:
-    return leaf_of(MARKER, encode({**MARKER_FIELDS, **changes}), *signers)
-
-
-def registered(key: Ed25519EnvelopeSigner, scope: Fields = PRODUCER_SCOPE, **more: Any) -> Fields:  # noqa: ANN401
-    public = encode_base64(key.public)
-    return {
-        "action": "registered",
-        "key_id": key.key_id,
-        "public_key": public,
-        "name": "label",
-        "scope": scope,
-        **more,
-    }
-
-
-def rotated(
-    old: Ed25519EnvelopeSigner, new: Ed25519EnvelopeSigner, scope: Fields | None = None
-) -> Fields:
-    fields = registered(new, scope or {}, action="rotated", successor_of=old.key_id)
-    del fields["name"]
-    if scope is None:
-        del fields["scope"]
-    return fields
-
-
-def revoked(key: Ed25519EnvelopeSigner, distrust_from: int | None = None) -> Fields:
-    fields = {"action": "revoked", "key_id": key.key_id}
-    return fields if distrust_from is None else {**fields, "distrust_from": distrust_from}
-
-
-def ring_of(*entries: tuple[int, Leaf]) -> KeyRing:
-    ring = KeyRing()
-    ring.apply(0, key_leaf(registered(ADMIN, ADMIN_SCOPE), ADMIN))
-    for index, leaf in entries:
-        ring.apply(index, leaf)
-    return ring
-
-
-def usual_ring() -> KeyRing:
-    return ring_of((5, key_leaf(registered(PRODUCER), ADMIN)))
-
-
-def valid_indexes(ring: KeyRing, key: Ed25519EnvelopeSigner, end: int = 20) -> list[int]:
-    leaf = marker_leaf(key)
-    return [index for index in range(end) if is_trusted(ring, index, leaf)]
-
-
-def is_trusted(ring: KeyRing, index: int, leaf: Leaf) -> bool:
-    try:
-        ring.check(index, leaf)
-    except KeyUntrustedError:
-        return False
-    return True
-
-
-def with_bad_signature(leaf: Leaf, place: int = 0) -> Leaf:
-    signatures = list(leaf.dsse.signatures)
-    signatures[place] = Signature(signatures[place].keyid, encode_base64(bytes(64)))
-    return replace(leaf, dsse=replace(leaf.dsse, signatures=signatures))
-
+from deploymark.model.vocabulary import FINDING, IN_TOTO
 
 # The first key -----------------------------------------------------------------------------------
 
@@ -242,165 +157,6 @@ def test_what_a_distrusted_administrator_registered_stands_and_is_named() -> Non
     assert brought_in_by[PRODUCER.key_id] == OTHER.key_id
 
 
-# Refused key entries -----------------------------------------------------------------------------
-
-REFUSED_ENTRIES: dict[str, tuple[Leaf, type[DeploymarkError], str]] = {
-    "registered by an unknown key": (
-        key_leaf(registered(NEXT), STRANGER),
-        KeyUntrustedError,
-        "not registered",
-    ),
-    "registered by itself": (
-        key_leaf(registered(NEXT), NEXT),
-        KeyUntrustedError,
-        "not registered",
-    ),
-    "registered by a key without authority": (
-        key_leaf(registered(NEXT), PRODUCER),
-        KeyUntrustedError,
-        "may not sign key",
-    ),
-    "registered with authority only in the second signature": (
-        key_leaf(registered(NEXT), PRODUCER, ADMIN),
-        KeyUntrustedError,
-        "may not sign key",
-    ),
-    "registered again": (
-        key_leaf(registered(PRODUCER), ADMIN),
-        KeyUntrustedError,
-        "registered already",
-    ),
-    "registered again after its revocation": (
-        key_leaf(registered(OTHER), ADMIN),
-        KeyUntrustedError,
-        "registered already",
-    ),
-    "registered with a bad signature": (
-        with_bad_signature(key_leaf(registered(NEXT), ADMIN)),
-        SignatureError,
-        "does not verify",
-    ),
-    "a bad second signature of a known key": (
-        with_bad_signature(key_leaf(registered(NEXT), ADMIN, PRODUCER), 1),
-        SignatureError,
-        "does not verify",
-    ),
-    "a bad second signature of the new key": (
-        with_bad_signature(key_leaf(registered(NEXT), ADMIN, NEXT), 1),
-        SignatureError,
-        "does not verify",
-    ),
-    "registered under another id": (
-        key_leaf({**registered(NEXT), "key_id": STRANGER.key_id}, ADMIN),
-        KeyUntrustedError,
-        "does not belong",
-    ),
-    "rotated to a known key": (
-        key_leaf(rotated(PRODUCER, ADMIN), ADMIN),
-        KeyUntrustedError,
-        "registered already",
-    ),
-    "rotated from an unknown key": (
-        key_leaf(rotated(STRANGER, NEXT), ADMIN),
-        KeyUntrustedError,
-        "not registered",
-    ),
-    "rotated from an ended key": (
-        key_leaf(rotated(OTHER, NEXT), ADMIN),
-        KeyUntrustedError,
-        "ended at 7",
-    ),
-    "rotated by an ended key": (
-        key_leaf(rotated(OTHER, NEXT), OTHER),
-        KeyUntrustedError,
-        "ended at 7",
-    ),
-    "rotated by the new key": (
-        key_leaf(rotated(PRODUCER, NEXT), NEXT),
-        KeyUntrustedError,
-        "not registered",
-    ),
-    "rotated by a third key": (
-        key_leaf(rotated(ADMIN, NEXT), PRODUCER),
-        KeyUntrustedError,
-        "may not sign key",
-    ),
-    "rotated by the old key to a wider scope": (
-        key_leaf(rotated(PRODUCER, NEXT, ADMIN_SCOPE), PRODUCER),
-        KeyUntrustedError,
-        "another scope",
-    ),
-    "rotated with a bad signature": (
-        with_bad_signature(key_leaf(rotated(PRODUCER, NEXT), PRODUCER)),
-        SignatureError,
-        "does not verify",
-    ),
-    "revoked though unknown": (
-        key_leaf(revoked(STRANGER), ADMIN),
-        KeyUntrustedError,
-        "not registered",
-    ),
-    "revoked by a key without authority": (
-        key_leaf(revoked(PRODUCER), PRODUCER),
-        KeyUntrustedError,
-        "may not sign key",
-    ),
-    "revoked by a revoked administrator": (
-        key_leaf(revoked(ADMIN), OTHER),
-        KeyUntrustedError,
-        "ended at 7",
-    ),
-    "no key entry": (marker_leaf(ADMIN), KeyUntrustedError, "Only"),
-    "a key entry of a later version": (
-        leaf_of(KEY.replace("v1", "v2"), b"{}", ADMIN),
-        SchemaVersionError,
-        "key/2",
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("leaf", "error", "message"), REFUSED_ENTRIES.values(), ids=REFUSED_ENTRIES
-)
-def test_a_refused_key_entry_changes_nothing(
-    leaf: Leaf, error: type[DeploymarkError], message: str
-) -> None:
-    ring = usual_ring()
-    ring.apply(6, key_leaf(registered(OTHER, ADMIN_SCOPE), ADMIN))
-    ring.apply(7, key_leaf(revoked(OTHER), ADMIN))
-    before = ring.export()
-    with pytest.raises(error, match=message):
-        ring.apply(9, leaf)
-    assert ring.export() == before
-
-
-@pytest.mark.parametrize("index", [5, 4, 0])
-def test_key_entries_are_applied_in_order(index: int) -> None:
-    ring = usual_ring()
-    with pytest.raises(KeyUntrustedError, match="in order"):
-        ring.apply(index, key_leaf(registered(NEXT), ADMIN))
-
-
-def test_an_administrator_may_give_a_successor_another_scope() -> None:
-    ring = usual_ring()
-    ring.apply(9, key_leaf(rotated(PRODUCER, NEXT, ADMIN_SCOPE), ADMIN, NEXT))
-    assert ring.key(NEXT.key_id).scope.services == ("*",)
-    assert ring.key(NEXT.key_id).registered_by == ADMIN.key_id
-
-
-def test_the_old_key_may_repeat_its_own_scope() -> None:
-    ring = usual_ring()
-    ring.apply(9, key_leaf(rotated(PRODUCER, NEXT, PRODUCER_SCOPE), PRODUCER))
-    assert ring.key(NEXT.key_id).is_valid_at(10)
-
-
-def test_an_administrator_may_rotate_its_own_key() -> None:
-    ring = ring_of((3, key_leaf(rotated(ADMIN, NEXT), ADMIN)))
-    ring.apply(4, key_leaf(registered(PRODUCER), NEXT))
-    with pytest.raises(KeyUntrustedError, match="ended at 3"):
-        ring.apply(5, key_leaf(registered(OTHER), ADMIN))
-
-
 # Checking entries --------------------------------------------------------------------------------
 
 
@@ -509,78 +265,3 @@ def test_no_byte_of_a_signed_payload_can_change(place: int, flip: int) -> None:
     changed = replace(leaf, dsse=replace(leaf.dsse, payload=encode_base64(bytes(payload))))
     with pytest.raises(SignatureError):
         usual_ring().check(6, changed)
-
-
-# Exports -----------------------------------------------------------------------------------------
-
-
-def full_ring() -> KeyRing:
-    ring = usual_ring()
-    ring.apply(9, key_leaf(rotated(PRODUCER, NEXT), PRODUCER))
-    ring.apply(12, key_leaf(registered(OTHER, {**ADMIN_SCOPE, "kinds": ["config"]}), ADMIN))
-    ring.apply(15, key_leaf(revoked(NEXT, distrust_from=11), ADMIN))
-    return ring
-
-
-def test_an_export_gives_the_same_ring() -> None:
-    ring = full_ring()
-    again = KeyRing.load(ring.export())
-    assert again.keys() == ring.keys()
-    assert again.applied_index == 15
-    assert again.export() == ring.export()
-    for key in (ADMIN, PRODUCER, NEXT, OTHER, STRANGER):
-        assert valid_indexes(again, key) == valid_indexes(ring, key)
-    again.apply(16, key_leaf(revoked(OTHER), ADMIN))
-
-
-def test_an_export_is_canonical_and_spells_scopes_out() -> None:
-    exported = full_ring().export()
-    assert encode(json.loads(exported)) == exported
-    producer = json.loads(exported)["keys"][1]
-    assert producer == {
-        "algorithm": "ed25519",
-        "end_index": 9,
-        "from_index": 5,
-        "key_id": PRODUCER.key_id,
-        "name": "label",
-        "public_key": encode_base64(PRODUCER.public),
-        "registered_by": ADMIN.key_id,
-        "scope": {**PRODUCER_SCOPE, "kinds": ["*"], "phases": ["*"], "entries": ["marker"]},
-        "successor_of": None,
-    }
-
-
-def test_an_empty_ring_is_exported_too() -> None:
-    assert KeyRing.load(KeyRing().export()).keys() == []
-
-
-def changed_export(change: Callable[[Any], object]) -> bytes:
-    content = json.loads(full_ring().export())
-    change(content)
-    return json.dumps(content).encode()
-
-
-BAD_EXPORTS = {
-    "nothing": b"",
-    "no JSON": b"keys",
-    "not UTF-8": b'{"v":1,"keys":[],"applied_index":"\xff"}',
-    "another version": changed_export(lambda content: content.update(v=2)),
-    "an unknown field": changed_export(lambda content: content.update(w=2)),
-    "an unknown field of a key": changed_export(lambda content: content["keys"][0].update(w=2)),
-    "a missing scope": changed_export(lambda content: content["keys"][0].pop("scope")),
-    "a key under another id": changed_export(
-        lambda content: content["keys"][0].update(public_key=encode_base64(b"k" * 32))
-    ),
-    "a key twice": changed_export(lambda content: content["keys"].append(content["keys"][0])),
-    "a key that is not base64": changed_export(
-        lambda content: content["keys"][0].update(public_key="!")
-    ),
-    "another algorithm": changed_export(lambda content: content["keys"][0].update(algorithm="x")),
-}
-
-
-@pytest.mark.parametrize("content", BAD_EXPORTS.values(), ids=BAD_EXPORTS)
-def test_a_broken_export_is_refused(content: bytes) -> None:
-    with pytest.raises(KeyFileError) as caught:
-        KeyRing.load(content)
-    assert caught.value.hint

@@ -2,46 +2,33 @@
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
 
 import pytest
+from receive_samples import (
+    ADMIN,
+    CI,
+    DIGEST,
+    ENTRIES,
+    EVIDENCE,
+    STRANGER,
+    entry_of,
+    faulty_store,
+    leaf_at,
+    sound_log,
+)
 
 from deploymark.crypto.dsse import sign_envelope
-from deploymark.errors import (
-    DeploymarkError,
-    LogBusyError,
-    NotFoundError,
-    StoreUnavailableError,
-    UnavailableError,
-)
-from deploymark.ingest.key_entries import registration, revocation, rotation
+from deploymark.errors import DeploymarkError, NotFoundError
+from deploymark.ingest.key_entries import registration
 from deploymark.log.sequencer import Acknowledgement
-from deploymark.model.canonical import encode
 from deploymark.model.entries import Scope
 from deploymark.model.envelope import Envelope, Signature
 from deploymark.model.instants import format_instant
-from deploymark.model.leaf import Leaf, decode_leaf
-from deploymark.model.vocabulary import (
-    AMENDMENT,
-    DECISION,
-    DETAIL,
-    FINDING,
-    INCIDENT,
-    KEY,
-    MARKER,
-    RETRACTION,
-    VERDICT,
-    Assurance,
-)
-from deploymark.ports import Blob
-from deploymark.storage.memory import MemoryLogStore
+from deploymark.model.vocabulary import DETAIL, FINDING, INCIDENT, KEY, MARKER, VERDICT, Assurance
 from deploymark.testing.clock import START_MS
-from deploymark.testing.faulty_store import At, FaultyLogStore
 from deploymark.testing.whole_log import (
     MARKERS,
     WholeLog,
-    blob_of,
     detail,
     envelope_json,
     producer,
@@ -50,74 +37,8 @@ from deploymark.testing.whole_log import (
     sign,
 )
 
-ADMIN, CI, STRANGER = producer("admin"), producer("ci"), producer("stranger")
-NOW = format_instant(START_MS)
-EVIDENCE = blob_of(b"counts")
-DIGEST = f"sha256:{EVIDENCE.digest.hex()}"
-
-ENTRIES: dict[str, dict[str, object]] = {
-    VERDICT: {
-        "advice": "promote",
-        "deployment_id": "d-1",
-        "environment": "prod",
-        "inputs_digest": DIGEST,
-        "judge": "j",
-        "look": 1,
-        "result": "pass",
-        "score": 90,
-        "service": "shop",
-        "timestamp": NOW,
-    },
-    DECISION: {
-        "action": "promote",
-        "actor": "policy",
-        "environment": "prod",
-        "stage": "decided",
-        "timestamp": NOW,
-    },
-    INCIDENT: {"action": "opened", "incident_id": "i-1", "timestamp": NOW},
-    FINDING: {
-        "code": "clock_skew",
-        "message": "An hour ahead.",
-        "severity": "warning",
-        "state": "opened",
-        "timestamp": NOW,
-    },
-    AMENDMENT: {"changes": {"/owner": "me"}, "index": 1, "reason": "typo", "timestamp": NOW},
-    RETRACTION: {"index": 1, "reason": "twice", "timestamp": NOW},
-    DETAIL: {
-        "action": "stored",
-        "digest": DIGEST,
-        "erasable": False,
-        "size": 6,
-        "timestamp": NOW,
-    },
-}
-
-
-@pytest.fixture
-def store() -> FaultyLogStore:
-    return FaultyLogStore(MemoryLogStore())
-
-
-@pytest.fixture
-def log(store: FaultyLogStore) -> Iterator[WholeLog]:
-    """Entry 0 the admin's key, entry 1 the producer's, which may only say markers."""
-    with WholeLog(store) as log:
-        log.register(CI, "ci")
-        yield log
-        store.heal()
-        assert log.faults() == []
-
-
-def _entry(kind: str, signer: object = None, **changes: object) -> Envelope:
-    said = {**ENTRIES[kind], **changes}
-    return sign_envelope(kind, encode(said), [ADMIN if signer is None else signer])  # type: ignore[list-item]
-
-
-def _leaf(log: WholeLog, index: int) -> Leaf:
-    return decode_leaf(log.store.entry(index).leaf or b"")
-
+store = pytest.fixture(faulty_store)
+log = pytest.fixture(sound_log)
 
 # What is taken ------------------------------------------------------------------------------------
 
@@ -131,7 +52,7 @@ def test_a_marker_comes_out_as_it_went_in_with_what_the_server_knew_beside_it(
     (done,) = log.receiver.receive([envelope_json(envelope)], principal="pipeline 7")
     assert isinstance(done, Acknowledgement)
     assert (done.index, done.duplicate) == (2, False)
-    leaf = _leaf(log, 2)
+    leaf = leaf_at(log, 2)
     assert leaf.dsse == envelope
     assert (leaf.assurance, leaf.principal) == (Assurance.SIGNED, "pipeline 7")
     assert leaf.received_at == format_instant(START_MS + 250)
@@ -155,13 +76,13 @@ def test_a_marker_without_an_artifact_is_signed_flat(log: WholeLog) -> None:
 
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_every_kind_of_entry_is_taken_from_a_key_that_may_say_it(log: WholeLog, kind: str) -> None:
-    envelope = _entry(kind)
+    envelope = entry_of(kind)
     if kind in (VERDICT, DETAIL):
         outcome = log.receiver.keep(envelope, EVIDENCE)
     else:
         (outcome,) = log.receive(envelope)
     assert isinstance(outcome, Acknowledgement)
-    leaf = _leaf(log, outcome.index)
+    leaf = leaf_at(log, outcome.index)
     name = kind.removeprefix("application/vnd.deploymark.").partition(".")[0]
     assert leaf.ids["entry_id"].startswith(f"e-{name}-")
     assert leaf.ids.get("detail") == (DIGEST if kind in (VERDICT, DETAIL) else None)
@@ -283,19 +204,19 @@ REFUSED: dict[str, tuple[bytes | Envelope, str]] = {
         sign_envelope(KEY, registration(STRANGER.public, "s", MARKERS, START_MS), [CI]),
         "key_untrusted",
     ),
-    "a producer that speaks of incidents": (_entry(INCIDENT, CI), "key_untrusted"),
-    "a verdict without its evidence": (_entry(VERDICT), "not_found"),
+    "a producer that speaks of incidents": (entry_of(INCIDENT, CI), "key_untrusted"),
+    "a verdict without its evidence": (entry_of(VERDICT), "not_found"),
     "a marker without its details": (
         sign(sample_marker(5, details_digest=DIGEST), CI),
         "not_found",
     ),
-    "content stored by words alone": (_entry(DETAIL), "not_found"),
+    "content stored by words alone": (entry_of(DETAIL), "not_found"),
     "content erased that never was": (
         sign_envelope(DETAIL, detail("erased", EVIDENCE.digest), [ADMIN]),
         "not_found",
     ),
-    "an entry that lacks a field": (_entry(INCIDENT, action=None), "bad_marker"),
-    "an entry with an unknown field": (_entry(FINDING, colour="red"), "bad_marker"),
+    "an entry that lacks a field": (entry_of(INCIDENT, action=None), "bad_marker"),
+    "an entry with an unknown field": (entry_of(FINDING, colour="red"), "bad_marker"),
 }
 
 
@@ -362,220 +283,7 @@ def test_a_payload_of_the_largest_size_fits_and_one_byte_more_does_not(log: Whol
     assert refusals(outcomes) == ["", "too_large"]
 
 
-# Keys in the middle of a batch --------------------------------------------------------------------
-
-
-def test_a_key_counts_for_what_comes_after_it_in_the_batch(log: WholeLog) -> None:
-    new = producer("new")
-    register = sign_envelope(KEY, registration(new.public, "new", MARKERS, START_MS), [ADMIN])
-    revoke = sign_envelope(KEY, revocation(new.key_id, START_MS), [ADMIN])
-    outcomes = log.receive(
-        sign(sample_marker(1), new),
-        sign(sample_marker(2), CI),
-        register,
-        sign(sample_marker(3), new),
-        sign(sample_marker(4), CI),
-        revoke,
-        sign(sample_marker(5), new),
-        sign(sample_marker(6), CI),
-    )
-    untrusted = "key_untrusted"
-    assert refusals(outcomes) == [untrusted, "", "", "", "", "", untrusted, ""]
-    assert [o.index for o in outcomes if isinstance(o, Acknowledgement)] == [2, 3, 4, 5, 6, 7]
-
-
-def test_a_rotated_key_hands_on_what_it_may_say(log: WholeLog) -> None:
-    new = producer("new")
-    rotate = sign_envelope(KEY, rotation(CI.key_id, new.public, "ci", START_MS), [CI])
-    outcomes = log.receive(
-        sign(sample_marker(1), CI), rotate, sign(sample_marker(2), new), sign(sample_marker(3), CI)
-    )
-    assert refusals(outcomes) == ["", "", "", "key_untrusted"]
-
-
-def test_a_key_entry_commits_alone(log: WholeLog, store: FaultyLogStore) -> None:
-    before = len(store.batches)
-    register = sign_envelope(KEY, registration(STRANGER.public, "s", MARKERS, START_MS), [ADMIN])
-    log.append(sign(sample_marker(1), CI), sign(sample_marker(2), CI), register)
-    assert [len(batch.entries) for batch in store.batches[before:]] == [2, 1]
-
-
-def test_a_refused_key_entry_changes_nothing(log: WholeLog) -> None:
-    new = producer("new")
-    register = sign_envelope(KEY, registration(new.public, "new", MARKERS, START_MS), [CI])
-    outcomes = log.receive(register, sign(sample_marker(1), new), sign(sample_marker(2), CI))
-    assert refusals(outcomes) == ["key_untrusted", "key_untrusted", ""]
-    assert [key.name for key in log.ring.keys()] == ["admin", "ci"]
-
-
-def test_the_keys_are_the_same_after_a_restart(log: WholeLog, store: FaultyLogStore) -> None:
-    log.append_key(revocation(CI.key_id, START_MS))
-    with WholeLog(store) as again:
-        assert again.ring.export() == log.ring.export()
-        assert refusals(again.receive(sign(sample_marker(1), CI))) == ["key_untrusted"]
-
-
-# Content beside the log ---------------------------------------------------------------------------
-
-SALTED = blob_of(b"a name", b"s" * 32)
-
-
-def _stored(blob: Blob, **more: object) -> Envelope:
-    size = len(blob.content or b"")
-    said = {"size": size, "erasable": True, **more}
-    return sign_envelope(DETAIL, detail("stored", blob.digest, **said), [ADMIN])
-
-
-def test_content_is_kept_with_the_entry_that_names_it(log: WholeLog) -> None:
-    outcome = log.receiver.keep(_stored(SALTED), SALTED)
-    assert isinstance(outcome, Acknowledgement)
-    assert log.store.blob(SALTED.digest) == SALTED
-    digest = f"sha256:{SALTED.digest.hex()}"
-    log.append(sign(sample_marker(5, details_digest=digest), CI))
-    assert _leaf(log, 3).ids["detail"] == digest
-
-
-def test_a_marker_may_bring_its_details_along(log: WholeLog) -> None:
-    digest = f"sha256:{SALTED.digest.hex()}"
-    outcome = log.receiver.keep(sign(sample_marker(5, details_digest=digest), CI), SALTED)
-    assert isinstance(outcome, Acknowledgement)
-    assert log.store.blob(SALTED.digest) == SALTED
-
-
-@pytest.mark.parametrize(
-    ("envelope", "blob"),
-    [
-        pytest.param(_stored(SALTED), blob_of(b"another", b"s" * 32), id="another content"),
-        pytest.param(_stored(SALTED), blob_of(b"a name", b"t" * 32), id="another salt"),
-        pytest.param(
-            _stored(SALTED), Blob(SALTED.digest, b"s" * 32, b"forged"), id="not of its digest"
-        ),
-        pytest.param(
-            _stored(SALTED), Blob(SALTED.digest, b"s" * 31, b"sa name"), id="cut at another place"
-        ),
-        pytest.param(_stored(SALTED, size=5), SALTED, id="not of the size it states"),
-        pytest.param(_stored(SALTED), Blob(SALTED.digest, None, None), id="nothing"),
-        pytest.param(sign(sample_marker(5), CI), SALTED, id="named by nothing"),
-        pytest.param(_entry(VERDICT), Blob(EVIDENCE.digest, b"co", b"unts"), id="salted evidence"),
-    ],
-)
-def test_content_that_is_not_what_the_entry_names_is_refused(
-    log: WholeLog, envelope: Envelope, blob: Blob
-) -> None:
-    assert refusals([log.receiver.keep(envelope, blob)]) == ["bad_marker"]
-    assert list(log.store.blobs()) == []
-    assert log.store.head().size == 2
-
-
-def test_a_refused_entry_leaves_no_content_behind(log: WholeLog) -> None:
-    digest = f"sha256:{SALTED.digest.hex()}"
-    outcome = log.receiver.keep(sign(sample_marker(5, details_digest=digest), STRANGER), SALTED)
-    assert refusals([outcome]) == ["key_untrusted"]
-    assert list(log.store.blobs()) == []
-
-
-def test_erased_content_is_gone_and_everything_still_adds_up(log: WholeLog) -> None:
-    log.keep(b"a name", b"s" * 32)
-    log.clock.advance(10)
-    log.erase(SALTED.digest)
-    assert log.store.blob(SALTED.digest) == Blob(SALTED.digest, None, None, START_MS + 10_000)
-    assert log.faults() == []
-    # Named again it is still the same content, and still gone.
-    digest = f"sha256:{SALTED.digest.hex()}"
-    log.append(sign(sample_marker(5, details_digest=digest), CI))
-    log.receiver.keep(_stored(SALTED, reason="again"), SALTED)
-    assert log.store.blob(SALTED.digest).content is None
-
-
-def test_erasing_twice_is_said_twice_and_dated_by_the_last(log: WholeLog) -> None:
-    log.keep(b"a name", b"s" * 32)
-    log.erase(SALTED.digest)
-    log.clock.advance(10)
-    again = sign_envelope(DETAIL, detail("erased", SALTED.digest, reason="asked again"), [ADMIN])
-    log.append(again)
-    assert log.store.blob(SALTED.digest).erased_at_ms == START_MS + 10_000
-    assert log.faults() == []
-
-
-def test_a_producer_cannot_erase(log: WholeLog) -> None:
-    log.keep(b"a name", b"s" * 32)
-    envelope = sign_envelope(DETAIL, detail("erased", SALTED.digest), [CI])
-    assert refusals(log.receive(envelope)) == ["key_untrusted"]
-    assert log.store.blob(SALTED.digest) == SALTED
-
-
-# The store is away --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("at", [At.BEFORE_APPEND, At.AFTER_APPEND])
-def test_a_store_that_fails_makes_the_batch_unavailable_and_the_retry_whole(
-    log: WholeLog, store: FaultyLogStore, at: At
-) -> None:
-    batch = [sign(sample_marker(number), CI) for number in range(5)]
-    store.fail(at)
-    with pytest.raises(UnavailableError):
-        log.receive(*batch)
-    assert [done.index for done in log.append(*batch)] == [2, 3, 4, 5, 6]
-
-
-def test_a_key_entry_whose_commit_was_uncertain_counts_once(
-    log: WholeLog, store: FaultyLogStore
-) -> None:
-    register = sign_envelope(KEY, registration(STRANGER.public, "s", MARKERS, START_MS), [ADMIN])
-    store.fail(At.AFTER_APPEND)
-    with pytest.raises(UnavailableError):
-        log.receive(register)
-    # The writer learns of it with its next commit; until then nobody may rely on the key.
-    log.append_markers(1)
-    outcomes = log.receive(register, sign(sample_marker(50), STRANGER))
-    assert refusals(outcomes) == ["", ""]
-    assert isinstance(outcomes[0], Acknowledgement)
-    assert outcomes[0].duplicate
-    assert [key.name for key in log.ring.keys()] == ["admin", "ci", "s"]
-
-
-def test_a_store_that_cannot_be_read_refuses_what_rests_on_content(
-    log: WholeLog, store: FaultyLogStore
-) -> None:
-    class Unreadable(FaultyLogStore):
-        def blob(self, digest: bytes) -> Blob:
-            raise StoreUnavailableError(f"{digest.hex()} cannot be read.")
-
-    log.receiver._reader = Unreadable(store)
-    (outcome,) = log.receive(_entry(VERDICT))
-    assert isinstance(outcome, UnavailableError)
-
-
-def test_a_closed_log_takes_nothing(store: FaultyLogStore) -> None:
-    log = WholeLog(store)
-    log.sequencer.close()
-    with pytest.raises(LogBusyError):
-        log.receive(sign(sample_marker(1), ADMIN))
-    log.close()
-
-
-def test_many_callers_are_served_at_once(log: WholeLog) -> None:
-    log.append_markers(0)
-    wrong: list[object] = []
-
-    def call(first: int) -> None:
-        for number in range(first, first + 40, 8):
-            batch = [sign(sample_marker(number + n), CI) for n in range(8)]
-            outcomes = log.receive(*batch)
-            indexes = [o.index for o in outcomes if isinstance(o, Acknowledgement)]
-            if indexes != list(range(indexes[0], indexes[0] + 8)):
-                wrong.append(outcomes)
-
-    callers = [threading.Thread(target=call, args=(1000 * n,)) for n in range(6)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert wrong == []
-    assert log.store.head().size == 2 + 6 * 40
-
-
 def test_not_found_names_the_digest(log: WholeLog) -> None:
-    (outcome,) = log.receive(_entry(VERDICT))
+    (outcome,) = log.receive(entry_of(VERDICT))
     assert isinstance(outcome, NotFoundError)
     assert DIGEST in outcome.message

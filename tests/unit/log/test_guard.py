@@ -68,7 +68,7 @@ def test_a_lost_guard_is_not_taken_for_a_new_log(store: MemoryLogStore) -> None:
 
 
 def test_the_guard_of_another_log_is_refused(store: MemoryLogStore) -> None:
-    with pytest.raises(DataDirectoryError, match="belongs to the log log.example/other"):
+    with pytest.raises(DataDirectoryError, match=r"belongs to the log log\.example/other"):
         _check(store, ("log.example/other", 4, _root(store, 4)))
 
 

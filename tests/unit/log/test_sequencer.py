@@ -198,7 +198,7 @@ def test_fifty_threads_with_one_marker_give_one_entry(
         racer.start()
     for racer in racers:
         racer.join()
-    assert sorted(_places(outcomes)) == [(0, False), *[(0, True)] * 49]  # type: ignore[type-var]
+    assert sorted(_places(outcomes)) == [(0, False), *[(0, True)] * 49]
     assert _identities(store) == ["one"]
 
 

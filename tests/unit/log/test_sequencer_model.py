@@ -4,8 +4,6 @@ After every step everything stored is verified again, and every promise ever mad
 it: an acknowledged entry stays where it was acknowledged, with the content it had.
 """
 
-from concurrent.futures import Future
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 from deploymark.errors import ConflictError, KeyUntrustedError, UnavailableError
 from deploymark.log.proof import verify_consistency
 from deploymark.log.reader import LogView
-from deploymark.log.sequencer import Acknowledgement, Outcome, Sequencer
+from deploymark.log.sequencer import Acknowledgement, Candidate, Outcome, Sequencer
 from deploymark.storage.memory import MemoryLogStore
 from deploymark.testing.faulty_store import At, FaultyLogStore
 from deploymark.testing.sequencing import (
@@ -103,14 +101,8 @@ class _Model:
         for at, skip, times in step.faults:
             self.store.fail(at, skip=skip, times=times)
         submissions = [part for submission in step.submissions for part in _parts(submission)]
-        futures: list[Future[list[Outcome]]] = []
-        with ExitStack() as stack:
-            stack.enter_context(self.store.held())
-            for submission in submissions:
-                candidates = [
-                    plain_candidate(i, c, alone=i.startswith("key")) for i, c in submission
-                ]
-                futures.append(self.sequencer.submit(candidates))
+        with self.store.held():
+            futures = [self.sequencer.submit(_candidates(part)) for part in submissions]
         for submission, future in zip(submissions, futures, strict=True):
             try:
                 outcomes = future.result(timeout=30)
@@ -162,6 +154,10 @@ class _Model:
     def close(self) -> None:
         """Stop the writer."""
         self.sequencer.close()
+
+
+def _candidates(submission: list[Said]) -> list[Candidate]:
+    return [plain_candidate(i, c, alone=i.startswith("key")) for i, c in submission]
 
 
 def _parts(submission: list[Said]) -> list[list[Said]]:

@@ -33,6 +33,7 @@ from deploymark.testing.whole_log import (
     MARKERS,
     ORIGIN,
     WholeLog,
+    key_names,
     log_signers,
     plant,
     policy_of,
@@ -84,7 +85,7 @@ def test_a_log_with_every_kind_of_entry_holds_in_all_five_steps(tmp_path: Path) 
     assert verdict(steps) is Result.HOLDS
     assert "600 entries" in steps[0].detail
     assert "cosigned by" in steps[0].detail
-    assert [key.name for key in verification.ring.keys()] == ["admin", "ci", "next ci", "last ci"]
+    assert key_names(verification.ring) == ["admin", "ci", "next ci", "last ci"]
 
 
 def test_an_entry_is_found_by_its_artifact_and_by_its_payload(

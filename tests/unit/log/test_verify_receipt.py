@@ -82,7 +82,7 @@ def test_a_receipt_survives_its_text(log: WholeLog) -> None:
 
 def test_what_was_found_is_told(log: WholeLog) -> None:
     verification = ReceiptVerification(
-        format_receipt(_receipt(log, 8)), policy_of(), log.ring, _leaf(log, 8).dsse.payload_bytes()
+        format_receipt(_receipt(log, 8)), policy_of(), log.ring, _leaf(log, 8).dsse
     )
     steps = list(verification.steps())
     assert verdict(steps) is Result.HOLDS
@@ -164,7 +164,7 @@ def test_every_flipped_byte_of_a_receipt_is_found(log: WholeLog) -> None:
 
 
 def test_another_payload_than_the_callers_fails_the_fourth_step(log: WholeLog) -> None:
-    other = _leaf(log, 7).dsse.payload_bytes()
+    other = _leaf(log, 7).dsse
     text = format_receipt(_receipt(log, 8))
     steps = list(ReceiptVerification(text, policy_of(), log.ring, other).steps())
     assert _fails_at(steps) == 4

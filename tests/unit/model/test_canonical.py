@@ -2,6 +2,7 @@ import json
 import math
 import struct
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import pytest
 import rfc8785
@@ -33,7 +34,9 @@ class Number(IntEnum):
 
 
 @given(VALUES)
-def test_any_value_is_written_as_an_independent_implementation_writes_it(value: object) -> None:
+def test_any_value_is_written_as_an_independent_implementation_writes_it(
+    value: Any,  # noqa: ANN401
+) -> None:
     assert encode(value) == rfc8785.dumps(value)
 
 
@@ -60,7 +63,7 @@ def test_any_double_is_written_as_an_independent_implementation_writes_it(bits: 
         max_size=6,
     )
 )
-def test_keys_around_the_surrogate_range_are_ordered_by_utf_16(value: object) -> None:
+def test_keys_around_the_surrogate_range_are_ordered_by_utf_16(value: dict[str, None]) -> None:
     assert encode(value) == rfc8785.dumps(value)
 
 

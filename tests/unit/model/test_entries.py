@@ -15,7 +15,7 @@ AT = "2026-11-23T00:00:00.000Z"
 DIGEST = "sha256:" + "ab" * 32
 KEY_ID = "k-" + "0" * 26
 PUBLIC = "A" * 43 + "="
-GOOD = {
+PLAIN: dict[str, dict[str, Any]] = {
     "key": {"action": "registered", "key_id": KEY_ID, "public_key": PUBLIC, "scope": {}},
     "verdict": {
         "deployment_id": "d-x~2", "service": "s", "environment": "e", "result": "inconclusive",
@@ -36,11 +36,11 @@ GOOD = {
     "retraction": {"index": 3, "reason": "r"},
     "detail": {"action": "stored", "digest": DIGEST, "size": 3, "erasable": True},
 }  # fmt: skip
-GOOD = {name: {**fields, "timestamp": AT} for name, fields in GOOD.items()}
+GOOD = {name: {**fields, "timestamp": AT} for name, fields in PLAIN.items()}
 
 
 def type_of(name: str) -> str:
-    return getattr(vocabulary, name.upper())
+    return str(getattr(vocabulary, name.upper()))
 
 
 def decode(name: str, fields: dict[str, Any], **options: bool) -> Entry:
@@ -147,7 +147,9 @@ def test_another_payload_type_is_refused(payload_type: str, error: type[Deployma
 def test_any_change_of_an_entry_is_read_or_refused_with_our_error(
     name: str, data: st.DataObject
 ) -> None:
-    value = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([{}])
+    value: st.SearchStrategy[object] = (
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([{}])
+    )
     field = data.draw(st.sampled_from([*GOOD[name]]))
     changed = {**GOOD[name], field: data.draw(value)}
     with suppress(DeploymarkError):

@@ -65,13 +65,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "pointer"), REFUSED.values(), ids=REFUSED)
-def test_a_malformed_envelope_is_refused(text: str, pointer: str) -> None:
+def test_a_malformed_envelope_is_refused(text: bytes, pointer: str) -> None:
     with pytest.raises((EnvelopeError, TooLargeError)) as caught:
         decode_envelope(text)
     assert caught.value.field == pointer
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_refused_with_our_error(text: str) -> None:
+def test_any_bytes_are_refused_with_our_error(text: bytes) -> None:
     with pytest.raises(DeploymarkError):
         decode_envelope(text)

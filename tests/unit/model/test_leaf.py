@@ -48,7 +48,7 @@ def plain(leaf: Leaf) -> dict[str, Any]:
 
 
 def leaf(**changes: object) -> Leaf:
-    values = {
+    values: dict[str, Any] = {
         "assurance": Assurance.SIGNED,
         "dsse": Envelope("e30=", "t", [Signature("k-1", "AAAA"), Signature("k-2", "BBBB")]),
         "ids": {"marker_id": "m-1", "deployment_id": "d-1"},

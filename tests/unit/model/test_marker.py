@@ -254,7 +254,7 @@ REPEATED = {
 
 
 @pytest.mark.parametrize(("more", "pointer"), REPEATED.values(), ids=REPEATED)
-def test_a_repeated_key_is_refused(more: dict[str, Any], pointer: str) -> None:
+def test_a_repeated_key_is_refused(more: bytes, pointer: str) -> None:
     payload = encode({"environment": "e", "phase": "applied", "version": "1"})[:-1]
     service = b"" if more.startswith(b'{"service"') else b'"service":"s",'
     with pytest.raises(MarkerError) as caught:

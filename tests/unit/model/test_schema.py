@@ -18,9 +18,11 @@ from deploymark.model.vocabulary import IN_TOTO, MARKER, PREDICATE_TYPE, STATEME
 FORMATS = FormatChecker(formats=())
 
 
-@FORMATS.checks("date-time", raises=DeploymarkError)
 def is_instant(value: object) -> bool:
     return not isinstance(value, str) or parse_instant(value) is not None
+
+
+FORMATS.checks("date-time", raises=DeploymarkError)(is_instant)
 
 
 VALIDATORS = {

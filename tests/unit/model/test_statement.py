@@ -133,4 +133,6 @@ def test_a_malformed_statement_is_refused(
 
 def test_aliases_in_a_predicate_count_as_what_they_stand_for() -> None:
     payload = statement(SUBJECT, {**BASE, "artifact_digest": "sha256:" + HEX})
-    assert decode_marker(payload, IN_TOTO).artifact.digest == "sha256:" + HEX
+    artifact = decode_marker(payload, IN_TOTO).artifact
+    assert artifact is not None
+    assert artifact.digest == "sha256:" + HEX

@@ -33,7 +33,7 @@ from deploymark.runtime.compose import (
 from deploymark.runtime.data_directory import DataDirectory, default_origin
 from deploymark.storage.guard_file import FileRollbackGuard
 from deploymark.storage.sqlite import SqliteLogReader
-from deploymark.testing.whole_log import faults_of, sample_marker, sign
+from deploymark.testing.whole_log import faults_of, key_names, sample_marker, sign
 
 ORIGIN = "log.example/opened"
 PASSPHRASE = "open sesame"  # noqa: S105 - of keys that live as long as this test
@@ -76,7 +76,7 @@ def test_a_new_log_holds_its_first_key_and_is_published(tmp_path: Path) -> None:
         mode = {file.name: file.stat().st_mode & 0o777 for file in (data.path / "keys").iterdir()}
         assert set(mode.values()) == {0o600}
     with open_log(tmp_path / "data") as log:
-        assert [key.name for key in log.ring.keys()] == ["platform"]
+        assert key_names(log.ring) == ["platform"]
         assert append(log, 2)[-1].index == 2
         assert faults_of(log.store.snapshot(), log_keys(log.policy)) == []
 
@@ -149,7 +149,7 @@ def test_a_lost_file_is_named_and_not_created_again(path: Path, name: str) -> No
 
 def test_no_directory_is_no_log(tmp_path: Path) -> None:
     for opening in (open_log, open_reader):
-        with pytest.raises(DataDirectoryError) as caught, opening(tmp_path / "data"):  # type: ignore[operator]
+        with pytest.raises(DataDirectoryError) as caught, opening(tmp_path / "data"):
             pass
         assert "log init" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,107 @@
+"""Every call that changes a file fails once, fails on, stops halfway or is the last one.
+
+After each, the log is opened where nothing fails, and every promise it made is checked; after a
+failure that goes away, the same process must have gone on by itself.
+"""
+
+import pytest
+from faultfs import Action, Fault
+from machine import Machine, each_fault, sample
+
+pytestmark = pytest.mark.fault
+
+# Of some 1,200 faults that the workload offers, `make test` tries this many, evenly spread;
+# `make soak` tries all of them, each also with a reader beside.
+_TRIED = 320
+_PARTS = 8
+_SHOWN = 5
+
+
+def try_one(place: Machine, fault: Fault, *, beside: bool = False) -> list[str]:
+    """Run the workload with one fault; return what went wrong."""
+    # Power must fail before a later commit syncs the file: right after the step recovered.
+    die_recovered = fault.power_loss and not fault.kills
+    with place.copy_of_template() as data:
+        run = place.ask(
+            "workload",
+            args={"path": str(data), "beside": beside, "die_recovered": die_recovered},
+            below=str(data.parent),
+            fresh=True,
+            power_loss=fault.power_loss,
+            fault=fault.fields(),
+        )
+        found = run.faults(may_die=fault.kills or die_recovered)
+        if not (run.hit or beside):
+            found.append("No call was hit.")
+        found += place.check(data, run.promises)
+    return [f"{fault} ({run.hit}): {sentence}" for sentence in found]
+
+
+def try_all(place: Machine, faults: list[Fault], *, beside: bool = False) -> None:
+    """Try faults one by one and show the first few that broke something."""
+    broken = [found for fault in faults if (found := try_one(place, fault, beside=beside))]
+    shown = "\n".join(sentence for found in broken[:_SHOWN] for sentence in found)
+    assert not broken, f"{len(broken)} of {len(faults)} faults broke something:\n{shown}"
+
+
+def test_the_workload_writes_to_every_file_a_log_has(calls: list[str]) -> None:
+    for call in (
+        "pwrite64 data/log.db-wal",
+        "fdatasync data/log.db-wal",
+        "pwrite64 data/log.db",
+        "fdatasync data/log.db",
+        "write data.guard.new",
+        "fsync data.guard.new",
+        "rename data.guard",
+        "fsync .",
+    ):
+        assert call in calls
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_no_promise_breaks_whichever_write_fails(
+    place: Machine, calls: list[str], part: int
+) -> None:
+    try_all(place, sample(each_fault(calls), _TRIED)[part::_PARTS])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "a reader beside"])
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_no_promise_breaks_for_every_fault_there_is(
+    place: Machine, calls: list[str], part: int, *, beside: bool
+) -> None:
+    try_all(place, each_fault(calls)[part::_PARTS], beside=beside)
+
+
+def test_what_a_failed_sync_left_behind_is_not_acknowledged(
+    place: Machine, calls: list[str]
+) -> None:
+    """The disk takes writes and refuses to sync; then power fails with the fault still there."""
+    faults = [
+        fault for fault in each_fault(calls) if fault.action is Action.SYNC_EIO and fault.power_loss
+    ]
+    try_all(place, faults)
+
+
+def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_acknowledged(
+    place: Machine, calls: list[str]
+) -> None:
+    """Killed before a sync; the next process gets the same entries again; then power fails."""
+    broken = []
+    syncs = [n for n, call in enumerate(calls, 1) if call == "fdatasync data/log.db-wal"]
+    for nth in syncs:
+        fault = Fault(nth, Action.KILL_BEFORE)
+        with place.copy_of_template() as data:
+            below = str(data.parent)
+            place.ask("forget", fresh=True, power_loss=True)
+            first = place.ask(
+                "workload", args={"path": str(data)}, fault=fault.fields(), below=below
+            )
+            step = max(first.all_of("step"), default=0)
+            again = place.ask("once", args={"path": str(data), "step": step}, below=below)
+            lost = place.ask("power_loss", power_loss=True).lost
+            found = again.faults(may_die=True)
+            found += place.check(data, [*first.promises, *again.promises])
+        broken += [f"{fault}, step {step}, {lost} writes lost: {sentence}" for sentence in found]
+    assert not broken, "\n".join(broken)
