@@ -258,7 +258,10 @@ class LogStore(LogReader, Protocol):
         ...
 
     def reopen(self) -> None:
-        """Forget every handle and cached page, so that what is read next is what is stored."""
+        """Forget every handle and cached page, so that what is read next is what is on the disk.
+
+        What a dead process or a failed commit wrote and did not sync is synced, or not read.
+        """
         ...
 
     def publish(self, checkpoint: PublishedCheckpoint) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from deploymark.crypto.dsse import signed_payload
 from deploymark.crypto.keyring import KeyRing, SignatureCheck, said_by
-from deploymark.errors import DeploymarkError, MarkerError
+from deploymark.errors import BrokenError, DeploymarkError, MarkerError, UnavailableError
 from deploymark.ingest.authority import Claim
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
 from deploymark.log.tree import leaf_hash
@@ -128,6 +128,8 @@ class Receiver:
             return envelope
         try:
             return self._read(envelope, principal, received_at, blob)
+        except (UnavailableError, BrokenError):
+            raise
         except DeploymarkError as error:
             return error
 

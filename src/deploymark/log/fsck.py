@@ -95,7 +95,10 @@ class Audit:
 
     def _entries(self) -> Iterator[str]:
         size = self._head.size
-        stops = sorted({c.size for c in self._published if c.size <= size} | {size})
+        if size < 0:
+            yield f"The head claims {size} entries."
+            return
+        stops = sorted({c.size for c in self._published if 0 <= c.size <= size} | {size})
         self._walk.roots[0] = self._walk.frontier.root()
         for start, end in pairwise([0, *stops]):
             expected = start
@@ -147,7 +150,8 @@ class Audit:
 
     def _nodes(self) -> Iterator[str]:
         level = 1
-        while count := self._head.size >> (TILE_HEIGHT * level):
+        # By the derived size: a damaged head may claim any.
+        while count := self._walk.frontier.size >> (TILE_HEIGHT * level):
             derived = self._walk.nodes.get(level, bytearray())
             for start in range(0, count, _NODE_CHUNK):
                 end = min(start + _NODE_CHUNK, count)
@@ -259,5 +263,7 @@ def _bounded(check: Callable[[], Iterable[str]]) -> Iterator[str]:
                 yield fault
     except DeploymarkError as error:
         yield error.message
+    except Exception as error:  # noqa: BLE001 - damaged rows can be of any shape
+        yield f"This could not be checked: {error!r}."
     if count > _MAX_FAULTS_PER_STEP:
         yield f"… and {count - _MAX_FAULTS_PER_STEP} more."

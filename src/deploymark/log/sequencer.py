@@ -155,7 +155,8 @@ class Sequencer:
         self._closing = False
         self._broken: DeploymarkError | None = None
         self._unsure = False
-        self._attempted: Head | None = None
+        self._attempted: set[tuple[int, bytes]] = set()
+        store.reopen()  # a start is a recovery: the last process may have died anywhere
         self._head = store.head()
         self._frontier = check_head(self._head)
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
@@ -306,8 +307,9 @@ class Sequencer:
             blobs=[blob for c in plan.fresh for blob in c.blobs],
             erasures=[(digest, c.received_at_ms) for c in plan.fresh for digest in c.erasures],
         )
-        self._attempted = head
+        self._attempted.add((head.size, head.root))
         self._store.append(batch)
+        self._attempted.clear()
         # Committed: from here on the entries are in the log, whoever gets to hear of it.
         self._frontier, self._head = frontier, head
         for entry, candidate in zip(plan.entries, plan.fresh, strict=True):
@@ -317,18 +319,19 @@ class Sequencer:
         """Find out whether the failed commit happened, and go on from the truth."""
         self._store.reopen()
         stored = self._store.head()
-        mine = (self._head.size, self._head.root)
-        attempted = (self._attempted.size, self._attempted.root) if self._attempted else mine
-        if (stored.size, stored.root) not in (mine, attempted):
+        expected = {(self._head.size, self._head.root), *self._attempted}
+        if (stored.size, stored.root) not in expected:
             raise LogBrokenError(
                 f"After a failed write the log stands at {stored.size} entries, which is neither "
-                f"where it was ({mine[0]}) nor where it was going ({attempted[0]})."
+                f"where it was ({self._head.size}) nor where any failed write was going."
             )
-        start = self._head.size
-        self._frontier = check_head(stored)
-        self._head = stored
-        for entry in self._store.entries(start, stored.size):
+        frontier = check_head(stored)
+        # Read everything before anything moves: a read that fails here is tried again from here.
+        missed = list(self._store.entries(self._head.size, stored.size))
+        self._frontier, self._head = frontier, stored
+        for entry in missed:
             self._take_note(entry.index, candidate_of(entry))
+        self._attempted.clear()
         self._unsure = False
 
     def _take_note(self, index: int, candidate: Candidate) -> None:

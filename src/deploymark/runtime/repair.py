@@ -1,15 +1,15 @@
 """Ways back for a log that refuses to start; each keeps what verifiers already hold true."""
 
+from itertools import islice
 from pathlib import Path
 
 from deploymark.crypto.signer import Ed25519NoteSigner
 from deploymark.errors import DataDirectoryError, LogBrokenError, RolledBackError
 from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.export import Export
-from deploymark.log.proof import tree_root
-from deploymark.log.reader import LogView
 from deploymark.log.sequencer import signed_head
 from deploymark.log.tree import Frontier, leaf_hash
+from deploymark.model.filing import check_filing
 from deploymark.model.instants import parse_instant
 from deploymark.model.leaf import decode_leaf
 from deploymark.ports import Batch, Head, StoredEntry
@@ -66,64 +66,72 @@ def recover_from_export(path: Path, export: Export, passphrase: str | None) -> t
     store = SqliteLogStore(data.database)
     try:
         head = store.head()
-        _check_fits(store, checked, FileRollbackGuard(data.guard))
+        guard = FileRollbackGuard(data.guard).read() or (head.origin, head.size, head.root)
+        _check_fits(head, checked, guard)
+        _check_same_history(export, (head.size, head.root), guard[1:])
         _append(store, export, log_signer(data, head.origin, passphrase))
         return head.size, store.head().size
     finally:
         store.close()
 
 
-def _check_fits(store: SqliteLogStore, published: Checkpoint, guard: FileRollbackGuard) -> None:
-    head = store.head()
-    remembered = guard.read()
+def _check_fits(head: Head, published: Checkpoint, guard: tuple[str, int, bytes]) -> None:
+    origin, size, _ = guard
     if published.size <= head.size:
         raise RolledBackError(
             f"The export has {published.size} entries, this copy {head.size}: none to bring back.",
             hint="Look for a newer export or backup.",
         )
-    if remembered is not None and published.size < remembered[1]:
+    if origin != published.origin:
+        raise RolledBackError(f"The guard remembers the log {origin}, not {published.origin}.")
+    if published.size < size:
         raise RolledBackError(
-            f"The export ends at {published.size}, but {remembered[1]} entries were published.",
+            f"The export ends at {published.size}, but {size} entries were published.",
             hint="Look for a newer export: with this one, published entries would be lost.",
         )
-    if tree_root(head.size, LogView(store).trees) != head.root:
-        raise LogBrokenError("This copy does not add up by itself.")
+
+
+def _check_same_history(export: Export, copy: tuple[int, bytes], guard: tuple[int, bytes]) -> None:
+    """Refuse an export whose beginnings are not what this copy holds and what was published."""
+    frontier = Frontier()
+    wanted = {copy, guard}
+    seen = {(0, frontier.root())}
+    for leaf in export.leaves():
+        frontier.extend([leaf_hash(leaf)])
+        if any(frontier.size == size for size, _ in wanted):
+            seen.add((frontier.size, frontier.root()))
+    for size, root in (copy, guard):
+        if (size, root) not in seen:
+            raise RolledBackError(
+                f"The export's first {size} entries are not those of this copy or of what the "
+                "guard remembers.",
+                hint="One of the two has forked: compare both with a witness and with receipts.",
+            )
 
 
 def _append(store: SqliteLogStore, export: Export, signer: Ed25519NoteSigner) -> None:
-    """Append the leaves beyond the head, after seeing that those before it are the same."""
-    head = store.head()
-    frontier = Frontier()
+    """Append the leaves beyond the head, many to a commit."""
+    size = store.head().size
+    bodies = islice(export.leaves(), size, None)
+    while chunk := list(islice(bodies, _BATCH)):
+        # If we stop between two of these, the log is a longer true beginning; run recover again.
+        _commit(store, chunk, signer)
+
+
+def _commit(store: SqliteLogStore, bodies: list[bytes], signer: Ed25519NoteSigner) -> None:
+    before = store.head()
+    frontier = Frontier.unpack(before.size, before.frontier)
     rows: list[StoredEntry] = []
-    for index, leaf in enumerate(export.leaves()):
-        if index < head.size:
-            frontier.extend([leaf_hash(leaf)])
-            if frontier.size == head.size and frontier.root() != head.root:
-                raise RolledBackError(
-                    f"The export's first {head.size} entries are not those of this copy.",
-                    hint="This copy has forked. Start from the export or a backup instead.",
-                )
-            continue
-        rows.append(_row(index, leaf))
-        if len(rows) == _BATCH:
-            _commit(store, frontier, rows, signer)
-            rows = []
-    if rows:
-        _commit(store, frontier, rows, signer)
-
-
-def _row(index: int, body: bytes) -> StoredEntry:
-    leaf = decode_leaf(body)
-    return StoredEntry(
-        index, leaf_hash(body), parse_instant(leaf.received_at), leaf.key_id, leaf.dedupe, body
-    )
-
-
-def _commit(
-    store: SqliteLogStore, frontier: Frontier, rows: list[StoredEntry], signer: Ed25519NoteSigner
-) -> None:
-    # If we stop between two of these, the log is a longer true beginning; run recover again.
-    before = frontier.size
+    erasures: list[tuple[bytes, int]] = []
+    for index, body in enumerate(bodies, before.size):
+        leaf = decode_leaf(body)
+        received_at_ms = parse_instant(leaf.received_at)
+        rows.append(
+            StoredEntry(index, leaf_hash(body), received_at_ms, leaf.key_id, leaf.dedupe, body)
+        )
+        # What was erased since the copy was made must not come back with it.
+        if check_filing(leaf).erases:
+            erasures.append((bytes.fromhex(leaf.ids["detail"][len("sha256:") :]), received_at_ms))
     nodes = frontier.extend([row.leaf_hash for row in rows])
-    head = signed_head(store.head(), frontier, signer)
-    store.append(Batch(before, rows, nodes, head))
+    head = signed_head(before, frontier, signer)
+    store.append(Batch(before.size, rows, nodes, head, erasures=erasures))

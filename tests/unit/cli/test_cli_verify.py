@@ -193,7 +193,11 @@ def test_evidence_cannot_steer_the_reader_s_terminal(run: Run, team: Path) -> No
     (team / "one.json").write_text(json.dumps(marker))
     run("log append one.json --data data --sign ci.pem")
     run("log prove 7 --data data --out evil")
-    verified = run("verify evil --policy policy --keys keys.json")
+    stale = run("verify evil --policy policy --keys keys.json")
+    assert stale.returncode == 2
+    assert "the keys are as of 7 entries, this is a later one" in stale.stdout
+    (team / "newer.json").write_text(run("keys ls --data data --export").stdout)
+    verified = run("verify evil --policy policy --keys newer.json")
     assert verified.returncode == 0
     assert r"a\x1b[2Jb\u202e applied in prod" in verified.stdout
     assert "\x1b" not in verified.stdout

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploymark.errors import (
-    DataDirectoryError,
     DeploymarkError,
     LogBrokenError,
     LogBusyError,
@@ -54,12 +53,12 @@ def take_lock(path: Path) -> int:
 
     Raises:
         LogBusyError: Another process holds it.
-        DataDirectoryError: The lock file cannot be opened.
+        StoreUnavailableError: The lock file cannot be opened.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DataDirectoryError(f"The lock {path} cannot be opened: {error}.") from error
+        raise StoreUnavailableError(f"The lock {path} cannot be opened: {error}.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -14,7 +14,7 @@ from deploymark.storage.sqlite.medium import explained
 SCHEMA_VERSION = 1
 _CHUNK_ROWS = 4096
 _FIND_CHUNK = 512
-_BUSY_MS = 5_000
+BUSY_MS = 5_000
 _CACHE_KIB = 16_384
 
 _HEAD = "SELECT origin, size, root, frontier, note, published_size FROM log"
@@ -78,7 +78,7 @@ class SqliteLogReader:
             )
             with self._lock:
                 self._opened.append(connection)
-            connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
@@ -148,6 +148,8 @@ class SqliteLogReader:
             rows = self._rows(f"{_ENTRY} WHERE idx >= ? AND idx < ? ORDER BY idx", (first, last))
             for row in rows:
                 yield StoredEntry(*row)
+            if len(rows) < last - first:
+                return  # nothing stands behind a gap, however far the caller asked
 
     def leaf_hashes(self, start: int, end: int) -> bytes:
         """See `LogReader.leaf_hashes`."""

@@ -9,10 +9,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from deploymark.durable import sync
-from deploymark.errors import DataDirectoryError, LogBrokenError, StoreUnavailableError
+from deploymark.errors import (
+    DataDirectoryError,
+    DeploymarkError,
+    LogBrokenError,
+    StoreUnavailableError,
+)
 from deploymark.ports import Batch, Head, LogReader, PublishedCheckpoint, StoredEntry
 from deploymark.storage.sqlite.medium import explained, take_lock
-from deploymark.storage.sqlite.reader import SCHEMA_VERSION, SqliteLogReader
+from deploymark.storage.sqlite.reader import BUSY_MS, SCHEMA_VERSION, SqliteLogReader
 
 LOCK_SUFFIX = ".lock"
 # A leaf is 1 to 2 KB. On small pages two or three fit and the rest is lost: 530 bytes an entry
@@ -50,6 +55,8 @@ class SqliteLogStore(SqliteLogReader):
         super().__init__(path)
         self._write_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
+        # Whether erased content may still stand in the write-ahead log, for a reader was there.
+        self._unscrubbed = False
         self._lock_file = take_lock(path.with_name(path.name + LOCK_SUFFIX))
 
     def create(self, head: Head) -> None:
@@ -132,13 +139,32 @@ class SqliteLogStore(SqliteLogReader):
                 "UPDATE detail SET salt = NULL, blob = NULL, erased_at = ? WHERE digest = ?",
                 ((erased_at_ms, digest) for digest, erased_at_ms in batch.erasures),
             )
-        if batch.erasures:
-            self._scrub()
+        self._unscrubbed |= bool(batch.erasures)
+        if self._unscrubbed:
+            with self._write_lock:
+                self._settle()  # erased content goes from the write-ahead log as well
 
-    def _scrub(self) -> None:
-        """Push erased content out of the write-ahead log as well."""
-        with self._write_lock, explained(self.path):
-            self._writing().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def _settle(self) -> None:
+        """Empty the write-ahead log into the database, and see that all of it is on the disk.
+
+        A process that died, or a commit that failed, between writing and syncing leaves a batch
+        that SQLite finds again in the page cache. Nobody has synced it, so it must be before
+        anything of it is acknowledged, be it as a duplicate.
+        """
+        with explained(self.path):
+            connection = self._writing()
+            # A reader beside keeps the write-ahead log from being emptied; it is not waited for.
+            connection.execute("PRAGMA busy_timeout=0")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            sync(wal)  # what the reader held back; and that it is empty, when it is
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreUnavailableError(f"{wal} cannot be synced: {error}.") from error
+        self._unscrubbed &= bool(busy)
 
     def publish(self, checkpoint: PublishedCheckpoint) -> None:
         """See `LogStore.publish`."""
@@ -186,6 +212,11 @@ class SqliteLogStore(SqliteLogReader):
 
     def reopen(self) -> None:
         """See `LogStore.reopen`."""
+        self._forget()
+        with self._write_lock:
+            self._settle()
+
+    def _forget(self) -> None:
         with self._write_lock:
             self._writer = None
         super().close()
@@ -196,7 +227,10 @@ class SqliteLogStore(SqliteLogReader):
 
     def close(self) -> None:
         """See `LogReader.close`; also lets the next writer in."""
-        self.reopen()
+        if self._unscrubbed:
+            with self._write_lock, suppress(DeploymarkError):
+                self._settle()
+        self._forget()
         if self._lock_file >= 0:
             os.close(self._lock_file)
         self._lock_file = -1
