@@ -149,6 +149,13 @@ def test_a_changed_byte_of_any_page_head_is_found_or_means_nothing(copy: Path) -
     assert _escaped(copy, iter(places)) == []
 
 
+def test_a_changed_byte_of_the_text_of_the_schema_is_found_or_means_nothing(copy: Path) -> None:
+    content, page = copy.read_bytes(), _page_bytes(copy)
+    begin = content.index(b"CREATE TRIGGER")
+    text = range(begin, page, 29)
+    assert _escaped(copy, ((position, mask) for position in text for mask in (1, 0x80))) == []
+
+
 def test_a_changed_byte_anywhere_is_found_or_means_nothing(copy: Path) -> None:
     assert _escaped(copy, _random_places("bytes", copy.stat().st_size, 200)) == []
 

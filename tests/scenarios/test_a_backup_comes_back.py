@@ -47,7 +47,8 @@ def test_an_old_backup_is_noticed_and_the_runbook_repairs_it(
             "5. Go on",
         )
     ]
-    assert "5 entries: everything adds up." in seen[1]
+    assert "5 entries: 1 fault." in seen[1]
+    assert "3 acknowledged entries are missing." in seen[1]
     assert "log.example/team\n8\n" in seen[1]
     assert "Brought back 3 entries; the log has 8 again." in seen[3]
     sh(f"deploymark log append {more} --sign ci.pem")

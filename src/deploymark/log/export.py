@@ -154,7 +154,7 @@ class Export:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.note = (path / CHECKPOINT).read_text(encoding="utf-8")
+            self.note = (path / CHECKPOINT).read_bytes().decode("utf-8")
         except OSError as error:
             raise NotFoundError(
                 f"{path} is not an export: its checkpoint cannot be read ({error.strerror}).",

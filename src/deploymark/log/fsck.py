@@ -16,10 +16,9 @@ from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.export import Progress, no_progress
 from deploymark.log.steps import Step
 from deploymark.log.tree import HASH_BYTES, TILE_HEIGHT, Frontier, leaf_hash
-from deploymark.model.entries import DetailEntry, decode_entry
+from deploymark.model.filing import check_filing
 from deploymark.model.instants import parse_instant
 from deploymark.model.leaf import decode_leaf, read_columns
-from deploymark.model.vocabulary import DETAIL
 from deploymark.ports import SALT_BYTES, Head, LogReader, Node, PublishedCheckpoint, StoredEntry
 
 _CHUNK = 1024
@@ -34,7 +33,7 @@ class _Walk:
     roots: dict[int, bytes]
     frontier: Frontier = field(default_factory=Frontier)
     nodes: dict[int, bytearray] = field(default_factory=dict)
-    named: set[bytes] = field(default_factory=set)
+    named: dict[bytes, int] = field(default_factory=dict)  # digest to length of its salt
     erased: dict[bytes, int] = field(default_factory=dict)
 
 
@@ -137,12 +136,11 @@ class Audit:
         return ()
 
     def _note_detail(self, body: bytes, digest: bytes, received_at_ms: int) -> None:
-        self._walk.named.add(digest)
-        leaf = decode_leaf(body)
-        if leaf.dsse.payloadType == DETAIL:
-            entry = decode_entry(leaf.dsse.payload_bytes(), DETAIL, strict=False)
-            if isinstance(entry, DetailEntry) and entry.action == "erased":
-                self._walk.erased[digest] = received_at_ms
+        filing = check_filing(decode_leaf(body))
+        # The first entry to name some content brought it; later ones only point there.
+        self._walk.named.setdefault(digest, SALT_BYTES if filing.erasable else 0)
+        if filing.erases:
+            self._walk.erased[digest] = received_at_ms
 
     def _keep(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
@@ -172,10 +170,10 @@ class Audit:
             yield "The head's frontier does not follow from the entries."
         if {key.name for key in self._log_keys} != {head.origin}:
             yield f"The origin {head.origin!r} is not the name of the log's keys."
-        yield from self._check_note(head.note, head.size, "The head", frozenset({_ED25519}))
+        yield from self._check_note(head.note, head.size, "The head", _HEAD_TYPES)
 
     def _check_note(
-        self, text: str, size: int, what: str, types: frozenset[SignatureType]
+        self, text: str, size: int, what: str, types: tuple[SignatureType, ...]
     ) -> Iterator[str]:
         """Check a note of ours: its text, that exactly these keys signed it, nothing else."""
         root = self._walk.roots.get(size)
@@ -190,8 +188,9 @@ class Audit:
             return
         if note.text != Checkpoint(self._head.origin, size, root).text():
             yield f"{what} of size {size} states what does not follow from the entries."
-        signed = {line.key.algorithm for line in lines}
-        if signed != types or len(note.signatures) != len(lines):
+        # In this order and spelling, so that no byte of the note is anybody's choice.
+        signed = tuple(line.key.algorithm for line in lines)
+        if signed != types or len(note.signatures) != len(lines) or str(note) != text:
             yield f"{what} of size {size} does not carry exactly the log's own signatures."
 
     def _checkpoints(self) -> Iterator[str]:
@@ -208,11 +207,12 @@ class Audit:
             if stamps != {checkpoint.published_at_s}:
                 yield f"The time of the checkpoint of size {checkpoint.size} is not the signed one."
             for vkey, line in checkpoint.cosignatures.items():
-                cosigned = parse_note(f"{note.text}\n{line}")
-                if len(verify_note(cosigned, [VerifierKey.parse(vkey)])) != len(
+                cosigned, key = parse_note(f"{note.text}\n{line}"), VerifierKey.parse(vkey)
+                verify_note(cosigned, [key])
+                if (str(key), str(cosigned)) != (vkey, f"{note.text}\n{line}") or len(
                     cosigned.signatures
-                ):
-                    yield f"A cosignature row of size {checkpoint.size} holds more than its line."
+                ) != 1:
+                    yield f"A cosignature row of size {checkpoint.size} is not just its line."
         except DeploymarkError as error:
             yield f"A cosignature of size {checkpoint.size} does not hold: {error.message}"
 
@@ -223,23 +223,24 @@ class Audit:
             if blob.digest not in self._walk.named:
                 yield f"The content {name} is named by no entry."
             missing.discard(blob.digest)
-            gone = blob.content is None and blob.salt is None
-            if (blob.erased_at_ms is not None) != gone:
+            gone = blob.content is None
+            if not (blob.erased_at_ms is not None) == gone == (blob.salt is None):
                 yield f"The content {name} is half erased."
             elif blob.erased_at_ms != self._walk.erased.get(blob.digest):
                 yield f"The content {name} is {'erased' if gone else 'kept'}; the log says not so."
             elif not gone:
-                whole = (blob.salt or b"") + (blob.content or b"")
-                if len(blob.salt or b"") not in (0, SALT_BYTES):
-                    yield f"The salt of the content {name} has {len(blob.salt or b'')} bytes."
+                salt, content = blob.salt or b"", blob.content or b""
+                whole = salt + content
+                if len(salt) != self._walk.named.get(blob.digest, len(salt)):
+                    yield f"The salt of the content {name} has {len(salt)} bytes."
                 if hashlib.sha256(whole).digest() != blob.digest:
                     yield f"The content {name} does not hash to its digest."
         for digest in sorted(missing):
             yield f"The content sha256:{digest.hex()} is named by an entry but not stored."
 
 
-_ED25519 = SignatureType.ED25519
-_PUBLISHED_TYPES = frozenset({SignatureType.ED25519, SignatureType.ML_DSA_44})
+_HEAD_TYPES = (SignatureType.ED25519,)
+_PUBLISHED_TYPES = (SignatureType.ED25519, SignatureType.ML_DSA_44)
 
 
 def _chunks(rows: Iterator[StoredEntry]) -> Iterator[list[StoredEntry]]:

@@ -7,7 +7,9 @@ from deploymark.crypto.signer import Ed25519NoteSigner
 from deploymark.errors import DataDirectoryError, LogBrokenError, RolledBackError
 from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.export import Export
-from deploymark.log.sequencer import signed_head
+from deploymark.log.proof import tree_root
+from deploymark.log.reader import LogView
+from deploymark.log.sequencer import check_head, signed_head
 from deploymark.log.tree import Frontier, leaf_hash
 from deploymark.model.filing import check_filing
 from deploymark.model.instants import parse_instant
@@ -67,6 +69,9 @@ def recover_from_export(path: Path, export: Export, passphrase: str | None) -> t
     try:
         head = store.head()
         guard = FileRollbackGuard(data.guard).read() or (head.origin, head.size, head.root)
+        check_head(head)
+        if tree_root(head.size, LogView(store).trees) != head.root:
+            raise LogBrokenError("This copy does not add up by itself.")
         _check_fits(head, checked, guard)
         _check_same_history(export, (head.size, head.root), guard[1:])
         _append(store, export, log_signer(data, head.origin, passphrase))

@@ -46,6 +46,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise explain(error, path) from error
+    except UnicodeDecodeError as error:  # damaged text, even in SQLite's own message
+        raise LogBrokenError(f"The log store {path} is damaged: {error}.") from error
 
 
 def take_lock(path: Path) -> int:

@@ -3,7 +3,9 @@
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,7 @@ _CACHE_KIB = 16_384
 _HEAD = "SELECT origin, size, root, frontier, note, published_size FROM log"
 _ENTRY = "SELECT idx, leaf_hash, received_at, key_id, dedupe, body FROM entry"
 _CHECKPOINT = "SELECT size, previous_size, published_at, note, cosignatures FROM checkpoint"
-_OWN_OBJECTS = frozenset(
-    {
-        *("log", "entry", "node", "checkpoint", "cosignature", "detail"),
-        *("entry_stays", "entry_is_fixed", "origin_is_fixed"),
-    }
-)
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _ORPHANS = (
     ("SELECT count(*) FROM log HAVING count(*) <> 1", "The table log has {0} rows, not one."),
     (
@@ -38,10 +35,26 @@ _ORPHANS = (
         "The node row {0}/{1} belongs to no completed subtree.",
     ),
     (
+        "SELECT level, idx FROM node WHERE length(hash) <> 32 LIMIT 20",
+        "The node row {0}/{1} holds no hash.",
+    ),
+    (
         "SELECT size FROM cosignature WHERE size NOT IN (SELECT size FROM checkpoint) LIMIT 20",
         "A cosignature row belongs to size {0}, which is not published.",
     ),
 )
+
+
+def schema_sql() -> str:
+    """Return the statements that lay the tables of a log down."""
+    return files("deploymark.storage.sqlite").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+@cache
+def _own_schema() -> frozenset[tuple[Any, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(schema_sql())
+        return frozenset(connection.execute(_SCHEMA).fetchall())
 
 
 class SqliteLogReader:
@@ -104,11 +117,15 @@ class SqliteLogReader:
 
     def close(self) -> None:
         """See `LogReader.close`: closes the connections of every thread."""
+        self._close_all(last=None)
+
+    def _close_all(self, last: sqlite3.Connection | None) -> None:
+        # SQLite empties the write-ahead log when the last connection goes, if that one may write.
         with self._lock:
             self._generation += 1
             self._pinned = None
             opened, self._opened = self._opened, []
-        for connection in opened:
+        for connection in sorted(opened, key=lambda each: each is last):
             with suppress(sqlite3.Error):
                 connection.close()
 
@@ -205,11 +222,11 @@ class SqliteLogReader:
         for (verdict,) in self._rows("PRAGMA integrity_check"):
             if verdict != "ok":
                 yield f"SQLite: {verdict}."
-        for (name,) in self._rows(
-            "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%'"
-        ):
-            if name not in _OWN_OBJECTS:
-                yield f"The object {name!r} in the database is not of deploymark."
+        found, own = set(self._rows(_SCHEMA)), _own_schema()
+        for kind, name, _, _ in sorted(found - own, key=str):
+            yield f"The {kind} {name!r} in the database is not as deploymark made it."
+        for kind, name, _, _ in sorted(own - found, key=str):
+            yield f"The {kind} {name!r} of deploymark is missing or changed."
         for sql, sentence in _ORPHANS:
             for row in self._rows(sql):
                 yield sentence.format(*row)

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 
 from deploymark.durable import sync
@@ -17,7 +16,12 @@ from deploymark.errors import (
 )
 from deploymark.ports import Batch, Head, LogReader, PublishedCheckpoint, StoredEntry
 from deploymark.storage.sqlite.medium import explained, take_lock
-from deploymark.storage.sqlite.reader import BUSY_MS, SCHEMA_VERSION, SqliteLogReader
+from deploymark.storage.sqlite.reader import (
+    BUSY_MS,
+    SCHEMA_VERSION,
+    SqliteLogReader,
+    schema_sql,
+)
 
 LOCK_SUFFIX = ".lock"
 # A leaf is 1 to 2 KB. On small pages two or three fit and the rest is lost: 530 bytes an entry
@@ -63,9 +67,6 @@ class SqliteLogStore(SqliteLogReader):
         """See `LogStore.create`."""
         if self.path.exists():
             raise DataDirectoryError(f"{self.path} exists already.")
-        schema = (
-            files("deploymark.storage.sqlite").joinpath("schema.sql").read_text(encoding="utf-8")
-        )
         # Built under another name and renamed: a log exists whole or not at all.
         draft = self.path.with_name(self.path.name + ".new")
         draft.unlink(missing_ok=True)
@@ -73,7 +74,7 @@ class SqliteLogStore(SqliteLogReader):
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-                connection.executescript(f"BEGIN;\n{schema}\nCOMMIT;")
+                connection.executescript(f"BEGIN;\n{schema_sql()}\nCOMMIT;")
                 connection.execute(_INSERT_HEAD, _head_values(head))
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -218,8 +219,8 @@ class SqliteLogStore(SqliteLogReader):
 
     def _forget(self) -> None:
         with self._write_lock:
-            self._writer = None
-        super().close()
+            writer, self._writer = self._writer, None
+        self._close_all(last=writer)
 
     def snapshot(self) -> LogReader:
         """See `LogStore.snapshot`."""
