@@ -234,7 +234,7 @@ def moved_values(connection: sqlite3.Connection, table: str) -> Iterator[Mutant]
                         f"{_name(table, keys, row)}: {one} and {other} cut at {cut}",
                         [_set(table, keys, row, **moved)],
                     )
-    for first, second in (*pairwise(chosen), (chosen[0], chosen[-1])):
+    for first, second in (*pairwise(chosen), *zip(chosen[:1], chosen[-1:], strict=True)):
         for column in set(first) - set(keys):
             a, b = first[column], second[column]
             if a == b:
@@ -305,7 +305,7 @@ def swapped_rows(connection: sqlite3.Connection, table: str) -> Iterator[Mutant]
     """Two rows, each wholly under the key of the other."""
     keys, rows = _keys(connection, table), _rows(connection, table)
     chosen = _chosen(table, rows)
-    for first, second in (*pairwise(chosen), (chosen[0], chosen[-1])):
+    for first, second in (*pairwise(chosen), *zip(chosen[:1], chosen[-1:], strict=True)):
         if first is second:
             continue
         statements: list[tuple[str, Sequence[object]]] = []

@@ -11,6 +11,7 @@ from deploymark.cli.options import (
     add_passphrase,
     check_key_name,
     data_directory,
+    decimal,
     entry_index,
     open_export,
     open_signer,
@@ -36,6 +37,7 @@ from deploymark.log.reader import LogView, full_note
 from deploymark.log.receipt import format_receipt
 from deploymark.log.sequencer import Acknowledgement, Outcome
 from deploymark.log.steps import Result, Step, verdict
+from deploymark.model.filing import check_filing
 from deploymark.model.leaf import decode_leaf
 from deploymark.ports import EnvelopeSigner, PublishedCheckpoint
 from deploymark.runtime.compose import (
@@ -83,6 +85,10 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     show = actions.add_parser("show", help="print what an entry says")
     show.add_argument("index", type=entry_index, help="the entry's index")
     _finish(show, _show)
+
+    ls = actions.add_parser("ls", help="list the newest entries")
+    ls.add_argument("--last", type=decimal, default=20, metavar="N", help="how many (default: 20)")
+    _finish(ls, _ls)
 
     fsck = actions.add_parser("fsck", help="check that everything stored adds up")
     fsck.add_argument("export", type=Path, nargs="?", help="an export instead of a data directory")
@@ -267,6 +273,21 @@ def _show(options: argparse.Namespace, output: Output) -> int:
     ids = " ".join(f"{name}={value}" for name, value in leaf.ids.items())
     lines = [f"{name:13} {value}" for name, value in {**record, "ids": ids}.items()]
     output.say("\n".join(lines), record)
+    return 0
+
+
+def _ls(options: argparse.Namespace, output: Output) -> int:
+    with open_reader(data_directory(options)) as (_, reader):
+        size = reader.head().size
+        entries = list(reader.entries(max(0, size - options.last), size))
+    rows = []
+    for entry in entries:
+        leaf = decode_leaf(entry.leaf or b"")
+        fields = check_filing(leaf).fields or {}
+        said = [fields.get(name) for name in ("service", "environment", "phase", "version")]
+        what = " ".join(str(value) for value in said if value)
+        rows.append((entry.index, leaf.received_at, entry.key_id, entry.dedupe, what))
+    output.table(("index", "received_at", "key_id", "identity", "what"), rows)
     return 0
 
 

@@ -118,7 +118,8 @@ class Output:
             )
         else:
             place = f" ({error.field})" if error.field else ""
-            hint = f"  hint: {_plain(error.hint)}\n" if error.hint else ""
+            # The code is what runbooks and alerts go by.
+            hint = f"  hint: {_plain(error.hint)} [{code or error.code}]\n" if error.hint else ""
             text = f"deploymark: {_plain(error.message + place)}\n{hint}"
         with self._beside_the_bar(), suppress(OSError):  # nobody is left to tell
             self._err.write(text)

@@ -21,7 +21,7 @@ Pure: no I/O, no clock. One writer applies; `plan` may run anywhere.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec import Struct
@@ -31,19 +31,24 @@ from deploymark.crypto import ed25519
 from deploymark.crypto.base64text import encode_base64
 from deploymark.crypto.dsse import signature_bytes, signed_message
 from deploymark.crypto.registration import RegisteredKey, public_key, registered_key
-from deploymark.crypto.scope import allows_entry, marker_refusal
+from deploymark.crypto.scope import (
+    MARKER_ENTRY,
+    Said,
+    allows_entry,
+    entry_name,
+    marker_refusal,
+    said_by,
+)
 from deploymark.errors import KeyFileError, KeyUntrustedError, SignatureError
 from deploymark.model.canonical import encode
 from deploymark.model.entries import KeyEntry, decode_entry
 from deploymark.model.ids import key_id
 from deploymark.model.leaf import Leaf
 from deploymark.model.marker import decode_marker
-from deploymark.model.versions import format_of_payload_type
-from deploymark.model.vocabulary import IN_TOTO, KEY
+from deploymark.model.vocabulary import KEY
 
 EXPORT_VERSION: Final = 1
 
-_MARKER_ENTRY: Final = "marker"
 _KEY_ENTRY: Final = "key"
 _ALLOWED_SIZE: Final = 4_096
 
@@ -92,16 +97,6 @@ class SignatureCheck(Struct, frozen=True):
             raise SignatureError(
                 f"A signature of {self.key_id} does not verify.", field="/signatures"
             )
-
-
-class Said(NamedTuple):
-    """What an entry says as far as scopes care; the last four are of markers only."""
-
-    payload_type: str
-    service: str | None = None
-    environment: str | None = None
-    kind: str | None = None
-    phase: str | None = None
 
 
 class KeyRing:
@@ -170,7 +165,7 @@ class KeyRing:
             KeyUntrustedError: The key is not valid at that index, or its scope does not allow
                 this entry.
         """
-        if marker_fields is None and _entry_name(leaf.dsse.payloadType) == _MARKER_ENTRY:
+        if marker_fields is None and entry_name(leaf.dsse.payloadType) == MARKER_ENTRY:
             payload = leaf.dsse.payload_bytes()
             marker_fields = decode_marker(payload, leaf.dsse.payloadType, strict=False).fields()
         return self.allow(index, leaf.key_id, said_by(leaf.dsse.payloadType, marker_fields))
@@ -408,46 +403,21 @@ def _checks(
     ]
 
 
-def said_by(payload_type: str, fields: Mapping[str, Any] | None) -> Said:
-    """Return everything about an entry that a scope looks at.
-
-    Args:
-        payload_type: Of its envelope.
-        fields: The flat marker; None for other entries.
-    """
-    if fields is None:
-        return Said(payload_type)
-    return Said(
-        payload_type,
-        fields.get("service"),
-        fields.get("environment"),
-        fields.get("kind"),
-        fields.get("phase"),
-    )
-
-
 def _check_scope(signer: RegisteredKey, said: Said) -> None:
-    name = _entry_name(said.payload_type)
+    name = entry_name(said.payload_type)
     if not allows_entry(signer.scope, name):
         allowed = ", ".join(signer.scope.entries)
         raise KeyUntrustedError(
             f"The key {signer.key_id} ({signer.name}) may not sign {name} entries "
             f"(it may sign: {allowed})."
         )
-    if name == _MARKER_ENTRY and (refusal := marker_refusal(signer.scope, said._asdict())):
+    if name == MARKER_ENTRY and (refusal := marker_refusal(signer.scope, said._asdict())):
         raise KeyUntrustedError(f"The key {signer.key_id} ({signer.name}): {refusal}.")
-
-
-def _entry_name(payload_type: str) -> str:
-    if payload_type == IN_TOTO:
-        return _MARKER_ENTRY
-    name, _version = format_of_payload_type(payload_type)
-    return name
 
 
 def _key_entry(leaf: Leaf) -> KeyEntry:
     entry = None
-    if _entry_name(leaf.dsse.payloadType) == _KEY_ENTRY:
+    if entry_name(leaf.dsse.payloadType) == _KEY_ENTRY:
         entry = decode_entry(leaf.dsse.payload_bytes(), leaf.dsse.payloadType, strict=False)
     if not isinstance(entry, KeyEntry):
         raise KeyUntrustedError(f"Only {KEY} entries are applied, not {leaf.dsse.payloadType!r}.")

@@ -6,10 +6,23 @@ administrator of the whole log, whatever the other lists say. Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from deploymark.model.entries import Scope
-from deploymark.model.vocabulary import Kind
+from deploymark.model.versions import format_of_payload_type
+from deploymark.model.vocabulary import IN_TOTO, Kind
+
+MARKER_ENTRY: Final = "marker"
+
+
+class Said(NamedTuple):
+    """What an entry says as far as scopes care; the last four are of markers only."""
+
+    payload_type: str
+    service: str | None = None
+    environment: str | None = None
+    kind: str | None = None
+    phase: str | None = None
 
 
 def allows_entry(scope: Scope, name: str) -> bool:
@@ -62,3 +75,29 @@ def matches(glob: str, value: str) -> bool:
             return False
         position += len(part)
     return True
+
+
+def said_by(payload_type: str, fields: Mapping[str, Any] | None) -> Said:
+    """Return everything about an entry that a scope looks at.
+
+    Args:
+        payload_type: Of its envelope.
+        fields: The flat marker; None for other entries.
+    """
+    if fields is None:
+        return Said(payload_type)
+    return Said(
+        payload_type,
+        fields.get("service"),
+        fields.get("environment"),
+        fields.get("kind"),
+        fields.get("phase"),
+    )
+
+
+def entry_name(payload_type: str) -> str:
+    """Return the kind of an entry, as scopes name it, from the type of its payload."""
+    if payload_type == IN_TOTO:
+        return MARKER_ENTRY
+    name, _version = format_of_payload_type(payload_type)
+    return name

@@ -9,7 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from deploymark.crypto.keyring import KeyRing, Said
+from deploymark.crypto.keyring import KeyRing
+from deploymark.crypto.scope import Said
 from deploymark.errors import LogBrokenError
 from deploymark.log.sequencer import Candidate
 from deploymark.model.equality import differing

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec import Struct
 
 from deploymark.crypto.dsse import signed_payload
-from deploymark.crypto.keyring import KeyRing, SignatureCheck, said_by
+from deploymark.crypto.keyring import KeyRing, SignatureCheck
+from deploymark.crypto.scope import said_by
 from deploymark.errors import BrokenError, DeploymarkError, MarkerError, UnavailableError
 from deploymark.ingest.authority import Claim
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer

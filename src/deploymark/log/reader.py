@@ -7,11 +7,20 @@ at a time; the inner hashes of tiles never change and are cached, bounded in byt
 import threading
 from collections import OrderedDict
 
-from deploymark.errors import LogBrokenError, NotFoundError
-from deploymark.log.proof import consistency_proof, inclusion_proof
+from deploymark.crypto.note import parse_note
+from deploymark.errors import LogBrokenError, NotFoundError, ProofError
+from deploymark.log.checkpoint import parse_checkpoint
+from deploymark.log.proof import consistency_proof, inclusion_proof, verify_inclusion
 from deploymark.log.receipt import Receipt
 from deploymark.log.tiles import ENTRIES, TileName, encode_bundle, exists_at
-from deploymark.log.tree import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, node_hash, split_hashes
+from deploymark.log.tree import (
+    HASH_BYTES,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    leaf_hash,
+    node_hash,
+    split_hashes,
+)
 from deploymark.ports import LogReader
 
 _TILE_TREE_BYTES = 2 * TILE_WIDTH * (HASH_BYTES + 33)
@@ -101,11 +110,21 @@ class LogView:
 
         Raises:
             NotFoundError: The entry does not exist or its body is in the archive.
+            LogBrokenError: What is stored does not lead to the checkpoint: nothing is handed out
+                that a verifier would refuse.
         """
         leaf = self.reader.entry(index).leaf
         if leaf is None:
             raise NotFoundError(f"Entry {index} is archived.", hint="Ask the archive for it.")
-        return Receipt(index, tuple(self.inclusion(index, size)), note, leaf)
+        proof = self.inclusion(index, size)
+        try:
+            root = parse_checkpoint(parse_note(note).text).root
+            verify_inclusion(index, size, leaf_hash(leaf), proof, root)
+        except ProofError as error:
+            raise LogBrokenError(
+                f"The stored log does not prove entry {index} any more: {error.message}"
+            ) from error
+        return Receipt(index, tuple(proof), note, leaf)
 
     def published_receipt(self, index: int) -> Receipt:
         """Return the receipt of an entry under the first published checkpoint that covers it.

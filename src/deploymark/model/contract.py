@@ -48,13 +48,22 @@ def check_markers(text: str) -> list[Problem]:
     lines = [line for line in every if line.strip()]
     if not lines:
         return [Problem(1, "", "The file holds no marker.", "Write one JSON object.")]
-    if len(lines) > 1 and all(line.lstrip().startswith("{") for line in lines):
+    if len(lines) > 1 and _is_json(lines[0]):
         problems = []
         for number, line in enumerate(every, start=1):
             if line.strip():
                 problems += _check_text(line, first_line=number)
         return problems
     return _check_text(text, first_line=1)
+
+
+def _is_json(line: str) -> bool:
+    """Tell whether a first line is a value by itself, so that each line is meant to be one."""
+    try:
+        read_json_text(line)
+    except MarkerError:
+        return False
+    return True
 
 
 def _check_text(text: str, *, first_line: int) -> list[Problem]:

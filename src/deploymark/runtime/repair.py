@@ -1,21 +1,22 @@
 """Ways back for a log that refuses to start; each keeps what verifiers already hold true."""
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from deploymark.crypto.note import VerifierKey
 from deploymark.crypto.signer import Ed25519NoteSigner
 from deploymark.errors import DataDirectoryError, LogBrokenError, RolledBackError
 from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.export import Export
-from deploymark.log.proof import tree_root
-from deploymark.log.reader import LogView
-from deploymark.log.sequencer import check_head, signed_head
+from deploymark.log.fsck import Audit
+from deploymark.log.sequencer import signed_head
 from deploymark.log.tree import Frontier, leaf_hash
 from deploymark.model.filing import check_filing
 from deploymark.model.instants import parse_instant
 from deploymark.model.leaf import decode_leaf
 from deploymark.ports import Batch, Head, StoredEntry
-from deploymark.runtime.compose import read_policy
+from deploymark.runtime.compose import log_keys, read_policy
 from deploymark.runtime.data_directory import DataDirectory, log_signer
 from deploymark.storage.guard_file import FileRollbackGuard
 from deploymark.storage.sqlite import SqliteLogStore
@@ -62,22 +63,32 @@ def recover_from_export(path: Path, export: Export, passphrase: str | None) -> t
     """
     data = DataDirectory(path)
     data.check_exists()
-    checked = read_policy(data).check(export.note).checkpoint
+    policy = read_policy(data)
+    checked = policy.check(export.note).checkpoint
     for fault in export.faults():
         raise LogBrokenError(f"The export {export.path} does not add up: {fault}")
     store = SqliteLogStore(data.database)
     try:
         head = store.head()
         guard = FileRollbackGuard(data.guard).read() or (head.origin, head.size, head.root)
-        check_head(head)
-        if tree_root(head.size, LogView(store).trees) != head.root:
-            raise LogBrokenError("This copy does not add up by itself.")
+        _check_sound(store, log_keys(policy))
         _check_fits(head, checked, guard)
         _check_same_history(export, (head.size, head.root), guard[1:])
         _append(store, export, log_signer(data, head.origin, passphrase))
         return head.size, store.head().size
     finally:
         store.close()
+
+
+def _check_sound(store: SqliteLogStore, keys: Sequence[VerifierKey]) -> None:
+    """Refuse to continue a copy that does not add up by itself."""
+    snapshot = store.snapshot()
+    try:
+        for step in Audit(snapshot, keys).steps():
+            for fault in step.faults:
+                raise LogBrokenError(f"This copy does not add up by itself: {fault}")
+    finally:
+        snapshot.close()
 
 
 def _check_fits(head: Head, published: Checkpoint, guard: tuple[str, int, bytes]) -> None:
