@@ -40,7 +40,9 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     create_parents(path.absolute().parent)
     draft = path.with_name(path.name + DRAFT_SUFFIX)
-    with draft.open("wb") as file:
+    draft.unlink(missing_ok=True)  # whatever it is, a link above all, it is not followed
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -70,6 +70,11 @@ def passphrase(options: argparse.Namespace) -> str | None:
 
 def open_signer(name: str, secret: str | None) -> EnvelopeSigner:
     """Return the signer that a user named by a URI, or by the plain path of a key file."""
+    if "\n" in name or "-----BEGIN" in name:
+        raise UsageError(
+            "A key is named by the path of its file; here is something else, which is not shown.",
+            hint="Write the key to a file of mode 0600 and name that file.",
+        )
     if ":" in name:
         return signer_from_uri(name, secret)
     return open_key_file(name, secret)

@@ -1,6 +1,7 @@
 """`deploymark verify`: check evidence offline, with a policy file and nothing else."""
 
 import argparse
+import json
 from collections.abc import Iterable
 from hashlib import file_digest
 from pathlib import Path
@@ -10,7 +11,7 @@ from deploymark.cli.options import add_json, open_export, read_bytes, unreadable
 from deploymark.cli.output import Output
 from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.note import parse_note
-from deploymark.errors import DeploymarkError, UsageError
+from deploymark.errors import DeploymarkError, EnvelopeError, UsageError
 from deploymark.log.checkpoint import parse_checkpoint
 from deploymark.log.export import CHECKPOINT, Export
 from deploymark.log.policy import Policy, parse_policy
@@ -20,6 +21,7 @@ from deploymark.log.verify import ExportVerification, ReceiptVerification
 from deploymark.model.envelope import Envelope, decode_envelope
 
 _EXIT = {Result.HOLDS: 0, Result.FAILS: 1, Result.UNCHECKED: 2}
+_ENVELOPE_MEMBERS = {"payload", "payloadType", "signatures"}
 _MAX_TEXT_BYTES = 1 << 20
 _KEYS_STEP = 4  # of the steps of an export, docs/formats/verification
 _OF_OTHERS = ("keys", "export", "receipt")
@@ -48,6 +50,13 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     parser.add_argument(
         "--receipt", type=Path, metavar="FILE", help="the receipt of an envelope or artifact"
     )
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("artifact", "receipt", "envelope", "export"),
+        help="what EVIDENCE is; say `artifact` of anything that will be run, because a file can be "
+        "made to look like a receipt (default: by its content)",
+    )
     add_json(parser)
     parser.set_defaults(run=_verify)
 
@@ -55,16 +64,16 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
 def _verify(options: argparse.Namespace, output: Output) -> int:
     policy = parse_policy(read_bytes(options.policy))
     evidence: Path = options.evidence
-    if evidence.is_dir() or evidence.name == CHECKPOINT:
+    kind = options.kind or _kind(evidence)
+    if kind == "export":
         _refuse_flags(options, "An export holds entries and keys itself", *_OF_OTHERS)
         path = evidence if evidence.is_dir() else evidence.parent
         _, steps = _verify_export(path, policy, output)
         return _conclude(steps, f"the export {path}", output)
-    head = _head(evidence)
-    if head.startswith(HEADER.encode()):
+    if kind == "receipt":
         _refuse_flags(options, f"{evidence} is a receipt itself", "receipt")
         return _verify_receipt(options, evidence, policy, None, output)
-    envelope = _envelope(evidence, head)
+    envelope = _held(evidence) if kind == "envelope" else None
     if options.receipt is not None:
         return _verify_receipt(options, options.receipt, policy, envelope, output)
     return _find(options, policy, envelope, output)
@@ -97,11 +106,33 @@ def _receipt_text(file: Path) -> str:
         raise UsageError(f"{file} is not UTF-8 text.") from error
 
 
-def _envelope(file: Path, head: bytes) -> Envelope | None:
-    """Return the envelope when a file is one, else None."""
-    is_object = head.lstrip()[:1] == b"{"
-    if len(head) == _MAX_TEXT_BYTES or not is_object or b'"payloadType"' not in head:
-        return None
+def _kind(evidence: Path) -> str:
+    """Guess what a file is by its content."""
+    if evidence.is_dir() or evidence.name == CHECKPOINT:
+        return "export"
+    head = _head(evidence)
+    if head.startswith(HEADER.encode()):
+        return "receipt"
+    members = _members(head)
+    held = "payloadType" in members and members <= _ENVELOPE_MEMBERS
+    return "envelope" if held else "artifact"
+
+
+def _members(head: bytes) -> set[str]:
+    """Return the members of a JSON object; none for anything else."""
+    if len(head) == _MAX_TEXT_BYTES or head.lstrip()[:1] != b"{":
+        return set()
+    try:
+        return set(json.loads(head))
+    except (ValueError, RecursionError):
+        return set()
+
+
+def _held(file: Path) -> Envelope:
+    """Return the envelope that a user holds; it has nothing else in it."""
+    head = _head(file)
+    if extra := _members(head) - _ENVELOPE_MEMBERS:
+        raise EnvelopeError(f"{file}: an envelope has no member {min(extra)!r}.")
     try:
         return decode_envelope(head)
     except DeploymarkError as error:
@@ -134,7 +165,13 @@ def _verify_receipt(
 def _ring(options: argparse.Namespace, policy: Policy, receipt: str) -> KeyRing | None:
     """Return the producers' keys, verified from an export or taken from a trusted file."""
     if options.keys is not None:
-        return KeyRing.load(read_bytes(options.keys))
+        ring = KeyRing.load(read_bytes(options.keys))
+        if ring.as_of is None:
+            raise UsageError(
+                f"{options.keys} does not say of which log it speaks.",
+                hint="Make it anew with `deploymark keys ls --export`.",
+            )
+        return ring
     if options.export is None:
         return None
     export = open_export(options.export)

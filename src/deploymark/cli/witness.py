@@ -137,6 +137,8 @@ def _add(options: argparse.Namespace, output: Output) -> int:
         raise UsageError("A witness without a URL cannot be asked.")
     old = read_policy(data)
     line = WitnessLine(options.name, VerifierKey.parse(options.vkey), options.url)
+    if any(log.key.public == line.key.public for log in old.logs):
+        raise UsageError("A log is no witness of itself: this is its own key.")
     policy = _replace(data, old, {**old.witnesses, options.name: line}, options.quorum)
     output.say(
         f"{options.name} will be asked to cosign from the next checkpoint on.\n{_demand(policy)}",

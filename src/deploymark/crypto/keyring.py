@@ -197,7 +197,11 @@ class KeyRing:
             SignatureError: The first signature, or a further one of a known key, does not verify.
             KeyUntrustedError: As `plan` and `authorise`.
         """
-        for signature_check in self.plan(leaf):
+        # Further signatures are held to the keys of their time: nobody can register a key later to
+        # make an old entry fail.
+        named = [key for key in self._named(leaf) if key.from_index < index]
+        known = {key.key_id: key.public_key for key in (self.key(leaf.key_id), *named)}
+        for signature_check in _checks(leaf, known):
             signature_check.verify()
         return self.authorise(index, leaf, marker_fields=marker_fields)
 
@@ -213,9 +217,13 @@ class KeyRing:
         entry = _key_entry(leaf)
         changed, signer = self.key(entry.key_id), self.key(leaf.key_id)
         if entry.action == "revoked":
-            counted = changed.end_index is not None and changed.end_index <= index
+            ended = index if entry.distrust_from is None else min(index, entry.distrust_from)
+            counted = changed.end_index is not None and changed.end_index <= ended
+            counted = counted and allows_entry(signer.scope, _KEY_ENTRY)
         else:
             counted = (changed.from_index, changed.registered_by) == (index, signer.key_id)
+            counted = counted and entry.scope in (None, changed.scope)
+            counted = counted and (entry.name or changed.name) == changed.name
         if not counted or index > (self._applied_index or 0) or signer.from_index > index:
             raise KeyUntrustedError(
                 f"The keys at hand do not follow from the key entry {index}.",
@@ -293,6 +301,11 @@ class KeyRing:
 
     def _revoked(self, index: int, entry: KeyEntry) -> RegisteredKey:
         key = self.key(entry.key_id)
+        earliest = index if entry.distrust_from is None else min(index, entry.distrust_from)
+        if key.end_index is not None and key.end_index <= earliest:
+            raise KeyUntrustedError(
+                f"The key {key.key_id} ({key.name}) ended at {key.end_index} already."
+            )
         ends = (index, entry.distrust_from, key.end_index)
         return replace(key, end_index=min(end for end in ends if end is not None))
 

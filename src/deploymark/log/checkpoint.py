@@ -13,7 +13,7 @@ from deploymark.errors import NoteError
 from deploymark.log.tree import HASH_BYTES
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_MANDATORY_LINES = 3
+CHECKPOINT_LINES = 3
 
 
 def decode_hash(line: str) -> bytes:
@@ -75,7 +75,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         NoteError: A mandatory line is missing or not in its one spelling.
     """
     lines = text.split("\n")
-    if lines.pop() or len(lines) < _MANDATORY_LINES or not all(lines):
+    if lines.pop() or len(lines) < CHECKPOINT_LINES or not all(lines):
         raise NoteError("A checkpoint is at least three non-empty lines, each ended by a newline.")
     if any(character < " " for line in lines for character in line):
         raise NoteError("A checkpoint holds no control characters.")

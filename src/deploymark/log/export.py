@@ -5,16 +5,21 @@ both that rendering, so a changed, missing or added file cannot hide. The checkp
 last: a reader that sees it sees everything it covers.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
-from deploymark.crypto.note import parse_note
+from deploymark.crypto.note import MAX_NOTE_BYTES, parse_note
 from deploymark.durable import DRAFT_SUFFIX, write_whole
 from deploymark.errors import DeploymarkError, LogBrokenError, NotFoundError, StoreUnavailableError
 from deploymark.log.checkpoint import Checkpoint, parse_checkpoint
 from deploymark.log.reader import full_note
 from deploymark.log.tiles import (
     ENTRIES,
+    MAX_ENTRY_BYTES,
     TileName,
     bundle_names,
     decode_bundle,
@@ -116,13 +121,20 @@ def write_export(reader: LogReader, target: Path, progress: Progress = no_progre
                 f"The {checkpoint.size} entries do not lead to the published root.",
                 hint="Run `deploymark log fsck`; nothing of this export may be used.",
             )
-        for draft in target.rglob(f"*{DRAFT_SUFFIX}"):  # of an export that was interrupted
-            draft.unlink()
+        _remove_drafts(target)
         # If we stop here, the old checkpoint stands and everything it needs is still there.
         write_whole(target / CHECKPOINT, note.encode("utf-8"))
     except OSError as error:
         raise StoreUnavailableError(f"The export {target} cannot be written: {error}.") from error
     return checkpoint
+
+
+def _remove_drafts(target: Path) -> None:
+    """Remove what an interrupted export left, and nothing that is not an export's."""
+    for draft in (target / "tile").rglob(f"*{DRAFT_SUFFIX}"):
+        with suppress(NotFoundError):
+            parse_tile_path(draft.relative_to(target).as_posix().removesuffix(DRAFT_SUFFIX))
+            draft.unlink()
 
 
 def _bodies(reader: LogReader, size: int) -> Iterator[bytes]:
@@ -140,6 +152,18 @@ def _write_tile(path: Path, content: bytes) -> None:
     write_whole(path, content)
 
 
+def _read_regular(path: Path, limit: int) -> bytes:
+    """Read a file that a stranger put there: no pipe may hang us and no size exhaust us."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise LogBrokenError(f"{path} is not a regular file.")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise LogBrokenError(f"{path} has more than the {limit} bytes that it can have.")
+    return content
+
+
 class Export:
     """Reads an exported log from a directory.
 
@@ -154,7 +178,7 @@ class Export:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.note = (path / CHECKPOINT).read_bytes().decode("utf-8")
+            self.note = _read_regular(path / CHECKPOINT, MAX_NOTE_BYTES).decode("utf-8")
         except OSError as error:
             raise NotFoundError(
                 f"{path} is not an export: its checkpoint cannot be read ({error.strerror}).",
@@ -176,6 +200,13 @@ class Export:
                 raise LogBrokenError(f"{name.path} holds {len(leaves)} entries of {name.width}.")
             yield from leaves
 
+    def root(self, size: int) -> bytes:
+        """Return the root of the first `size` leaves, computed from the bundles."""
+        frontier = Frontier()
+        for leaf in islice(self.leaves(), size):
+            frontier.extend([leaf_hash(leaf)])
+        return frontier.root()
+
     def leaf(self, index: int) -> bytes:
         """Return one leaf; LogBrokenError when its bundle is damaged."""
         start = index - index % TILE_WIDTH
@@ -187,8 +218,9 @@ class Export:
 
     def read(self, name: TileName) -> bytes:
         """Return the bytes of a tile or bundle; LogBrokenError when it is not there."""
+        unit = HASH_BYTES if name.level != ENTRIES else MAX_ENTRY_BYTES + 2
         try:
-            return (self.path / name.path).read_bytes()
+            return _read_regular(self.path / name.path, name.width * unit)
         except OSError as error:
             raise LogBrokenError(f"{name.path} is missing: {error.strerror}.") from error
 

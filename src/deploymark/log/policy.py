@@ -16,7 +16,7 @@ from deploymark.crypto.note import (
     verify_note,
 )
 from deploymark.errors import NoteError, PolicyError
-from deploymark.log.checkpoint import Checkpoint, parse_checkpoint
+from deploymark.log.checkpoint import CHECKPOINT_LINES, Checkpoint, parse_checkpoint
 
 NONE = "none"
 LOG_TYPES = frozenset({SignatureType.ED25519, SignatureType.ML_DSA_44})
@@ -114,6 +114,11 @@ class Policy:
         by_log = tuple(line.key for line in verified if line.key in log_keys)
         if not by_log:
             raise PolicyError(f"No key of the log {checkpoint.origin!r} signed this checkpoint.")
+        if not covers_all(signed.text, by_log):
+            raise PolicyError(
+                "The checkpoint has lines beyond the third, which an ML-DSA-44 signature does not "
+                "cover, and no Ed25519 signature of the log."
+            )
         witnesses = _newest(verified, known)
         if not self.satisfied_by(frozenset(witnesses)):
             raise PolicyError(
@@ -122,6 +127,12 @@ class Policy:
                 hint="Fetch the receipt again after the next published checkpoint.",
             )
         return CheckedCheckpoint(checkpoint, by_log, witnesses)
+
+
+def covers_all(text: str, by_log: Sequence[VerifierKey]) -> bool:
+    """Tell whether the log's signatures cover the whole text of a checkpoint."""
+    extended = text.count("\n") > CHECKPOINT_LINES
+    return not extended or any(key.algorithm is SignatureType.ED25519 for key in by_log)
 
 
 def _newest(verified: Sequence[VerifiedLine], known: dict[VerifierKey, str]) -> dict[str, int]:

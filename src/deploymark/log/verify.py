@@ -143,7 +143,13 @@ class ReceiptVerification:
             raise LogBrokenError(
                 f"The export holds another entry {index}: the log has shown two histories."
             )
-        return f"{export.checkpoint.size} entries", ""
+        size = self._checked.checkpoint.size
+        if size <= export.checkpoint.size and export.root(size) != self._checked.checkpoint.root:
+            raise LogBrokenError(
+                f"The export's first {size} entries are not those that the receipt's checkpoint "
+                "signs: the log has shown two histories."
+            )
+        return f"{export.checkpoint.size} entries, the same history", ""
 
 
 @dataclass(slots=True)

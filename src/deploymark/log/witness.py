@@ -17,6 +17,7 @@ from deploymark.log.checkpoint import (
     encode_hash,
     parse_checkpoint,
 )
+from deploymark.log.policy import covers_all
 from deploymark.log.proof import MAX_PROOF_HASHES, verify_consistency
 from deploymark.log.tree import EMPTY_ROOT
 from deploymark.ports import Witnessed
@@ -161,10 +162,8 @@ def decide(
     #    the checkpoint origin, and it MUST ignore signatures from unknown keys. If none of the
     #    signatures verify against a trusted public key, the witness MUST respond with a 403."
     #    By signed-note, one failing line of a trusted key rejects the whole note: 403 as well.
-    try:
-        verify_note(request.note, keys)
-    except NoteError as error:
-        return Decision(Status.UNTRUSTED, error.message)
+    if mistrust := _mistrust(request.note, keys):
+        return Decision(Status.UNTRUSTED, mistrust)
 
     # 3. "The old size MUST be equal to or lower than the checkpoint size. Otherwise, 400."
     if request.old_size > checkpoint.size:
@@ -197,3 +196,14 @@ def decide(
     # 7. "If all the checks above pass, the witness MUST update its record of the latest cosigned
     #    checkpoint and respond with a 200."
     return Decision(Status.COSIGNED, "", Witnessed(checkpoint.size, checkpoint.root))
+
+
+def _mistrust(note: SignedNote, keys: Sequence[VerifierKey]) -> str:
+    """Return why a note is not the log's word, "" when it is."""
+    try:
+        verified = verify_note(note, keys)
+    except NoteError as error:
+        return error.message
+    if not covers_all(note.text, [line.key for line in verified]):
+        return "The log's signature does not cover the extension lines."
+    return ""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -213,3 +214,50 @@ def test_the_policy_and_the_evidence_are_enough(
     monkeypatch.chdir(far)
     assert run("verify site --policy policy").returncode == 0
     assert sorted(each.name for each in far.iterdir()) == ["policy", "site"]
+
+
+# A file can be made to look like evidence ---------------------------------------------------------
+
+
+def test_what_will_be_run_is_verified_as_an_artifact(run: Run, team: Path) -> None:
+    receipt = (team / "receipt").read_text()
+    (team / "install.sh").write_text(f"{receipt}— ;echo${{IFS}}owned;# {'A' * 12}\n")
+    taken = run("verify install.sh --policy policy --export site")
+    assert "the receipt" in taken.stdout.splitlines()[-1]
+    refused = run("verify install.sh --as artifact --policy policy --export site")
+    assert refused.returncode == 1
+    assert "No entry of the log names it." in refused.stdout
+
+
+def test_a_manifest_with_the_members_of_an_envelope_is_no_envelope(run: Run, team: Path) -> None:
+    held = json.loads((team / "envelope.json").read_text())
+    (team / "pod.json").write_text(json.dumps({**held, "image": "evil.example/backdoor"}))
+    assert run("verify pod.json --policy policy --export site").returncode == 1
+    refused = run("verify pod.json --as envelope --policy policy --export site")
+    assert refused.returncode == 64
+    assert "has no member 'image'" in refused.stderr
+
+
+def test_a_key_given_in_place_of_its_file_is_not_shown(run: Run, team: Path) -> None:
+    secret = (team / "ci.pem").read_text()
+    refused = run("log append markers.ndjson --data data --sign", secret)
+    assert refused.returncode == 64
+    assert secret.splitlines()[1] not in refused.stderr
+
+
+def test_an_export_is_read_within_limits(run: Run, team: Path) -> None:
+    tile = next((team / "site" / "tile" / "0").rglob("*.p/*"))
+    tile.unlink()
+    os.mkfifo(tile)
+    assert run("verify site --policy policy").returncode == 1
+    tile.unlink()
+    with tile.open("wb") as file:
+        file.truncate(8 << 30)
+    assert run("verify site --policy policy").returncode == 1
+
+
+def test_an_export_removes_only_its_own_drafts(run: Run, team: Path) -> None:
+    (team / "mixed").mkdir()
+    (team / "mixed" / "letter.new").write_text("not an export's")
+    run("log export mixed --data data")
+    assert (team / "mixed" / "letter.new").exists()

@@ -37,6 +37,7 @@ from deploymark.errors import (
     SchemaVersionError,
     SignatureError,
 )
+from deploymark.model.envelope import Signature
 from deploymark.model.leaf import Leaf
 from deploymark.model.statement import statement_of
 from deploymark.model.vocabulary import FINDING, IN_TOTO
@@ -131,8 +132,22 @@ def test_an_ended_key_can_still_be_distrusted_earlier_but_not_later() -> None:
     ring = usual_ring()
     ring.apply(12, key_leaf(revoked(PRODUCER, distrust_from=9), ADMIN))
     ring.apply(13, key_leaf(revoked(PRODUCER, distrust_from=7), ADMIN))
-    ring.apply(14, key_leaf(revoked(PRODUCER), ADMIN))
+    for later in (revoked(PRODUCER), revoked(PRODUCER, distrust_from=8)):
+        with pytest.raises(KeyUntrustedError, match="ended at 7 already"):
+            ring.apply(14, key_leaf(later, ADMIN))
     assert valid_indexes(ring, PRODUCER) == [6]
+
+
+def test_a_key_registered_later_cannot_make_an_old_entry_fail() -> None:
+    ring = usual_ring()
+    junk = Signature(keyid=NEXT.key_id, sig=encode_base64(b"x" * 64))
+    leaf = marker_leaf(PRODUCER)
+    spoiled = replace(leaf, dsse=replace(leaf.dsse, signatures=[*leaf.dsse.signatures, junk]))
+    ring.check(7, spoiled)
+    ring.apply(9, key_leaf(registered(NEXT), ADMIN))
+    assert ring.check(7, spoiled).key_id == PRODUCER.key_id
+    with pytest.raises(SignatureError):
+        ring.check(10, spoiled)
 
 
 def test_a_rotated_key_hands_over_at_the_index_of_the_rotation() -> None:

@@ -74,6 +74,12 @@ class NaiveModel:
                     return False
         return True
 
+    def ends_later(self, index: int, step: Step) -> bool:
+        """A revocation must take something away: the key stood where it is to end."""
+        ends = index if step[5] is None else min(index, step[5])
+        start = self.start(step[2])
+        return start is None or ends <= start or self.is_valid(step[2], ends)
+
     def accepts(self, index: int, step: Step) -> bool:
         """Authority, and some administrator's key must be left for ever after."""
         if not self._has_authority(index, step):
@@ -92,7 +98,7 @@ class NaiveModel:
         if action == "registered":
             return authority and self.start(subject) is None
         if action == "revoked":
-            return authority and self.start(subject) is not None
+            return authority and self.start(subject) is not None and self.ends_later(index, step)
         if not self.is_valid(subject, index) or self.start(new) is not None:
             return False
         return authority or (signer == subject and not admin)
