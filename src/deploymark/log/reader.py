@@ -23,7 +23,8 @@ from deploymark.log.tree import (
 )
 from deploymark.ports import LogReader
 
-_TILE_TREE_BYTES = 2 * TILE_WIDTH * (HASH_BYTES + 33)
+# The inner hashes of a tile, one bytes object a level: half the memory of one a hash.
+_TILE_TREE_BYTES = 2 * TILE_WIDTH * HASH_BYTES + 1_000
 DEFAULT_CACHE_BYTES = 64 << 20
 
 
@@ -41,34 +42,34 @@ class TileTrees:
         self._reader = reader
         self._limit = max(1, cache_bytes // _TILE_TREE_BYTES)
         self._lock = threading.Lock()
-        self._cached: OrderedDict[tuple[int, int], list[list[bytes]]] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
 
     def subtree(self, level: int, index: int) -> bytes:
         """Return the root of the leaves [index * 2**level, (index + 1) * 2**level)."""
         tile_level, height = divmod(level, TILE_HEIGHT)
         per_tile = TILE_WIDTH >> height
         rows = self._tile(tile_level, index // per_tile, (index % per_tile + 1) << height)
-        row = rows[height]
-        position = index % per_tile
-        if position >= len(row):
+        start = index % per_tile * HASH_BYTES
+        found = rows[height][start : start + HASH_BYTES]
+        if len(found) != HASH_BYTES:
             raise LogBrokenError(f"The hash {level}/{index} is not stored.")
-        return row[position]
+        return found
 
-    def _tile(self, level: int, index: int, needed: int) -> list[list[bytes]]:
+    def _tile(self, level: int, index: int, needed: int) -> list[bytes]:
         key = (level, index)
         with self._lock:
             rows = self._cached.get(key)
             # Hashes never change once stored, so a partial tile that is wide enough will do.
-            if rows is not None and len(rows[0]) >= needed:
+            if rows is not None and len(rows[0]) >= needed * HASH_BYTES:
                 self._cached.move_to_end(key)
                 return rows
         hashes = split_hashes(self.hashes(level, index, TILE_WIDTH))
         if len(hashes) < needed:
             raise LogBrokenError(f"Tile {level}/{index} has {len(hashes)} hashes of {needed}.")
-        rows = [hashes]
-        while len(rows[-1]) > 1:
-            below = rows[-1]
-            rows.append([node_hash(a, b) for a, b in zip(below[::2], below[1::2], strict=False)])
+        rows = [b"".join(hashes)]
+        for _ in range(TILE_HEIGHT):
+            hashes = [node_hash(a, b) for a, b in zip(hashes[::2], hashes[1::2], strict=False)]
+            rows.append(b"".join(hashes))
         with self._lock:
             self._cached[key] = rows
             while len(self._cached) > self._limit:
