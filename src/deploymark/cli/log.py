@@ -19,7 +19,7 @@ from deploymark.cli.options import (
     read_text,
     write_text,
 )
-from deploymark.cli.output import Output, counted
+from deploymark.cli.output import Output
 from deploymark.crypto.note import parse_note
 from deploymark.errors import (
     DeploymarkError,
@@ -36,7 +36,7 @@ from deploymark.log.policy import Policy, format_policy
 from deploymark.log.reader import LogView, full_note
 from deploymark.log.receipt import format_receipt
 from deploymark.log.sequencer import Acknowledgement, Outcome
-from deploymark.log.steps import Result, Step, verdict
+from deploymark.log.steps import Result, Step, counted, verdict
 from deploymark.model.filing import check_filing
 from deploymark.model.leaf import decode_leaf
 from deploymark.ports import EnvelopeSigner, PublishedCheckpoint

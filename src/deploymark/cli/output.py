@@ -212,11 +212,6 @@ def _plain(text: str) -> str:
     )
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: 1 fault, 2 faults."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
 def drop_output() -> None:
     """Forget what was not written yet, so that Python does not complain about it at its end."""
     if sys.stdout is not None:

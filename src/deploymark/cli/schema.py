@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from deploymark.cli.options import add_json, decimal, read_text, shortened
-from deploymark.cli.output import Output, counted
+from deploymark.cli.output import Output
 from deploymark.errors import UsageError
+from deploymark.log.steps import counted
 from deploymark.model.contract import check_markers
 from deploymark.model.schema import schema, schemas
 

@@ -15,10 +15,11 @@ from deploymark.cli.options import (
     read_bytes,
     shortened,
 )
-from deploymark.cli.output import Output, counted
+from deploymark.cli.output import Output
 from deploymark.crypto.note import VerifierKey
 from deploymark.errors import ExtraMissingError, UsageError
 from deploymark.log.policy import NONE, Group, Policy, WitnessLine, format_policy, parse_policy
+from deploymark.log.steps import counted
 from deploymark.runtime.compose import read_policy, witnesses_of
 from deploymark.runtime.data_directory import DataDirectory, write_policy
 from deploymark.runtime.witness import create_witness, run_witness, witness_vkeys

@@ -8,6 +8,7 @@ would fork the log in front of its witnesses.
 from deploymark.errors import DataDirectoryError, RolledBackError
 from deploymark.log.proof import tree_root
 from deploymark.log.reader import LogView
+from deploymark.log.steps import counted
 from deploymark.ports import RollbackGuard
 
 
@@ -39,7 +40,8 @@ def check_guard(view: LogView, guard: RollbackGuard) -> None:
     if size > head.size:
         raise RolledBackError(
             f"The log {origin} has {head.size} entries but had published {size}: "
-            f"{size - head.size} acknowledged entries are missing.",
+            f"{counted(size - head.size, 'acknowledged entry is', 'acknowledged entries are')} "
+            "missing.",
             hint="This is an old copy. Restore the newer one, or bring the missing entries back "
             "with `deploymark log recover --from EXPORT`.",
         )

@@ -46,3 +46,8 @@ def verdict(steps: Iterable[Step]) -> Result:
         if result in results:
             return result
     return Result.HOLDS
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 fault, 2 faults."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -16,7 +16,7 @@ from deploymark.log.export import Export, Progress, no_progress
 from deploymark.log.policy import CheckedCheckpoint, Policy
 from deploymark.log.proof import verify_inclusion
 from deploymark.log.receipt import Receipt, parse_receipt
-from deploymark.log.steps import Step
+from deploymark.log.steps import Step, counted
 from deploymark.log.tree import leaf_hash
 from deploymark.model.envelope import Envelope
 from deploymark.model.filing import check_filing
@@ -93,7 +93,8 @@ class ReceiptVerification:
 
     def _parse(self) -> tuple[str, str]:
         self._receipt = parse_receipt(self._text)
-        return f"index {self._receipt.index}, {len(self._receipt.proof)} proof hashes", ""
+        hashes = len(self._receipt.proof)
+        return f"index {self._receipt.index}, {counted(hashes, 'proof hash', 'proof hashes')}", ""
 
     def _checkpoint(self) -> tuple[str, str]:
         self._checked = self._policy.check(self._receipt.note)
@@ -198,8 +199,9 @@ class ExportVerification:
         if faults:
             return
         seen = self._walk()
-        yield Step(3, _CONTENT, f"{seen.markers} markers", tuple(_first(seen.content)))
-        detail = f"{seen.key_entries} key entries, {len(self.ring.keys())} keys"
+        yield Step(3, _CONTENT, counted(seen.markers, "marker"), tuple(_first(seen.content)))
+        entries = counted(seen.key_entries, "key entry", "key entries")
+        detail = f"{entries}, {counted(len(self.ring.keys()), 'key')}"
         yield Step(4, _KEYS, detail, tuple(_first(seen.keys)))
         yield Step(5, _SIGNATURES, "each at its own index", tuple(_first(seen.signatures)))
 
