@@ -399,8 +399,8 @@ def rows(folder: Path, *, quick: bool, soak: bool) -> Iterator[Row]:
     yield Row(
         "audit memory", peak, 0, "MB", "<= 150", peak <= 150, f"{size:,} entries, whole process"
     )
-    took = restart(path)
-    yield Row("restart", took, 0, "s", "<= 1 at 10 M", took <= 1, f"at {size:,}")
+    took = restart(path) * 1_000
+    yield Row("restart", took, 0, "ms", "<= 1,000 at 10 M", took <= 1_000, f"at {size:,}")
     near, far = proofs(path, 20_000)
     yield Row("proofs, newest 20,000", near, 0, "proofs/s", ">= 20,000", near >= 20_000, "one core")
     yield Row(
@@ -418,8 +418,8 @@ def rows(folder: Path, *, quick: bool, soak: bool) -> Iterator[Row]:
     )
     if soak:
         path = large_log(folder, 10 * MILLION)
-        took = restart(path)
-        yield Row("restart at 10 M", took, 0, "s", "<= 1", took <= 1, "")
+        took = restart(path) * 1_000
+        yield Row("restart at 10 M", took, 0, "ms", "<= 1,000", took <= 1_000, "")
 
 
 def main() -> None:

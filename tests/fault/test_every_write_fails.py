@@ -6,14 +6,13 @@ failure that goes away, the same process must have gone on by itself.
 
 import pytest
 from faultfs import Action, Fault
-from machine import Machine, each_fault, sample
+from machine import Machine, each_fault
 
 pytestmark = pytest.mark.fault
 
-# Of some 1,200 faults that the workload offers, `make test` tries this many, evenly spread;
-# `make soak` tries all of them, each also with a reader beside.
-_TRIED = 320
-_PARTS = 8
+# The workload offers some 1,200 faults. `make test` tries all of them, `make soak` each also with a
+# reader beside.
+_PARTS = 16
 _SHOWN = 5
 
 
@@ -62,16 +61,15 @@ def test_the_workload_writes_to_every_file_a_log_has(calls: list[str]) -> None:
 def test_no_promise_breaks_whichever_write_fails(
     place: Machine, calls: list[str], part: int
 ) -> None:
-    try_all(place, sample(each_fault(calls), _TRIED)[part::_PARTS])
+    try_all(place, each_fault(calls)[part::_PARTS])
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "a reader beside"])
 @pytest.mark.parametrize("part", range(_PARTS))
-def test_no_promise_breaks_for_every_fault_there_is(
-    place: Machine, calls: list[str], part: int, *, beside: bool
+def test_no_promise_breaks_while_a_reader_looks_on(
+    place: Machine, calls: list[str], part: int
 ) -> None:
-    try_all(place, each_fault(calls)[part::_PARTS], beside=beside)
+    try_all(place, each_fault(calls)[part::_PARTS], beside=True)
 
 
 def test_what_a_failed_sync_left_behind_is_not_acknowledged(
