@@ -164,3 +164,10 @@ SERVES_NOT = {
 def test_a_witness_does_not_serve(run: Run, vkeys: list[str], line: str) -> None:
     assert vkeys
     assert run(f"log witness {line}").returncode == 64
+
+
+def test_a_log_is_no_witness_of_itself(run: Run, team: Path) -> None:
+    own = (team / "policy").read_text().split()[3]
+    refused = run("log witness add self", own, URL, "--data", "data")
+    assert refused.returncode == 64
+    assert "its own key" in refused.stderr
