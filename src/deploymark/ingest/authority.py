@@ -26,10 +26,12 @@ class Claim(Struct, frozen=True):
     Attributes:
         said: What scopes look at.
         key_entry: The leaf, when it changes who may sign; else None.
+        signed_along: The leaf, when it carries more than one signature; else None.
     """
 
     said: Said
     key_entry: Leaf | None = None
+    signed_along: Leaf | None = None
 
 
 class KeyAuthority:
@@ -51,6 +53,10 @@ class KeyAuthority:
             # Tried on a copy: the real ring moves only when the entry is on the disk.
             KeyRing.load(self.ring.export()).apply(index, claim.key_entry)
             return
+        if claim.signed_along is not None:
+            # A key that was unknown when the signatures were verified may be registered by now.
+            for check in self.ring.plan(claim.signed_along):
+                check.verify()
         self.ring.allow(index, candidate.key_id, claim.said)
 
     def appended(self, index: int, candidate: Candidate) -> None:

@@ -162,7 +162,11 @@ class Receiver:
             blobs=() if blob is None else (blob,),
             erasures=(_digest_bytes(detail),) if filing.erases else (),
             alone=is_key,
-            claim=Claim(said_by(envelope.payloadType, filing.fields), leaf if is_key else None),
+            claim=Claim(
+                said_by(envelope.payloadType, filing.fields),
+                key_entry=leaf if is_key else None,
+                signed_along=leaf if len(envelope.signatures) > 1 else None,
+            ),
         )
         # A key entry may be signed by the very key it registers; the ring judges it as a whole.
         return _Read(candidate, [] if is_key else self._ring.plan(leaf, payload))

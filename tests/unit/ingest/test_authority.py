@@ -1,14 +1,20 @@
 """The writer's last word: keys count from the entry after their registration, and never before."""
 
+import base64
+
 import pytest
+from msgspec.structs import replace
 
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.keyring import KeyRing
-from deploymark.errors import KeyUntrustedError, LogBrokenError, UnavailableError
+from deploymark.errors import KeyUntrustedError, LogBrokenError, SignatureError, UnavailableError
 from deploymark.ingest.authority import KeyAuthority, differing_leaves
 from deploymark.ingest.key_entries import registration, revocation, rotation
+from deploymark.ingest.receive import _Read
 from deploymark.log.sequencer import Candidate, candidate_of
 from deploymark.model.entries import KeyEntry, Scope, decode_entry
+from deploymark.model.envelope import Signature
+from deploymark.model.instants import format_instant
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.vocabulary import KEY
 from deploymark.runtime.compose import replay_keys
@@ -43,6 +49,19 @@ def test_entries_found_in_the_store_are_replayed_into_the_ring() -> None:
     for entry in store.entries(0, store.head().size):
         authority.appended(entry.index, candidate_of(entry))
     assert authority.ring.export() == replay_keys(store).export() == log.ring.export()
+
+
+def test_a_signature_of_a_key_registered_meanwhile_is_verified_after_all() -> None:
+    with WholeLog(MemoryLogStore()) as log:
+        envelope = sign(sample_marker(1), log.admin)
+        junk = Signature(CI.key_id, base64.b64encode(b"x" * 64).decode())
+        spoiled = replace(envelope, signatures=[*envelope.signatures, junk])
+        read = log.receiver._read(spoiled, "local", (START_MS, format_instant(START_MS)), None)
+        assert isinstance(read, _Read)
+        assert [check.key_id for check in read.checks] == [log.admin.key_id]
+        log.register(CI, "ci")
+        with pytest.raises(SignatureError):
+            KeyAuthority(log.ring).admit(log.store.head().size, read.candidate)
 
 
 def test_a_refused_key_entry_leaves_the_ring_as_it_was() -> None:
