@@ -35,6 +35,7 @@ PublicKey = Ed25519PublicKey | MLDSA44PublicKey
 
 MAX_KEY_FILE_BYTES: Final = 65_536
 _OPEN_TO_OTHERS: Final = 0o077
+_LONGEST_PASSPHRASE: Final = 1_023  # what OpenSSL takes
 
 
 class KeyAlgorithm(StrEnum):
@@ -64,11 +65,17 @@ def save_private(path: Path, key: PrivateKey, passphrase: str | None = None) -> 
         passphrase: Encrypts the PEM when given.
 
     Raises:
-        KeyFileError: Something is there already, the passphrase is empty, or the file system
-            refused; then no part of a file stays behind.
+        KeyFileError: Something is there already, the passphrase is empty or too long, or the file
+            system refused; then no part of a file stays behind.
     """
     if passphrase == "":
         raise KeyFileError("A passphrase must not be empty.", hint="Leave it out or choose one.")
+    if passphrase is not None and len(passphrase.encode()) > _LONGEST_PASSPHRASE:
+        raise KeyFileError(
+            f"The passphrase has {len(passphrase.encode())} bytes; the limit is "
+            f"{_LONGEST_PASSPHRASE}.",
+            hint="Choose a shorter one; is this the file that holds it?",
+        )
     encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     _create(path, content, 0o600)

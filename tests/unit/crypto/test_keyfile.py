@@ -134,6 +134,14 @@ def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_passphrase_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    key = generate_key(KeyAlgorithm.ED25519)
+    save_private(tmp_path / "longest.pem", key, "x" * 1_023)
+    with pytest.raises(KeyFileError, match="1024 bytes; the limit is 1023"):
+        save_private(tmp_path / "longer.pem", key, "é" * 512)
+    assert not (tmp_path / "longer.pem").exists()
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610, 0o602])
 def test_a_key_open_to_others_is_refused_with_the_command_to_run(tmp_path: Path, mode: int) -> None:
     path = write_private(tmp_path / "my key.pem", RFC_8410_PRIVATE)
