@@ -99,6 +99,13 @@ def unsigned(template: Envelope, numbers: range) -> list[Candidate]:
 class AdmitAll:
     """Admits everything: the benchmark of the log without verification."""
 
+    def begin(self, candidates: Sequence[Candidate]) -> None:
+        """Get nothing ready."""
+
+    def settle(self, candidate: Candidate) -> Candidate:
+        """Settle nothing."""
+        return candidate
+
     def admit(self, index: int, candidate: Candidate) -> None:
         """Admit."""
 

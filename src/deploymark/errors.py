@@ -103,6 +103,26 @@ class SchemaVersionError(RefusedError):
     default_hint = "Upgrade deploymark; released versions stay readable for ever."
 
 
+class SecretRefusedError(RefusedError):
+    """A field holds what looks like a password, a token or a key; it was not kept."""
+
+    code = "secret_refused"
+    default_hint = (
+        "Take it out and replace it where it is valid: it has left its safe place. "
+        "Name a secret by its version, never by its value."
+    )
+
+
+class PersonalDataRefusedError(RefusedError):
+    """A field holds an e-mail address or a phone number, which could never be erased again."""
+
+    code = "personal_data_refused"
+    default_hint = (
+        "Name people by their handle; send text about people to /v1/details, "
+        "which can erase it, and put its digest into the marker."
+    )
+
+
 # Refused: crypto ---------------------------------------------------------------------------------
 
 
@@ -118,6 +138,15 @@ class SignatureError(RefusedError):
 
     code = "bad_signature"
     default_hint = "Sign the exact bytes that are sent, with the key that `keyid` names."
+
+
+class UnsignedRefusedError(RefusedError):
+    """Nobody stands behind it: no producer's signature, and no caller who is known."""
+
+    code = "marker_unsigned"
+    default_hint = (
+        "Send `Authorization: Bearer <token>`, or sign the marker with a registered producer key."
+    )
 
 
 class NoteError(RefusedError):
@@ -169,11 +198,25 @@ class PolicyError(RefusedError):
 class ConflictError(RefusedError):
     """Another entry already stands under this id with other significant content.
 
-    The first one stands.
+    The first one stands. `index` is its position, None when no entry is in the way but a rule;
+    `leaves` are the two contents.
     """
 
     code = "marker_conflict"
     default_hint = "The first stands. If the new content is right, amend the first entry."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        field: str = "",
+        index: int | None = None,
+        leaves: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, field=field)
+        self.index = index
+        self.leaves = leaves
 
 
 class NotFoundError(RefusedError):
@@ -195,6 +238,13 @@ class WitnessConfigurationError(RefusedError):
     )
 
 
+class ReleaseError(RefusedError):
+    """A release directory has no digest: it is absent, empty, or holds more than files and links."""
+
+    code = "bad_release"
+    default_hint = "Name the directory that the service runs from, as it will be deployed."
+
+
 class DataDirectoryError(RefusedError):
     """The data directory is not what this command needs.
 
@@ -203,6 +253,13 @@ class DataDirectoryError(RefusedError):
 
     code = "bad_data_directory"
     default_hint = "Name the directory with --data, or restore it whole from a backup."
+
+
+class QueryError(RefusedError):
+    """A search asks for what cannot be: an unknown word, a bad limit, a cursor of another query."""
+
+    code = "bad_query"
+    default_hint = "Name filters and values as the reference of search lists them."
 
 
 class UsageError(RefusedError):
@@ -216,6 +273,78 @@ class ExtraMissingError(RefusedError):
     """The command needs an optional part of the distribution that is not installed."""
 
     code = "extra_missing"
+
+
+# Refused: requests -------------------------------------------------------------------------------
+
+
+class RequestError(RefusedError):
+    """The HTTP request is malformed: its head, a parameter, its encoding or its framing."""
+
+    code = "bad_request"
+    default_hint = "GET /openapi.json says what each operation takes."
+
+
+class BodyError(RefusedError):
+    """The body of a request is JSON of another shape than the operation takes."""
+
+    code = "bad_body"
+    default_hint = "GET /openapi.json shows the schema of the body."
+
+
+class MethodError(RefusedError):
+    """The address does not take this method; the header `Allow` names those that it takes."""
+
+    code = "method_not_allowed"
+    default_hint = "Use a method that the header Allow names."
+
+
+class NotAcceptableError(RefusedError):
+    """The client accepts none of the media types in which this can be answered."""
+
+    code = "not_acceptable"
+    default_hint = "Send `Accept: */*`, or name the media type that /openapi.json lists."
+
+
+class MediaTypeError(RefusedError):
+    """The body's Content-Type or Content-Encoding is not one that the operation takes."""
+
+    code = "unsupported_media_type"
+    default_hint = "Send application/json, plain or with Content-Encoding: gzip."
+
+
+class HostError(RefusedError):
+    """The Host header is not a name of this server.
+
+    A web page on another name may be trying to reach it through a visitor's browser.
+    """
+
+    code = "unknown_host"
+    default_hint = "Use an address of this server, or add the name to server.hosts."
+
+
+# Refused: callers --------------------------------------------------------------------------------
+
+
+class UnauthenticatedError(RefusedError):
+    """Nobody known stands behind the request: its token or session is absent, wrong or ended."""
+
+    code = "unauthenticated"
+    default_hint = "Send `Authorization: Bearer <token>`; an administrator can make a new token."
+
+
+class ForbiddenError(RefusedError):
+    """The caller is known, and may not do or say this."""
+
+    code = "forbidden"
+    default_hint = "Ask an administrator for a token with the role or scope that this needs."
+
+
+class TokenError(RefusedError):
+    """A token cannot be made or ended as asked."""
+
+    code = "bad_token"
+    default_hint = "A token has a name, roles and, for an emitter alone, a scope."
 
 
 # Unavailable -------------------------------------------------------------------------------------
@@ -238,6 +367,13 @@ class LogBusyError(UnavailableError):
     default_hint = "One process writes a log at a time; stop the other one or send to it."
 
 
+class ServerUnavailableError(UnavailableError):
+    """The server does not answer, or what answers is no deploymark."""
+
+    code = "server_unavailable"
+    default_hint = "Is `deploymark up` running, and does DEPLOYMARK_URL or --url name it?"
+
+
 class WitnessBehindError(UnavailableError):
     """The witness stands at another size than assumed; ask again with a proof from `size`."""
 
@@ -256,6 +392,45 @@ class WitnessUnavailableError(UnavailableError):
     default_hint = (
         "Publishing goes on without its cosignature and asks again at the next checkpoint."
     )
+
+
+class SlowRequestError(UnavailableError):
+    """The body of a request did not arrive in time."""
+
+    code = "request_timeout"
+    default_hint = "Try again, with a smaller batch where the line is slow."
+
+
+class ViewsBehindError(UnavailableError):
+    """The views have not seen yet what the question wants them to have seen."""
+
+    code = "views_behind"
+    default_hint = "Ask again, or leave `after` out for what is known now."
+
+
+class TooManyStreamsError(UnavailableError):
+    """As many clients follow the stream as this server carries."""
+
+    code = "too_many_streams"
+    default_hint = "Try again later, or close streams that nobody reads."
+
+
+class UnexpectedError(UnavailableError):
+    """Something went wrong that nobody foresaw; the log of the server tells what."""
+
+    code = "unexpected"
+    default_hint = "Give the incident number to whoever runs the server."
+
+
+class RateLimitedError(UnavailableError):
+    """Too many requests or failed attempts; the same call may succeed after `retry_after_s`."""
+
+    code = "rate_limited"
+    default_hint = "Wait as long as Retry-After says; send several markers in one request."
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 # Broken ------------------------------------------------------------------------------------------
@@ -286,4 +461,14 @@ class WitnessRefusedError(BrokenError):
     code = "witness_refused"
     default_hint = (
         "The log has forked from what the witness saw: stop writing and compare with an export."
+    )
+
+
+class StateBrokenError(BrokenError):
+    """The file of operational state is damaged; the log is not touched by that."""
+
+    code = "state_broken"
+    default_hint = (
+        "Restore state.db from the newest backup. Without one, move it away: tokens are issued "
+        "again, and the rest follows from the log or is repeated."
     )

@@ -72,7 +72,7 @@ class _Export(Struct, frozen=True, forbid_unknown_fields=True):
     as_of: AsOf | None = None
 
 
-class SignatureCheck(Struct, frozen=True):
+class SignatureCheck(Struct, frozen=True, gc=False):
     """The expensive part of trusting a leaf: one signature, ready to be verified on any thread.
 
     Attributes:

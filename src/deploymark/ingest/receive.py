@@ -1,187 +1,263 @@
-"""From an envelope to an acknowledged entry, as numbered steps.
+"""From what a caller hands in to an acknowledged entry, as numbered steps.
 
-1. Parse the envelope. 2. Decode and check what it says. 3. Derive the ids it is filed under.
-4. Put what the server knows beside it: the leaf. 5. Verify its signatures. 6. Hand it to the
-sequencer, where validity of the key at its index is decided (`ingest.authority`).
+1. Open it: its size, its form, JSON. 2. Whose word is it: a producer's signature, an authenticated
+caller's, or nobody's. 3. Decode and check what it says. 4. May this caller say it?
+5. Refuse secrets and personal data. 6. Derive the ids it is filed under. 7. Verify its signatures,
+or sign for the caller. 8. Put what the server knows beside it: the leaf. 9. Hand it to the
+sequencer, where validity of the key at its index, its occurrence, and whether it is a duplicate
+are decided (`ingest.authority`).
 
-Step 5 runs on several threads, because it is most of the work and holds no lock.
+Step 7 runs on several threads, because it is most of the work and holds no lock.
 """
 
 import hashlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 from msgspec import Struct
 
-from deploymark.crypto.dsse import signed_payload
+from deploymark.crypto.dsse import sign_envelope, signed_payload
 from deploymark.crypto.keyring import KeyRing, SignatureCheck
 from deploymark.crypto.scope import said_by
 from deploymark.errors import BrokenError, DeploymarkError, MarkerError, UnavailableError
+from deploymark.ingest.admission import AdmissionRules, check_authority
 from deploymark.ingest.authority import Claim
+from deploymark.ingest.callers import LOCAL, Caller
+from deploymark.ingest.sighting import sighting_of
+from deploymark.ingest.submission import Opened, Submission, open_submission
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
 from deploymark.log.tree import leaf_hash
-from deploymark.model.envelope import Envelope, decode_envelope
-from deploymark.model.filing import Filing, file_entry
+from deploymark.model.envelope import Envelope
+from deploymark.model.filing import Filing, file_entry, file_marker
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf, encode_leaf
-from deploymark.model.vocabulary import KEY, Assurance
-from deploymark.ports import SALT_BYTES, Blob, Clock, LogReader
+from deploymark.model.vocabulary import IN_TOTO, KEY, Assurance
+from deploymark.ports import SALT_BYTES, Blob, Clock, EnvelopeSigner, LogReader
 
-LOCAL = "local"
-"""The principal of someone who writes to the data directory directly."""
+_ALONE: Final = 4
 
-Parsed = Envelope | DeploymarkError
-"""An envelope, or the error that says why it is none."""
 
-Received = tuple[int, str]
-"""One instant in milliseconds and as text."""
+class Read(Struct, frozen=True, gc=False):
+    """A submission after step 6: what it says, and what must be verified or signed.
 
-_ALONE = 4
+    Attributes:
+        opened: Its payload and, when a producer signed it, the envelope.
+        payload: The signed bytes.
+        filing: Its ids and fields.
+        assurance: Who stands behind it.
+        principal: Who handed it in.
+        received_ms: When.
+        blob: Content that is kept with it.
+        checks: Signatures to verify.
+    """
+
+    opened: Opened
+    payload: bytes
+    filing: Filing
+    assurance: Assurance
+    principal: str
+    received_ms: int
+    blob: Blob | None = None
+    checks: list[SignatureCheck] = []
 
 
 class Receiver:
-    """Admits envelopes into one log.
+    """Admits submissions into one log.
 
     Args:
         sequencer: The log's writer.
         reader: The log, to look for content that entries name.
         ring: The keys of the log.
-        clock: Tells when an envelope was received.
+        clock: Tells when something was received.
+        gateway: Signs for authenticated callers; None where everything must come signed.
+        rules: What is admitted at all.
         threads: How many signatures are verified at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each part that the steps need
         self,
         sequencer: Sequencer,
         reader: LogReader,
         ring: KeyRing,
         clock: Clock,
+        *,
+        gateway: EnvelopeSigner | None = None,
+        rules: AdmissionRules | None = None,
         threads: int = 2,
     ) -> None:
         self._sequencer = sequencer
         self._reader = reader
         self._ring = ring
         self._clock = clock
+        self._gateway = gateway
+        self._rules = rules or AdmissionRules()
         self._threads = threads
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
+
+    def check_writing(self) -> None:
+        """Raise what keeps the log from being written, if anything does; see `Sequencer.check`."""
+        self._sequencer.check()
 
     def close(self) -> None:
         """Stop the verifying threads; the sequencer is closed by its owner."""
         self._pool.shutdown()
 
-    def receive(
-        self,
-        envelopes: Sequence[bytes | Envelope],
-        principal: str = LOCAL,
-    ) -> list[Outcome]:
+    def receive(self, bodies: Sequence[bytes | Envelope], caller: Caller = LOCAL) -> list[Outcome]:
+        """Admit a batch of one caller; as `receive_all`."""
+        return self.receive_all([Submission(body, caller) for body in bodies])
+
+    def receive_all(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Admit a batch and wait until all of it is durable.
 
         Args:
-            envelopes: DSSE envelopes, as JSON or parsed. A key entry among them counts for those
-                after it; the batch is then committed in as many pieces.
-            principal: Who handed them in, for the leaf.
+            submissions: In order. A key entry among them counts for those after it; the batch is
+                then committed in as many pieces.
 
         Returns:
-            One outcome per envelope, in order: an acknowledgement, or the error that refused it.
+            One outcome per submission, in order: an acknowledgement, or the error that refused it.
 
         Raises:
             UnavailableError: The store refused; nothing of the batch, or of the piece in
                 question, is acknowledged.
             BrokenError: The log does not add up; nothing is written any more.
         """
-        parsed = [_parse(envelope) for envelope in envelopes]
+        opened = [_open(submission) for submission in submissions]
         outcomes: list[Outcome] = []
-        for run in _runs(parsed):
-            outcomes += self._receive_run(run, principal)
+        start = 0
+        for run in _runs(opened):
+            outcomes += self._receive_run(run, submissions[start : start + len(run)])
+            start += len(run)
         return outcomes
 
-    def keep(self, envelope: bytes | Envelope, blob: Blob, principal: str = LOCAL) -> Outcome:
+    def keep(self, body: bytes | Envelope, blob: Blob, caller: Caller = LOCAL) -> Outcome:
         """Admit one entry together with the content that it names by digest.
 
         Raises:
-            UnavailableError, BrokenError: As `receive`.
+            UnavailableError, BrokenError: As `receive_all`.
         """
-        return self._receive_run([_parse(envelope)], principal, blob)[0]
+        submission = Submission(body, caller)
+        return self._receive_run([_open(submission)], [submission], blob)[0]
 
     def _receive_run(
-        self, run: Sequence[Parsed], principal: str, blob: Blob | None = None
+        self,
+        run: Sequence[Opened | DeploymarkError],
+        submissions: Sequence[Submission],
+        blob: Blob | None = None,
     ) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        received_at = (now_ms, format_instant(now_ms))
         # One batch at a time is read, then verified: reading holds the interpreter's lock and
         # verifying does not, so mixing the two of several batches makes both wait. Meanwhile the
         # writer commits the batch before.
         with self._turn:
-            read = [self._read_one(envelope, principal, received_at, blob) for envelope in run]
-            verified = self._verify(read)
-        admitted = [item for item in verified if isinstance(item, Candidate)]
+            read = [
+                self._read_one(opened, submission.caller, now_ms, blob)
+                for opened, submission in zip(run, submissions, strict=True)
+            ]
+            finished = self._finish(read, format_instant(now_ms))
+        admitted = [item for item in finished if isinstance(item, Candidate)]
         if not admitted:
-            return [item for item in verified if isinstance(item, DeploymarkError)]
+            return [item for item in finished if isinstance(item, DeploymarkError)]
         decided = iter(self._sequencer.submit(admitted).result())
-        return [next(decided) if isinstance(item, Candidate) else item for item in verified]
+        return [next(decided) if isinstance(item, Candidate) else item for item in finished]
 
     def _read_one(
-        self, envelope: Parsed, principal: str, received_at: Received, blob: Blob | None
-    ) -> "_Read | DeploymarkError":
-        if isinstance(envelope, DeploymarkError):
-            return envelope
+        self, opened: Opened | DeploymarkError, caller: Caller, now_ms: int, blob: Blob | None
+    ) -> Read | DeploymarkError:
+        if isinstance(opened, DeploymarkError):
+            return opened
         try:
-            return self._read(envelope, principal, received_at, blob)
+            return self._read(opened, caller, now_ms, blob)
         except (UnavailableError, BrokenError):
             raise
         except DeploymarkError as error:
             return error
 
-    def _read(
-        self, envelope: Envelope, principal: str, received_at: Received, blob: Blob | None
-    ) -> "_Read":
-        """Run steps 2 to 4 for one envelope."""
-        payload = signed_payload(envelope)
-        filing = file_entry(envelope.payloadType, payload)
-        detail = filing.ids.get("detail", "")
-        if blob is not None or detail:
-            self._check_content(filing, blob)
-        leaf = Leaf(
-            assurance=Assurance.SIGNED,
-            dsse=envelope,
-            ids=filing.ids,
-            occurrence=0 if filing.fields is None else 1,
-            principal=principal,
-            received_at=received_at[1],
-        )
+    def _read(self, opened: Opened, caller: Caller, now_ms: int, blob: Blob | None) -> Read:
+        """Run steps 2 to 6."""
+        envelope = opened.envelope
+        payload = opened.payload if envelope is None else signed_payload(envelope)
+        if opened.fields is None:
+            filing = file_entry(opened.payload_type, payload)
+        else:
+            filing = file_marker(opened.fields)
+        assurance = check_authority(self._rules, caller, filing.fields, signed=envelope is not None)
+        in_statement = opened.payload_type == IN_TOTO and opened.fields is None
+        self._rules.check_content(payload, filing.fields, in_statement=in_statement)
+        if blob is not None or "detail" in filing.ids:
+            self._check_detail(filing, blob)
+        checks: list[SignatureCheck] = []
+        if envelope is None:
+            self._check_gateway()
+        elif opened.payload_type != KEY:
+            # A key entry may be signed by the very key it registers; the ring judges it as a whole.
+            checks = self._ring.plan(_leaf(filing, envelope, assurance, "", ""), payload)
+        return Read(opened, payload, filing, assurance, caller.principal, now_ms, blob, checks)
+
+    def _check_gateway(self) -> None:
+        if self._gateway is None:
+            raise MarkerError(
+                "The marker is not signed, and nobody signs for callers here.",
+                hint="Sign it with a producer key, or send it to a server (`deploymark up`).",
+                field="/signatures",
+            )
+
+    def _finish(
+        self, read: Sequence[Read | DeploymarkError], received_at: str
+    ) -> list[Candidate | DeploymarkError]:
+        """Run steps 7 and 8 on all threads; a few signatures are not worth waking them."""
+        if len(read) <= _ALONE:
+            return self._finish_all(read, received_at)
+        size = -(-len(read) // self._threads)
+        parts = [read[i : i + size] for i in range(0, len(read), size)]
+        finished = self._pool.map(lambda part: self._finish_all(part, received_at), parts)
+        return [item for part in finished for item in part]
+
+    def _finish_all(
+        self, read: Sequence[Read | DeploymarkError], received_at: str
+    ) -> list[Candidate | DeploymarkError]:
+        results: list[Candidate | DeploymarkError] = []
+        for item in read:
+            if isinstance(item, DeploymarkError):
+                results.append(item)
+                continue
+            try:
+                results.append(self._candidate(item, received_at))
+            except DeploymarkError as error:
+                results.append(error)
+        return results
+
+    def _candidate(self, read: Read, received_at: str) -> Candidate:
+        for check in read.checks:
+            check.verify()
+        envelope = read.opened.envelope
+        if envelope is None:
+            assert self._gateway is not None  # noqa: S101 - step 6 refused it otherwise
+            envelope = sign_envelope(read.opened.payload_type, read.payload, [self._gateway])
+        filing = read.filing
+        leaf = _leaf(filing, envelope, read.assurance, read.principal, received_at)
         body = encode_leaf(leaf)
-        is_key = envelope.payloadType == KEY
-        candidate = Candidate(
+        fields = filing.fields
+        detail = filing.ids.get("detail", "")
+        return Candidate(
             leaf=body,
             leaf_hash=leaf_hash(body),
             dedupe=leaf.dedupe,
             key_id=leaf.key_id,
-            received_at_ms=received_at[0],
-            blobs=() if blob is None else (blob,),
+            received_at_ms=read.received_ms,
+            blobs=() if read.blob is None else (read.blob,),
             erasures=(_digest_bytes(detail),) if filing.erases else (),
-            alone=is_key,
+            alone=envelope.payloadType == KEY,
             claim=Claim(
-                said_by(envelope.payloadType, filing.fields),
-                key_entry=leaf if is_key else None,
-                signed_along=leaf if len(envelope.signatures) > 1 else None,
+                said_by(envelope.payloadType, fields),
+                leaf,
+                None if fields is None else sighting_of(filing.ids, fields, read.received_ms),
             ),
         )
-        # A key entry may be signed by the very key it registers; the ring judges it as a whole.
-        return _Read(candidate, [] if is_key else self._ring.plan(leaf, payload))
 
-    def _verify(
-        self, read: Sequence["_Read | DeploymarkError"]
-    ) -> list[Candidate | DeploymarkError]:
-        """Run step 5 on all threads; a few signatures are not worth waking them."""
-        if len(read) <= _ALONE:
-            return _verify_all(read)
-        size = -(-len(read) // self._threads)
-        parts = [read[i : i + size] for i in range(0, len(read), size)]
-        return [item for part in self._pool.map(_verify_all, parts) for item in part]
-
-    def _check_content(self, filing: Filing, blob: Blob | None) -> None:
+    def _check_detail(self, filing: Filing, blob: Blob | None) -> None:
         """Refuse an entry whose content is not there, so that an audit can demand it."""
         named = filing.ids.get("detail", "")
         if blob is None:
@@ -205,49 +281,32 @@ class Receiver:
             raise MarkerError(f"The content has {len(content)} bytes, not {filing.size}.")
 
 
-class _Read(Struct, frozen=True):
-    """An envelope after step 4: what it will be, and what must be verified first."""
+def _leaf(
+    filing: Filing, envelope: Envelope, assurance: Assurance, principal: str, received_at: str
+) -> Leaf:
+    # The first occurrence is right for most; the writer decides (`ingest.authority`).
+    occurrence = 0 if filing.fields is None else 1
+    return Leaf(assurance, envelope, filing.ids, occurrence, principal, received_at)
 
-    candidate: Candidate
-    checks: list[SignatureCheck]
 
-
-def _parse(envelope: bytes | Envelope) -> Parsed:
+def _open(submission: Submission) -> Opened | DeploymarkError:
     """Run step 1."""
-    if not isinstance(envelope, bytes):
-        return envelope
     try:
-        return decode_envelope(envelope)
+        return open_submission(submission.body)
     except DeploymarkError as error:
         return error
-
-
-def _verify_all(read: Sequence[_Read | DeploymarkError]) -> list[Candidate | DeploymarkError]:
-    results: list[Candidate | DeploymarkError] = []
-    for item in read:
-        if isinstance(item, DeploymarkError):
-            results.append(item)
-            continue
-        try:
-            for check in item.checks:
-                check.verify()
-        except DeploymarkError as error:
-            results.append(error)
-        else:
-            results.append(item.candidate)
-    return results
 
 
 def _digest_bytes(digest: str) -> bytes:
     return bytes.fromhex(digest.removeprefix("sha256:"))
 
 
-def _runs(parsed: Sequence[Parsed]) -> list[list[Parsed]]:
+def _runs(opened: Sequence[Any]) -> list[list[Any]]:
     """Cut at key entries, which commit alone and count for those after them."""
-    runs: list[list[Parsed]] = []
+    runs: list[list[Any]] = []
     previous_is_key = True
-    for item in parsed:
-        is_key = isinstance(item, Envelope) and item.payloadType == KEY
+    for item in opened:
+        is_key = isinstance(item, Opened) and item.payload_type == KEY
         if is_key or previous_is_key:
             runs.append([])
         runs[-1].append(item)

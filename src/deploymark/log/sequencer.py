@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,7 +34,7 @@ MAX_GROUP = 2_048
 MAX_QUEUED = 65_536
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """An admitted leaf that wants a place in the log.
 
     Attributes:
@@ -60,18 +61,20 @@ class Candidate(Struct, frozen=True):
     claim: object = None
 
 
-class Acknowledgement(Struct, frozen=True):
+class Acknowledgement(Struct, frozen=True, gc=False):
     """The promise that an entry is in the log for good.
 
     Attributes:
         index: Its position; the first one's for a duplicate.
         duplicate: The log held it already, with the same significant content.
         note: A signed checkpoint that includes it: the provisional receipt's second half.
+        leaf: What stands at that position; the first one's for a duplicate.
     """
 
     index: int
     duplicate: bool
     note: str
+    leaf: bytes = b""
 
 
 Outcome = Acknowledgement | DeploymarkError
@@ -79,6 +82,17 @@ Outcome = Acknowledgement | DeploymarkError
 
 class Admission(Protocol):
     """Has the last word on a candidate, in the writer's thread and in index order."""
+
+    def begin(self, candidates: Sequence[Candidate]) -> None:
+        """Get ready for one group; what was admitted and never appended is forgotten."""
+        ...
+
+    def settle(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with what only the order of entries decides filled in.
+
+        Raise a `RefusedError` when nothing can be decided for it.
+        """
+        ...
 
     def admit(self, index: int, candidate: Candidate) -> None:
         """Raise a `RefusedError` when the candidate may not stand at this index."""
@@ -133,6 +147,8 @@ class Sequencer:
         signer: The log's Ed25519 key; its name is the origin.
         admission: The last word on every candidate.
         on_broken: Called once with the error when the log stops adding up.
+        on_committed: Told the new size after every commit, in the writer's thread: it must not
+            wait, and what it raises is nobody's.
 
     Raises:
         LogBrokenError: The stored head contradicts its own frontier or origin.
@@ -144,12 +160,14 @@ class Sequencer:
         signer: NoteSigner,
         admission: Admission,
         on_broken: Callable[[DeploymarkError], None] = lambda _: None,
+        on_committed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._signer = signer
         self._admission = admission
         self._on_broken = on_broken
-        self._condition = threading.Condition()
+        self._on_committed = on_committed
+        self._condition = threading.Condition()  # re-entrant
         self._queue: deque[_Submission] = deque()
         self._queued = 0
         self._closing = False
@@ -167,6 +185,19 @@ class Sequencer:
         """The head of the last commit."""
         return self._head
 
+    def check(self) -> None:
+        """Raise what keeps this from writing, if anything does; answers from memory.
+
+        Raises:
+            BrokenError: The log stopped adding up.
+            LogBusyError: It is closing.
+        """
+        with self._condition:
+            if self._broken is not None:
+                raise self._broken
+            if self._closing:
+                raise LogBusyError("The log is shutting down.", hint="Send again after restart.")
+
     def submit(self, candidates: Sequence[Candidate]) -> "Future[list[Outcome]]":
         """Queue candidates; they are committed together with others, in this order.
 
@@ -181,10 +212,7 @@ class Sequencer:
         submission = _Submission(candidates)
         submission.future.set_running_or_notify_cancel()  # a commit cannot be called back
         with self._condition:
-            if self._broken is not None:
-                raise self._broken
-            if self._closing:
-                raise LogBusyError("The log is shutting down.", hint="Send again after restart.")
+            self.check()
             if self._queued and self._queued + len(candidates) > MAX_QUEUED:
                 raise LogBusyError(
                     f"{self._queued} entries wait to be written; no more are taken now.",
@@ -256,31 +284,42 @@ class Sequencer:
         if self._unsure:
             self._recover()
         plan = _Plan(self._head.size)
-        keys = [c.dedupe for submission in group for c in submission.candidates]
+        candidates = [candidate for submission in group for candidate in submission.candidates]
+        self._admission.begin(candidates)
+        keys = [candidate.dedupe for candidate in candidates]
         plan.by_dedupe = {k: (i, None) for k, i in self._store.find(keys).items()}
         outcomes = [[self._place(c, plan) for c in s.candidates] for s in group]
         if plan.entries:
             self._write(plan)
+            with suppress(Exception):  # the entries are in the log, whoever failed to listen
+                self._on_committed(self._head.size)
         return [[self._promise(outcome) for outcome in row] for row in outcomes]
 
     def _promise(self, outcome: Outcome) -> Outcome:
         """Add the committed head to what was decided before the commit."""
         if isinstance(outcome, Acknowledgement):
-            return Acknowledgement(outcome.index, outcome.duplicate, self._head.note)
+            return Acknowledgement(outcome.index, outcome.duplicate, self._head.note, outcome.leaf)
         return outcome
 
     def _place(self, candidate: Candidate, plan: _Plan) -> Outcome:
         """Decide one candidate: a duplicate, a conflict, refused, or the next index."""
-        known = plan.by_dedupe.get(candidate.dedupe)
         try:
+            settled = self._admission.settle(candidate)
+            known = plan.by_dedupe.get(settled.dedupe)
+            if known is None and settled.dedupe != candidate.dedupe:
+                known = self._find(settled.dedupe)
             if known is not None:
-                return self._compare(candidate, *known)
-            self._admission.admit(plan.base + len(plan.entries), candidate)
+                return self._compare(settled, *known)
+            self._admission.admit(plan.base + len(plan.entries), settled)
         except (UnavailableError, BrokenError):
             raise
         except DeploymarkError as error:
             return error
-        return Acknowledgement(plan.add(candidate), duplicate=False, note="")
+        return Acknowledgement(plan.add(settled), duplicate=False, note="", leaf=settled.leaf)
+
+    def _find(self, dedupe: str) -> tuple[int, None] | None:
+        index = self._store.find([dedupe]).get(dedupe)
+        return None if index is None else (index, None)
 
     def _compare(self, candidate: Candidate, index: int, first: bytes | None) -> Outcome:
         leaf = first if first is not None else self._store.entry(index).leaf
@@ -292,8 +331,10 @@ class Sequencer:
                 f"Entry {index} already stands as {candidate.dedupe} with another "
                 f"{', '.join(fields)}.",
                 field=f"/{fields[0]}",
+                index=index,
+                leaves=(leaf, candidate.leaf),
             )
-        return Acknowledgement(index, duplicate=True, note="")
+        return Acknowledgement(index, duplicate=True, note="", leaf=leaf)
 
     def _write(self, plan: _Plan) -> None:
         frontier = self._frontier.copy()

@@ -21,14 +21,14 @@ _SIGNATURES = 8
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class Signature(Struct, frozen=True):
+class Signature(Struct, frozen=True, gc=False):
     """One signature: the id of its key ("" when unnamed) and its bytes in base64."""
 
     keyid: Value = ""
     sig: str = ""
 
 
-class Envelope(Struct, frozen=True):
+class Envelope(Struct, frozen=True, gc=False):
     """A payload, its type, and who signed it.
 
     Attributes:
@@ -107,8 +107,12 @@ def _read_thoroughly(text: bytes) -> Envelope:
 
 
 def _standard(text: str) -> str:
-    translated = text.translate(_URL_SAFE).rstrip("=")
-    return translated + "=" * (-len(translated) % 4)
+    if "-" in text or "_" in text:  # asking is much quicker than translating
+        text = text.translate(_URL_SAFE)
+    if len(text) % 4 == 0:
+        return text
+    bare = text.rstrip("=")
+    return bare + "=" * (-len(bare) % 4)
 
 
 def _decode(text: str, place: str) -> bytes:

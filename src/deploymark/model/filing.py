@@ -18,7 +18,7 @@ from deploymark.model.vocabulary import IN_TOTO, MARKER
 MARKER_TYPES = frozenset({IN_TOTO, MARKER})
 
 
-class Filing(Struct, frozen=True):
+class Filing(Struct, frozen=True, gc=False):
     """How an entry is filed.
 
     Attributes:
@@ -50,12 +50,7 @@ def file_entry(payload_type: str, payload: bytes, *, strict: bool = True) -> Fil
             The payload breaks its schema.
     """
     if payload_type in MARKER_TYPES or format_of_payload_type(payload_type)[0] == "marker":
-        fields = decode_marker(payload, payload_type, strict=strict).fields()
-        deployment, marker = ids_of_marker(fields)
-        ids = {"deployment_id": deployment, "marker_id": marker}
-        if digest := fields.get("details_digest"):
-            ids["detail"] = digest
-        return Filing(ids, fields)
+        return file_marker(decode_marker(payload, payload_type, strict=strict).fields())
     entry = decode_entry(payload, payload_type, strict=strict)
     ids = {"entry_id": entry_id(payload_type, payload)}
     if isinstance(entry, DetailEntry):
@@ -70,6 +65,15 @@ def file_entry(payload_type: str, payload: bytes, *, strict: bool = True) -> Fil
     if isinstance(entry, Verdict):
         ids["detail"] = entry.inputs_digest
     return Filing(ids, None, erasable=False)
+
+
+def file_marker(fields: dict[str, Any]) -> Filing:
+    """Derive the ids of a marker that was decoded already; raises IdError."""
+    deployment, marker = ids_of_marker(fields)
+    ids = {"deployment_id": deployment, "marker_id": marker}
+    if digest := fields.get("details_digest"):
+        ids["detail"] = digest
+    return Filing(ids, fields)
 
 
 def check_filing(leaf: Leaf) -> Filing:

@@ -28,7 +28,7 @@ _IdName = Annotated[
 ]
 
 
-class Leaf(Struct, frozen=True):
+class Leaf(Struct, frozen=True, gc=False):
     """One entry of the log; fields stand in the order in which they are written.
 
     Attributes:
@@ -98,15 +98,13 @@ class LeafColumns(Struct, frozen=True):
 
     Attributes:
         dsse: The type of the payload and who signed it.
-        ids: As in the leaf.
-        occurrence: As in the leaf.
-        received_at: As in the leaf.
-        repeat: As in the leaf.
+        ids, occurrence, principal, received_at, repeat: As in the leaf.
     """
 
     dsse: _Cover
     ids: dict[str, str]
     occurrence: int
+    principal: str
     received_at: str
     repeat: int = 0
 

@@ -130,7 +130,9 @@ class StructReader(Generic[T]):
             return None
         try:
             value = _decoder.decode(payload)
-            if _encoder.encode(value) != payload:
+            written = _encoder.encode(value)
+            # What is written back as it came repeats no key; people put spaces in between.
+            if written not in (payload, msgspec.json.format(payload, indent=-1)):
                 return None
             result = msgspec.convert(value, self.struct)
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):

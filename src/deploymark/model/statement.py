@@ -51,6 +51,11 @@ def statement_of(fields: Mapping[str, Any]) -> bytes:
         EnvelopeError: It names neither; sign the flat marker then (`payload_type_of`).
         CanonicalError: It has no canonical form.
     """
+    return encode(statement_fields(fields))
+
+
+def statement_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat marker as in-toto Statement, as a plain value; raises as `statement_of`."""
     digests = subject_digests(fields)
     if not digests:
         raise EnvelopeError(
@@ -60,14 +65,12 @@ def statement_of(fields: Mapping[str, Any]) -> bytes:
     subject: dict[str, Any] = {"digest": digests}
     if name := (fields.get("artifact") or {}).get("name"):
         subject["name"] = name
-    return encode(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": dict(fields),
-        }
-    )
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [subject],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": dict(fields),
+    }
 
 
 def subject_faults(statement: Mapping[str, Any]) -> Iterator[EnvelopeError]:

@@ -83,6 +83,15 @@ class Assurance(StrEnum):
     SIGNED = "signed"
 
 
+class Role(StrEnum):
+    """What a caller may do; `admin` includes all, `operator` includes `reader`."""
+
+    READER = "reader"
+    EMITTER = "emitter"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
 class FindingCode(StrEnum):
     """What deploymark notices by itself; each closes when the log no longer supports it."""
 

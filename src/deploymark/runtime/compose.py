@@ -5,8 +5,9 @@ that only look. Both leave the directory as it is when they refuse.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,10 +22,13 @@ from deploymark.errors import (
     DeploymarkError,
     KeyFileError,
     LogBrokenError,
+    UnavailableError,
 )
-from deploymark.ingest.authority import KeyAuthority
+from deploymark.ingest.admission import AdmissionRules
+from deploymark.ingest.authority import EntryAuthority, catch_up
 from deploymark.ingest.key_entries import registration
 from deploymark.ingest.receive import Receiver
+from deploymark.ingest.registry import Registry
 from deploymark.log.guard import check_guard
 from deploymark.log.policy import Policy, parse_policy
 from deploymark.log.publisher import Publisher
@@ -44,7 +48,10 @@ from deploymark.runtime.data_directory import (
 from deploymark.runtime.system import ProcessMeter, SystemClock
 from deploymark.storage.guard_file import FileRollbackGuard
 from deploymark.storage.memory_guard import MemoryRollbackGuard
+from deploymark.storage.memory_registry import MemoryRegistryStore
 from deploymark.storage.sqlite import SqliteLogReader, SqliteLogStore
+from deploymark.storage.sqlite.registry import SqliteRegistryStore
+from deploymark.storage.sqlite.state import StateFile
 
 KEY_ENTRIES = "e-key-"
 ANY = ("*",)
@@ -60,8 +67,12 @@ class OpenLog:
         store: Where its rows are kept.
         view: Proofs, receipts and tiles.
         ring: The keys registered in it.
+        registry: The deployments in it.
+        state: The file of operational state.
         receiver: Admits envelopes.
         publisher: Publishes checkpoints.
+        meter: Counts what this process does with it.
+        listeners: Told the new size after every commit, in the writer's thread.
     """
 
     data: DataDirectory
@@ -69,8 +80,12 @@ class OpenLog:
     store: SqliteLogStore
     view: LogView
     ring: KeyRing
+    registry: Registry
+    state: StateFile
     receiver: Receiver
     publisher: Publisher
+    meter: ProcessMeter
+    listeners: list[Callable[[int], None]]
 
 
 def read_policy(data: DataDirectory) -> Policy:
@@ -161,8 +176,15 @@ def open_log(
     passphrase: str | None = None,
     *,
     on_broken: Callable[[DeploymarkError], None] = lambda _: None,
+    rules: AdmissionRules | None = None,
 ) -> Iterator[OpenLog]:
     """Open a log to write to it.
+
+    Args:
+        path: The data directory.
+        passphrase: Unlocks the private keys.
+        on_broken: Called once when the log stops adding up.
+        rules: What is admitted at all.
 
     Raises:
         DataDirectoryError: A file is missing, or the guard is.
@@ -189,14 +211,36 @@ def open_log(
         check_guard(view, guard)
         # 5. The keys of producers, as the log itself says.
         ring = replay_keys(store)
-        # 6. The writer, which checks that the head follows from its own frontier.
-        sequencer = Sequencer(store, signer, KeyAuthority(ring), on_broken)
+        # 6. The deployments, as the log says too: what the registry missed is folded in.
+        state = StateFile(data.state)
+        stack.callback(state.close)
+        registry = Registry(SqliteRegistryStore(state))
+        catch_up(registry, store)
+        # 7. The writer, which checks that the head follows from its own frontier.
+        listeners: list[Callable[[int], None]] = []
+        authority = EntryAuthority(ring, registry, store)
+        sequencer = Sequencer(store, signer, authority, on_broken, partial(_tell, listeners))
+        stack.callback(_flush, registry)
         stack.callback(sequencer.close)
-        clock = SystemClock()
-        receiver = Receiver(sequencer, store, ring, clock)
+        clock, meter = SystemClock(), ProcessMeter()
+        gateway = platform_signer(data, passphrase) if data.platform_key.exists() else None
+        receiver = Receiver(sequencer, store, ring, clock, gateway=gateway, rules=rules)
         stack.callback(receiver.close)
-        publisher = Publisher(store, publishing, guard, witnesses_of(policy), clock, ProcessMeter())
-        yield OpenLog(data, policy, store, view, ring, receiver, publisher)
+        publisher = Publisher(store, publishing, guard, witnesses_of(policy), clock, meter)
+        yield OpenLog(
+            data, policy, store, view, ring, registry, state, receiver, publisher, meter, listeners
+        )
+
+
+def _tell(listeners: Sequence[Callable[[int], None]], size: int) -> None:
+    for listener in listeners:
+        listener(size)
+
+
+def _flush(registry: Registry) -> None:
+    """Keep what the registry knows; what is not kept is folded again at the next start."""
+    with suppress(UnavailableError):
+        registry.flush()
 
 
 def _check_keys(policy: Policy, own: Sequence[str]) -> None:
@@ -234,7 +278,8 @@ def init_log(path: Path, origin: str, passphrase: str | None = None) -> Publishe
         signer = create_log(draft, origin, passphrase)
         store = SqliteLogStore(draft.database)
         ring = KeyRing()
-        sequencer = Sequencer(store, signer, KeyAuthority(ring))
+        registry = Registry(MemoryRegistryStore())
+        sequencer = Sequencer(store, signer, EntryAuthority(ring, registry, store))
         receiver = Receiver(sequencer, store, ring, SystemClock())
         try:
             platform = platform_signer(draft, passphrase)

@@ -1,6 +1,7 @@
 """Which file lies where, and how a data directory comes to be.
 
     <data>/log.db             the log
+    <data>/state.db           tokens, sessions, what admission remembers: made again when lost
     <data>/policy             tlog-policy: the log's own keys, its witnesses, the quorum
     <data>/keys/*.pem         private keys, readable by their owner only
     <data>.guard              the rollback guard, beside the directory on purpose
@@ -47,6 +48,16 @@ class DataDirectory:
     def database(self) -> Path:
         """The log itself."""
         return self.path / "log.db"
+
+    @property
+    def state(self) -> Path:
+        """Operational state; not the truth about anything."""
+        return self.path / "state.db"
+
+    @property
+    def views(self) -> Path:
+        """Projections of the log; deleted and made again at will."""
+        return self.path / "views.db"
 
     @property
     def policy(self) -> Path:

@@ -1,6 +1,7 @@
 """Plain candidates for a sequencer, and an admission without keys."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 from deploymark.errors import DeploymarkError
 from deploymark.log.sequencer import Candidate
@@ -58,6 +59,13 @@ class PlainAdmission:
         self.failing: dict[str, Exception] = {}
         self.admitted: list[tuple[int, str]] = []
         self.seen: list[tuple[int, str]] = []
+
+    def begin(self, candidates: Sequence[Candidate]) -> None:
+        """See `Admission.begin`; there is nothing to get ready."""
+
+    def settle(self, candidate: Candidate) -> Candidate:
+        """See `Admission.settle`; a plain candidate is settled from the start."""
+        return candidate
 
     def admit(self, index: int, candidate: Candidate) -> None:
         """See `Admission.admit`."""

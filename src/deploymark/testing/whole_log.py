@@ -16,9 +16,11 @@ from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.note import VerifierKey
 from deploymark.crypto.signer import Ed25519EnvelopeSigner, Ed25519NoteSigner, MlDsa44NoteSigner
 from deploymark.errors import DataDirectoryError, DeploymarkError
-from deploymark.ingest.authority import KeyAuthority
+from deploymark.ingest.admission import AdmissionRules
+from deploymark.ingest.authority import EntryAuthority, catch_up
 from deploymark.ingest.key_entries import registration
 from deploymark.ingest.receive import Receiver
+from deploymark.ingest.registry import Registry
 from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.fsck import Audit
 from deploymark.log.policy import NONE, LogLine, Policy
@@ -39,11 +41,13 @@ from deploymark.ports import (
     LogReader,
     LogStore,
     PublishedCheckpoint,
+    RegistryStore,
     RollbackGuard,
     Witness,
 )
 from deploymark.runtime.compose import expect, replay_keys
 from deploymark.storage.memory_guard import MemoryRollbackGuard
+from deploymark.storage.memory_registry import MemoryRegistryStore
 from deploymark.testing.clock import START_MS, ManualClock
 from deploymark.testing.meter import ListMeter
 
@@ -61,10 +65,13 @@ class WholeLog:
         clock: Its time.
         witnesses: Who is asked to cosign.
         origin: Its name; the keys of a new log follow from it.
+        registry_store: Where its deployments are remembered.
+        rules: What it admits at all.
 
     Attributes:
         admin: The first key, which may say everything.
         ring: The keys registered in it.
+        registry: The deployments in it.
         view: Proofs, receipts and tiles.
         sequencer: The writer.
         receiver: Admits envelopes.
@@ -72,13 +79,15 @@ class WholeLog:
         meter: What was counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a log is made of
         self,
         store: LogStore,
         guard: RollbackGuard | None = None,
         clock: ManualClock | None = None,
         witnesses: Sequence[Witness] = (),
         origin: str = ORIGIN,
+        registry_store: RegistryStore | None = None,
+        rules: AdmissionRules | None = None,
     ) -> None:
         self.store = store
         self.guard = guard or MemoryRollbackGuard()
@@ -89,8 +98,13 @@ class WholeLog:
         is_new = _create(store, origin, signer)
         self.ring = KeyRing() if is_new else replay_keys(store)
         self.view = LogView(store)
-        self.sequencer = Sequencer(store, signer, KeyAuthority(self.ring))
-        self.receiver = Receiver(self.sequencer, store, self.ring, self.clock)
+        self.registry = Registry(registry_store or MemoryRegistryStore())
+        catch_up(self.registry, store)
+        authority = EntryAuthority(self.ring, self.registry, store)
+        self.sequencer = Sequencer(store, signer, authority)
+        self.receiver = Receiver(
+            self.sequencer, store, self.ring, self.clock, gateway=self.admin, rules=rules
+        )
         self.publisher = Publisher(store, publishing, self.guard, witnesses, self.clock, self.meter)
         self.policy = policy_of(origin)
         if is_new:
@@ -170,6 +184,11 @@ def _create(store: LogStore, origin: str, signer: Ed25519NoteSigner) -> bool:
 
 class _Careless:
     """Admits everything."""
+
+    def begin(self, candidates: Sequence[Candidate]) -> None: ...
+
+    def settle(self, candidate: Candidate) -> Candidate:
+        return candidate
 
     def admit(self, index: int, candidate: Candidate) -> None: ...
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from starlette.applications import Starlette
 
-from deploymark.server.witness import LOOPBACK, build_server
+from deploymark.server.listening import LOOPBACK
+from deploymark.server.witness import build_server
 
 _STOP_SECONDS = 30
 

@@ -8,17 +8,21 @@ from msgspec.structs import replace
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.keyring import KeyRing
 from deploymark.errors import KeyUntrustedError, LogBrokenError, SignatureError, UnavailableError
-from deploymark.ingest.authority import KeyAuthority, differing_leaves
+from deploymark.ingest.authority import EntryAuthority, differing_leaves
+from deploymark.ingest.callers import LOCAL
 from deploymark.ingest.key_entries import registration, revocation, rotation
-from deploymark.ingest.receive import _Read
+from deploymark.ingest.registry import Registry
+from deploymark.ingest.submission import open_submission
 from deploymark.log.sequencer import Candidate, candidate_of
 from deploymark.model.entries import KeyEntry, Scope, decode_entry
 from deploymark.model.envelope import Signature
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.vocabulary import KEY
+from deploymark.ports import LogStore
 from deploymark.runtime.compose import replay_keys
 from deploymark.storage.memory import MemoryLogStore
+from deploymark.storage.memory_registry import MemoryRegistryStore
 from deploymark.testing.clock import START_MS
 from deploymark.testing.faulty_store import At, FaultyLogStore
 from deploymark.testing.whole_log import (
@@ -33,10 +37,16 @@ from deploymark.testing.whole_log import (
 CI = producer("ci")
 
 
+def _authority(store: LogStore) -> EntryAuthority:
+    return EntryAuthority(KeyRing(), Registry(MemoryRegistryStore()), store)
+
+
 def test_a_candidate_without_its_claim_stops_the_log() -> None:
     # Nothing but a receiver may hand in candidates; one that does not is a mistake of ours.
-    with pytest.raises(LogBrokenError, match="without its claim"):
-        KeyAuthority(KeyRing()).admit(0, Candidate(b"", b"", "m-1~1", "", 0))
+    with WholeLog(MemoryLogStore()) as log:
+        authority = _authority(log.store)
+        with pytest.raises(LogBrokenError, match="without its claim"):
+            authority.admit(0, Candidate(b"", b"", "m-1~1", "", 0))
 
 
 def test_entries_found_in_the_store_are_replayed_into_the_ring() -> None:
@@ -45,7 +55,7 @@ def test_entries_found_in_the_store_are_replayed_into_the_ring() -> None:
         log.register(CI, "ci")
         log.append_markers(3, CI)
         log.append_key(revocation(CI.key_id, START_MS))
-    authority = KeyAuthority(KeyRing())
+    authority = _authority(store)
     for entry in store.entries(0, store.head().size):
         authority.appended(entry.index, candidate_of(entry))
     assert authority.ring.export() == replay_keys(store).export() == log.ring.export()
@@ -56,12 +66,14 @@ def test_a_signature_of_a_key_registered_meanwhile_is_verified_after_all() -> No
         envelope = sign(sample_marker(1), log.admin)
         junk = Signature(CI.key_id, base64.b64encode(b"x" * 64).decode())
         spoiled = replace(envelope, signatures=[*envelope.signatures, junk])
-        read = log.receiver._read(spoiled, "local", (START_MS, format_instant(START_MS)), None)
-        assert isinstance(read, _Read)
+        opened = open_submission(spoiled)
+        read = log.receiver._read(opened, LOCAL, START_MS, None)
         assert [check.key_id for check in read.checks] == [log.admin.key_id]
+        candidate = log.receiver._candidate(read, format_instant(START_MS))
         log.register(CI, "ci")
+        authority = EntryAuthority(log.ring, log.registry, log.store)
         with pytest.raises(SignatureError):
-            KeyAuthority(log.ring).admit(log.store.head().size, read.candidate)
+            authority.admit(log.store.head().size, candidate)
 
 
 def test_a_refused_key_entry_leaves_the_ring_as_it_was() -> None:

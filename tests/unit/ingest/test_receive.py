@@ -19,12 +19,22 @@ from receive_samples import (
 
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.errors import DeploymarkError, NotFoundError
+from deploymark.ingest.callers import Caller
 from deploymark.ingest.key_entries import registration
 from deploymark.log.sequencer import Acknowledgement
 from deploymark.model.entries import Scope
 from deploymark.model.envelope import Envelope, Signature
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import DETAIL, FINDING, INCIDENT, KEY, MARKER, VERDICT, Assurance
+from deploymark.model.vocabulary import (
+    DETAIL,
+    FINDING,
+    INCIDENT,
+    KEY,
+    MARKER,
+    VERDICT,
+    Assurance,
+    Role,
+)
 from deploymark.testing.clock import START_MS
 from deploymark.testing.whole_log import (
     MARKERS,
@@ -49,12 +59,13 @@ def test_a_marker_comes_out_as_it_went_in_with_what_the_server_knew_beside_it(
     fields = sample_marker(5, details_digest=None)
     envelope = sign(fields, CI)
     log.clock.advance(0.25)
-    (done,) = log.receiver.receive([envelope_json(envelope)], principal="pipeline 7")
+    caller = Caller("token:pipeline-7", frozenset({Role.EMITTER}))
+    (done,) = log.receiver.receive([envelope_json(envelope)], caller)
     assert isinstance(done, Acknowledgement)
     assert (done.index, done.duplicate) == (2, False)
     leaf = leaf_at(log, 2)
     assert leaf.dsse == envelope
-    assert (leaf.assurance, leaf.principal) == (Assurance.SIGNED, "pipeline 7")
+    assert (leaf.assurance, leaf.principal) == (Assurance.SIGNED, "token:pipeline-7")
     assert leaf.received_at == format_instant(START_MS + 250)
     assert set(leaf.ids) == {"deployment_id", "marker_id"}
     assert (leaf.occurrence, leaf.repeat) == (1, 0)
@@ -112,7 +123,7 @@ def test_outcomes_stand_in_the_order_of_the_batch_whatever_became_of_each(log: W
     expected: list[str] = []
     for number, envelope in enumerate(good):
         batch += [envelope, b"{}", sign(sample_marker(number, service=""), CI)]
-        expected += ["", "bad_envelope", "bad_marker"]
+        expected += ["", "bad_marker", "bad_marker"]
     outcomes = log.receiver.receive(batch)
     assert refusals(outcomes) == expected
     indexes = [o.index for o in outcomes if isinstance(o, Acknowledgement)]
@@ -143,9 +154,9 @@ GOOD = sign(sample_marker(5), CI)
 LONG = {f"label-{number}": "x" * 250 for number in range(16)}
 
 REFUSED: dict[str, tuple[bytes | Envelope, str]] = {
-    "no JSON": (b"marker", "bad_envelope"),
-    "no object": (b"[]", "bad_envelope"),
-    "not UTF-8": (b"\xff", "bad_envelope"),
+    "no JSON": (b"marker", "bad_marker"),
+    "no object": (b"[]", "bad_marker"),
+    "not UTF-8": (b"\xff", "bad_marker"),
     "no payload": (_changed(GOOD, payload=None), "bad_envelope"),
     "a payload that is not base64": (_changed(GOOD, payload="!"), "bad_envelope"),
     "an unknown payload type": (_changed(GOOD, payloadType="text/plain"), "unknown_schema_version"),

@@ -1,0 +1,299 @@
+"""The queue before the receiver: what many callers hand in at once becomes one commit.
+
+A caller queues and gets a future; a few threads take everything that waits, up to a bound, and run
+the receiver's steps over it. While one group is written the next one is verified. What each caller
+is answered (`Admitted`) is made here from what the log acknowledged.
+"""
+
+import hashlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+from msgspec import Struct
+
+from deploymark.crypto.dsse import sign_envelope
+from deploymark.errors import DeploymarkError, LogBusyError, UnexpectedError
+from deploymark.ingest.authority import marker_fields
+from deploymark.ingest.callers import Caller
+from deploymark.ingest.receive import Receiver
+from deploymark.ingest.submission import Submission, open_submission
+from deploymark.log.sequencer import Acknowledgement, Outcome
+from deploymark.model.canonical import encode
+from deploymark.model.equality import ignored
+from deploymark.model.filing import MARKER_TYPES, file_entry
+from deploymark.model.instants import format_instant
+from deploymark.model.leaf import decode_leaf, read_columns
+from deploymark.model.vocabulary import DETAIL
+from deploymark.ports import SALT_BYTES, Blob, Clock, EnvelopeSigner
+
+MAX_GROUP: Final = 1_024
+MAX_WAITING: Final = 32_768
+_THREADS: Final = 2
+
+_log = logging.getLogger(__name__)
+
+
+class Admitted(Struct, frozen=True, gc=False):
+    """One entry that stands durably in the log.
+
+    Attributes:
+        index: Its position; the first one's for a duplicate.
+        duplicate: It stood there already.
+        ids: What it is filed under: `marker_id` and `deployment_id`, or `entry_id`.
+        occurrence: Of the deployment, counted from 1; 0 for other entries.
+        repeat: How often this very marker had come before by right.
+        received_at: When the log admitted it.
+        ignored: Descriptive fields of a duplicate that differ from the first and are not kept.
+        note: A checkpoint that covers it, signed by the log.
+        principal: Who is recorded as having handed it in.
+    """
+
+    index: int
+    duplicate: bool
+    ids: dict[str, str]
+    occurrence: int
+    repeat: int
+    received_at: str
+    ignored: tuple[str, ...]
+    note: str
+    principal: str
+
+
+Answer = Admitted | DeploymarkError
+Observer = Callable[[Sequence[Submission], Sequence[Answer]], None]
+"""Told of every answer, on the intake's thread and after it was given; may not raise."""
+
+
+class _Waiting(Struct):
+    submissions: Sequence[Submission]
+    future: "Future[list[Answer]]"
+
+
+class Intake:
+    """Admits what callers hand in, many at once.
+
+    Args:
+        receiver: Runs the steps.
+        signer: The platform's key, for entries that the platform itself says.
+        clock: The time that those entries state.
+        salt: Returns so many random bytes, for erasable content.
+        observer: Told of every answer.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        signer: EnvelopeSigner,
+        clock: Clock,
+        salt: Callable[[int], bytes],
+        observer: Observer = lambda *_: None,
+    ) -> None:
+        self._receiver = receiver
+        self._signer = signer
+        self._clock = clock
+        self._salt = salt
+        self._observer = observer
+        self._condition = threading.Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._waiting = 0
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"intake-{number}", daemon=True)
+            for number in range(_THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, submissions: Sequence[Submission]) -> "Future[list[Answer]]":
+        """Queue a batch of one caller; returns at once.
+
+        Returns:
+            A future of one answer per submission, in order. It raises `UnavailableError` or
+            `BrokenError` as a whole; nothing of the batch is acknowledged then.
+
+        Raises:
+            LogBusyError: Too much waits already, or this is closing.
+        """
+        waiting = _Waiting(submissions, Future())
+        with self._condition:
+            if self._closing:
+                raise LogBusyError("The log is shutting down.", hint="Send again after restart.")
+            if self._waiting and self._waiting + len(submissions) > MAX_WAITING:
+                raise LogBusyError(
+                    f"{self._waiting} entries wait to be admitted; no more are taken now.",
+                    hint="Wait a second and send again.",
+                )
+            self._queue.append(waiting)
+            self._waiting += len(submissions)
+            self._condition.notify()
+        return waiting.future
+
+    def keep_detail(self, content: bytes, caller: Caller) -> tuple[str, Admitted]:
+        """Store erasable content, with the entry that says so.
+
+        Returns:
+            The digest, `sha256:…` over salt and content, that markers name in `details_digest`.
+
+        Raises:
+            UnavailableError, BrokenError: As `submit`.
+        """
+        salt = self._salt(SALT_BYTES)
+        digest = hashlib.sha256(salt + content)
+        named = f"sha256:{digest.hexdigest()}"
+        payload = {
+            "action": "stored",
+            "digest": named,
+            "erasable": True,
+            "size": len(content),
+            "timestamp": format_instant(self._clock.now_ms()),
+        }
+        envelope = sign_envelope(DETAIL, encode(payload), [self._signer])
+        blob = Blob(digest.digest(), salt, content)
+        return named, _expected(self._receiver.keep(envelope, blob, caller))
+
+    def erase_detail(self, digest: str, reason: str, caller: Caller) -> Admitted:
+        """Erase content that was stored, with the entry that says so and why.
+
+        Raises:
+            NotFoundError: Nothing is stored under the digest.
+            UnavailableError, BrokenError: As `submit`.
+        """
+        return self.say(
+            DETAIL,
+            {
+                "action": "erased",
+                "digest": digest,
+                "reason": reason,
+                "timestamp": format_instant(self._clock.now_ms()),
+            },
+            caller,
+        )
+
+    def say(self, payload_type: str, fields: dict[str, object], caller: Caller) -> Admitted:
+        """Append an entry in the platform's own name.
+
+        Raises:
+            RefusedError: It breaks its schema.
+            UnavailableError, BrokenError: As `submit`.
+        """
+        return self.say_payload(payload_type, encode(fields), caller)
+
+    def say_payload(self, payload_type: str, payload: bytes, caller: Caller) -> Admitted:
+        """Append an entry whose payload is at hand; as `say`."""
+        envelope = sign_envelope(payload_type, payload, [self._signer])
+        return _expected(self._receiver.receive([envelope], caller)[0])
+
+    def close(self) -> None:
+        """Admit what waits, then stop; idempotent."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    # The intake's threads ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (group := self._take()) is not None:
+            self._serve(group)
+
+    def _serve(self, group: Sequence[_Waiting]) -> None:
+        submissions = [each for waiting in group for each in waiting.submissions]
+        try:
+            answers = self._answer(submissions)
+        except DeploymarkError as error:
+            _fail(group, error)
+        except Exception:  # noqa: BLE001 - every caller must hear of it
+            _log.exception("a group could not be admitted", extra={"callers": len(group)})
+            if len(group) == 1:
+                _fail(group, UnexpectedError("The intake failed."))
+            for waiting in group if len(group) > 1 else ():
+                # What one caller sent must not fail the others; what is in already is a duplicate.
+                self._serve([waiting])
+        else:
+            start = 0
+            for waiting in group:
+                end = start + len(waiting.submissions)
+                waiting.future.set_result(answers[start:end])
+                start = end
+            self._tell(submissions, answers)
+
+    def _tell(self, submissions: Sequence[Submission], answers: Sequence[Answer]) -> None:
+        try:
+            self._observer(submissions, answers)
+        except Exception:  # noqa: BLE001 - the callers have their answers; others wait for theirs
+            _log.exception("answers could not be taken note of", extra={"answers": len(answers)})
+
+    def _take(self) -> list[_Waiting] | None:
+        """Wait for work and return one group; None when closing and done."""
+        with self._condition:
+            while not self._queue:
+                if self._closing:
+                    return None
+                self._condition.wait()
+            group: list[_Waiting] = []
+            count = 0
+            while self._queue:
+                size = len(self._queue[0].submissions)
+                if group and count + size > MAX_GROUP:
+                    break
+                waiting = self._queue.popleft()
+                self._waiting -= size
+                if waiting.future.set_running_or_notify_cancel():
+                    group.append(waiting)
+                    count += size
+            return group
+
+    def _answer(self, submissions: Sequence[Submission]) -> list[Answer]:
+        outcomes = self._receiver.receive_all(submissions)
+        return [
+            _answer(submission, outcome)
+            for submission, outcome in zip(submissions, outcomes, strict=True)
+        ]
+
+
+def _fail(group: Sequence[_Waiting], error: DeploymarkError) -> None:
+    for waiting in group:
+        waiting.future.set_exception(error)
+
+
+def _answer(submission: Submission, outcome: Outcome) -> Answer:
+    if isinstance(outcome, DeploymarkError):
+        return outcome
+    return _admitted(outcome, _ignored(submission, outcome.leaf) if outcome.duplicate else ())
+
+
+def _admitted(outcome: Acknowledgement, dropped: tuple[str, ...] = ()) -> Admitted:
+    stands = read_columns(outcome.leaf)
+    return Admitted(
+        outcome.index,
+        outcome.duplicate,
+        stands.ids,
+        stands.occurrence,
+        stands.repeat,
+        stands.received_at,
+        dropped,
+        outcome.note,
+        stands.principal,
+    )
+
+
+def _expected(outcome: Outcome) -> Admitted:
+    if isinstance(outcome, DeploymarkError):
+        raise outcome
+    return _admitted(outcome)
+
+
+def _ignored(submission: Submission, first: bytes) -> tuple[str, ...]:
+    """Return which descriptions of a duplicate are not kept."""
+    leaf = decode_leaf(first)
+    if leaf.dsse.payloadType not in MARKER_TYPES:
+        return ()
+    opened = open_submission(submission.body)
+    payload = opened.payload if opened.envelope is None else opened.envelope.payload_bytes()
+    fields = file_entry(opened.payload_type, payload).fields or {}
+    return tuple(ignored(marker_fields(leaf), fields))
