@@ -1,0 +1,42 @@
+"""What the tests of the emitter share: fields, settings and a host that they own."""
+
+from pathlib import Path
+from typing import Any
+
+from deploymark.emit.host import SystemHost
+from deploymark.emit.settings import Settings
+
+NOBODY = "http://127.0.0.1:1"
+"""A server that is never there."""
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def fields(**more: object) -> dict[str, Any]:
+    return {"service": "checkout", "environment": "prod", "artifact": {"digest": DIGEST}, **more}
+
+
+def settings(folder: Path, url: str = NOBODY, **more: Any) -> Settings:  # noqa: ANN401 - any field
+    given = {"url": url, "spool": str(folder / "spool"), "budget_seconds": 5.0, **more}
+    return Settings(**given)
+
+
+class SampleHost(SystemHost):
+    """The real host under another name, of another boot, with another user."""
+
+    def __init__(self, *, name: str = "host-a", boot: str = "boot-1", user: int = -1) -> None:
+        self._name = name
+        self._boot = boot
+        self._user = user
+
+    def name(self) -> str:
+        return self._name
+
+    def boot(self) -> str:
+        return self._boot
+
+    def user(self) -> int:
+        return super().user() if self._user < 0 else self._user
+
+    def environment(self) -> dict[str, str]:
+        return {}

@@ -1,0 +1,62 @@
+"""Which server, which way and which URL."""
+
+import pytest
+
+from deploymark.emit.endpoint import parse_endpoint
+from deploymark.emit.settings import Settings
+from deploymark.errors import UsageError
+
+_DIRECT = {
+    "no proxy": Settings(url="https://a.example"),
+    "plain http": Settings(url="http://a.example", allow_plain_http=True, proxy="p:1"),
+    "this host": Settings(url="https://127.0.0.1", proxy="p:1"),
+    "its name": Settings(url="https://a.example", proxy="p:1", no_proxy="b.example, a.example"),
+    "its domain": Settings(url="https://b.a.example", proxy="p:1", no_proxy=".a.example"),
+    "everything": Settings(url="https://a.example", proxy="p:1", no_proxy="*"),
+}
+
+
+@pytest.mark.parametrize("name", _DIRECT)
+def test_a_server_is_reached_without_proxy(name: str) -> None:
+    assert parse_endpoint(_DIRECT[name]).proxy is None
+
+
+def test_a_proxy_may_be_named_without_scheme() -> None:
+    endpoint = parse_endpoint(Settings(url="https://a.example", proxy="p:1", no_proxy="xa.example"))
+    assert (endpoint.proxy, endpoint.server) == (("p", 1), ("a.example", 443))
+
+
+@pytest.mark.parametrize("proxy", ["socks5://p:1", "http://[::1", "http://p:port"])
+def test_another_kind_of_proxy_is_refused_without_showing_it(proxy: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_endpoint(Settings(url="https://a.example", proxy=proxy))
+    assert proxy not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "server.example",
+        "ftp://server.example",
+        "https://",
+        "https://server.example/?a=b",
+        "https://user:hunter2@server.example",
+        "https://server.example:port",
+        "https://server.example/a b",
+        "https://server.example/\r\nX: y",
+        "https://[::1",
+        "http://server.example",
+        "http://127.0.0.1.server.example",
+    ],
+)
+def test_a_url_that_markers_cannot_go_to_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_endpoint(Settings(url=url))
+    assert "hunter2" not in raised.value.message
+
+
+def test_plain_http_is_for_this_host_or_for_who_asks_for_it() -> None:
+    assert parse_endpoint(Settings(url="http://[::1]:8420")).server == ("::1", 8420)
+    assert parse_endpoint(Settings(url="http://localhost")).server == ("localhost", 80)
+    assert parse_endpoint(Settings(url="http://a.example", allow_plain_http=True)).secure is False
