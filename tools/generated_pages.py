@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploymark import errors
+from deploymark.server.openapi import TAGS, problem_statuses
+from deploymark.server.operation import Operation
+from deploymark.server.operations import OPERATIONS
+from deploymark.server.problems import status_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -143,6 +147,56 @@ def _prose(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").split())
 
 
+def http_page() -> str:
+    """Return docs/reference/http.md: every operation of the HTTP interface."""
+    lines = [
+        _NOTICE,
+        "# HTTP interface",
+        "",
+        "`GET /openapi.json` says the same for machines. Callers send `Authorization: Bearer",
+        "<token>`; browsers a session's cookie, and its CSRF token in `X-CSRF-Token` with whatever",
+        "changes something. An administrator may do everything. Errors are",
+        "`application/problem+json` (RFC 9457) with a `code` that [errors](errors.md) explains.",
+        "",
+    ]
+    for tag, told in TAGS.items():
+        lines += [f"## {tag.capitalize()}", "", told, ""]
+        for operation in OPERATIONS:
+            if operation.tag == tag:
+                lines += _operation_section(operation)
+    lines += ["## Statuses of problems", "", "| status | codes |", "|---|---|"]
+    codes: dict[int, list[str]] = {}
+    for each in error_classes():
+        codes.setdefault(status_of(each.__new__(each)), []).append(f"`{each.code}`")
+    lines += [f"| {status} | {', '.join(codes[status])} |" for status in sorted(codes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _operation_section(operation: Operation) -> list[str]:
+    path = operation.path.replace(":path", "")
+    text = _prose(f"{operation.summary} {operation.description}".strip())
+    section = [f"### `{operation.method} {path}`", "", text, ""]
+    section += [f"- for: {_prose(operation.access.sentence())}"]
+    if operation.body:
+        section.append(f"- takes: {', '.join(f'`{media.type}`' for media in operation.body)}")
+    statuses: dict[str, list[int]] = {}
+    for status, reply in operation.replies.items():
+        kinds = ", ".join(f"`{media.type}`" for media in reply.media)
+        told = f"{reply.description}{f' ({kinds})' if kinds else ''}"
+        statuses.setdefault(told, []).append(status)
+    section += [f"- {', '.join(map(str, each))}: {told}" for told, each in statuses.items()]
+    problems = [each for each in problem_statuses(operation) if each not in operation.replies]
+    section += [f"- problems: {', '.join(map(str, problems))}", ""]
+    if operation.parameters:
+        rows = [
+            f"| `{each.name}` | {each.place} | {_cell(each.description)}"
+            f"{' May be repeated.' if each.many else ''} |"
+            for each in operation.parameters
+        ]
+        section += ["| parameter | in | meaning |", "|---|---|---|", *rows, ""]
+    return section
+
+
 def coverage_table() -> dict[str, dict[str, Any]]:
     """Return docs/coverage.toml: requirement id -> title, shown_by, missing."""
     return tomllib.loads(COVERAGE_TABLE.read_text(encoding="utf-8"))
@@ -172,6 +226,7 @@ def pages() -> dict[pathlib.Path, str]:
     parser = build_parser()
     return {
         DOCS / "reference" / "errors.md": errors_page(),
+        DOCS / "reference" / "http.md": http_page(),
         DOCS / "coverage.md": coverage_page(),
         **({DOCS / "reference" / "cli.md": cli_page(parser)} if parser is not None else {}),
     }

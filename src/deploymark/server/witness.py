@@ -1,19 +1,14 @@
 """A witness over HTTP (c2sp.org/tlog-witness).
 
 `POST <prefix>/add-checkpoint` and two pages for people and probes. Bodies are small and must
-arrive soon; signing and the disk stay off the event loop. Put a reverse proxy in front where
-strangers can connect: it bounds connections and slow headers, which is not done here.
+arrive soon; signing and the disk stay off the event loop. Connections and heads are bounded by
+`server.protocol`.
 """
 
 import asyncio
-import contextlib
 import logging
-import signal
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -25,14 +20,15 @@ from deploymark.crypto.note import VerifierKey
 from deploymark.errors import BrokenError, DeploymarkError, UnavailableError, UsageError
 from deploymark.ports import Clock, NoteSigner, WitnessState
 from deploymark.server.cosigner import TEXT, Answer, Cosigner
+from deploymark.server.listening import LOOPBACK, Server
+from deploymark.server.listening import build_server as bounded_server
+from deploymark.server.listening import serve as serve_until_told
+from deploymark.server.protocol import Bounds
 
-LOOPBACK = "127.0.0.1"
 MAX_BODY_BYTES = 65_536
 BODY_SECONDS = 10.0
-STOP_SECONDS = 10
 MAX_CONNECTIONS = 512
 
-_MAX_PORT = 65_535
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _CLOSE = {"Connection": "close"}  # the rest of an unread body is not worth reading
 
@@ -172,24 +168,9 @@ async def _fail(_: Request, error: Exception) -> Response:
     return _respond(Answer(500, f"The witness is broken ({error.code}).\n"))
 
 
-def build_server(app: Starlette) -> uvicorn.Server:
-    """Return the HTTP server of a witness, not started yet.
-
-    It stops when `should_exit` is set: it takes no new requests and finishes those it has.
-    """
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            log_config=None,  # the program decides about logging, not the server
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-    )
+def build_server(app: Starlette) -> Server:
+    """Return the HTTP server of a witness, not started yet."""
+    return bounded_server(app, Bounds(connections=MAX_CONNECTIONS))
 
 
 def serve(
@@ -210,43 +191,4 @@ def serve(
     Raises:
         UsageError: The address cannot be listened on.
     """
-    listener = _listen(host, port)
-    server = build_server(app)
-    with listener, _stopping(server):
-        if listening is not None:
-            listening(host, listener.getsockname()[1])
-        server.run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if not 0 <= port <= _MAX_PORT:
-        raise UsageError(f"A port is a number from 0 to {_MAX_PORT}, not {port}.")
-    try:
-        return socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
-    except OSError as error:
-        raise UsageError(
-            f"Nothing can listen on {host} port {port}: {error}.",
-            hint="Choose another port, or stop what listens there.",
-        ) from error
-
-
-@contextlib.contextmanager
-def _stopping(server: uvicorn.Server) -> Iterator[None]:
-    """Let signals stop the server and nothing more.
-
-    The server raises a signal again once it has stopped, for the handler that stood before. That
-    one is ours, so `serve` returns instead of dying.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, server.handle_exit)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    serve_until_told(build_server(app), host, port, listening=listening)

@@ -1,0 +1,319 @@
+"""Every operation of the HTTP interface, in one table.
+
+Routes, authentication, authorisation, OpenAPI and docs/reference/http.md are made from it; no
+address is answered that does not stand here. Add freely; do not rename (spec: api).
+"""
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from deploymark.model.limits import Digest
+from deploymark.model.vocabulary import Role
+from deploymark.projections.search_query import EntryQuery, MarkerQuery
+from deploymark.server import (
+    access,
+    admission,
+    log_site,
+    probes,
+    reading,
+)
+from deploymark.server.answer import BYTES, EVENTS, JSON, TEXT
+from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
+from deploymark.server.body import MARKER_TYPES, NDJSON
+from deploymark.server.metrics import MEDIA_TYPE as METRICS
+from deploymark.server.operation import (
+    ANY_CALLER,
+    PUBLIC,
+    Access,
+    Media,
+    Operation,
+    Parameter,
+    Reply,
+)
+from deploymark.server.parameters import (
+    AFTER,
+    CURSOR,
+    INDEX,
+    LIMIT,
+    PREFER,
+    STREAM_FILTERS,
+    filters_of,
+)
+from deploymark.server.request import Request
+from deploymark.server.settings import LogAccess, MetricsAccess, Settings
+from deploymark.server.shapes import (
+    ABOUT,
+    ACKNOWLEDGEMENT,
+    BATCH,
+    DETAIL,
+    ENTRY,
+    ITEMS,
+    NEW_TOKEN,
+    PAGE,
+    PROBLEM,
+    SCHEMA,
+    SESSION,
+)
+
+READER: Final = Access((Role.READER,))
+ADMIN: Final = Access((Role.ADMIN,))
+EMITTER: Final = Access((Role.EMITTER,))
+# Whose word counts without a token, a producer's signature say, is admission's to decide.
+HANDS_IN: Final = Access(
+    (Role.EMITTER,), anonymous=True, described="without a token as admission allows"
+)
+
+
+def _hashes_are_open(settings: Settings, _: Request) -> bool:
+    return settings.log_access is not LogAccess.PRIVATE
+
+
+def _bundles_are_open(settings: Settings, _: Request) -> bool:
+    return settings.log_access is LogAccess.PUBLIC
+
+
+def _metrics_are_open(settings: Settings, request: Request) -> bool:
+    return settings.metrics_access is MetricsAccess.LOOPBACK and request.is_local
+
+
+_HASHES = Access(
+    (Role.READER,), open_when=_hashes_are_open, described="anyone unless log.access is private"
+)
+_BUNDLES = Access(
+    (Role.READER,), open_when=_bundles_are_open, described="anyone if log.access is public"
+)
+_METRICS = Access(
+    (Role.READER,),
+    open_when=_metrics_are_open,
+    described="anyone on this host if metrics.access is loopback",
+)
+
+
+def _json(description: str, schema: Any = None) -> Reply:  # noqa: ANN401 - a type or a schema
+    return Reply(description, (Media(JSON, schema),))
+
+
+_TEXT = Reply("Text.", (Media(TEXT),))
+_ITEMS = _json("All of them.", ITEMS)
+_HANDED_IN = tuple(Media(kind, None if kind == NDJSON else "handed_in") for kind in MARKER_TYPES)
+_BATCH = Media(JSON, BATCH)
+_ADMITTED = {
+    201: _json(
+        "It stands in the log; of a batch, all are new.", {"anyOf": [ACKNOWLEDGEMENT, BATCH]}
+    ),
+    200: _json("It stood there already; of a batch, all did.", {"anyOf": [ACKNOWLEDGEMENT, BATCH]}),
+    207: _json("A batch of which some were admitted; each result has its status.", BATCH),
+    **{
+        status: Reply("Refused; of a batch, all of it.", (Media(PROBLEM_TYPE, PROBLEM), _BATCH))
+        for status in (400, 401, 403, 409, 413, 422, 429)
+    },
+}
+_ADMISSION_PROBLEMS = (408, 415, 503)
+_BODY_PROBLEMS = (408, 413, 415, 422)
+_TOKEN_ID = Parameter("id", Annotated[str, Meta(max_length=64)], "The token's id.", "path")
+_DIGEST = Parameter("digest", Digest, "As POST /v1/details answered.", "path")
+_CODE = Parameter("code", Annotated[str, Meta(max_length=64)], "As in a problem.", "path")
+_TILE = Parameter("index", str, "As tlog-tiles spells it, `x001/x234/067` or `067.p/12`.", "path")
+
+OPERATIONS: Final = (
+    Operation(
+        "POST", "/v1/markers", "admit_markers", "Hand in one marker or a batch.", "markers",
+        HANDS_IN, admission.admit, _ADMITTED,
+        parameters=(PREFER,), body=_HANDED_IN, problems=_ADMISSION_PROBLEMS,
+        description=(
+            "A flat marker, an in-toto Statement or a DSSE envelope; a JSON array of them, or one "
+            "a line as NDJSON, makes a batch of at most 1,000. gzip is unpacked. A batch is "
+            "answered item by item in its order; when all were refused its status is theirs, or "
+            "422 when they differ. A 5xx acknowledges nothing."
+        ),
+    ),
+    Operation(
+        "GET", "/v1/markers", "list_markers", "Find markers by what they say.", "markers",
+        READER, reading.list_markers, {200: _json("One page.", PAGE)},
+        parameters=(*filters_of(MarkerQuery), AFTER), problems=(503,),
+    ),
+    Operation(
+        "GET", "/v1/markers/{index}", "show_marker", "Show one marker.", "markers",
+        READER, reading.show_marker, {200: _json("The marker.", ENTRY)},
+        parameters=(INDEX,), problems=(404,),
+    ),
+    Operation(
+        "GET", "/v1/markers/{index}/receipt", "show_receipt",
+        "Show the receipt of an entry, to be verified offline.", "markers",
+        Access((Role.READER, Role.EMITTER), described="an emitter only its own"),
+        reading.show_receipt, {200: Reply("A proof (c2sp.org/tlog-proof).", (Media(TEXT),))},
+        parameters=(INDEX,), problems=(404,),
+    ),
+    Operation(
+        "POST", "/v1/entries", "admit_entries", "Hand in signed entries of any type.", "entries",
+        HANDS_IN, admission.admit, _ADMITTED,
+        parameters=(PREFER,), body=_HANDED_IN, problems=_ADMISSION_PROBLEMS,
+        description="DSSE envelopes, alone or as a batch, answered as POST /v1/markers does.",
+    ),
+    Operation(
+        "GET", "/v1/entries", "list_entries", "Find entries of any type.", "entries",
+        READER, reading.list_entries, {200: _json("One page.", PAGE)},
+        parameters=(*filters_of(EntryQuery), AFTER), problems=(503,),
+    ),
+    Operation(
+        "GET", "/v1/entries/{index}", "show_entry", "Show one entry.", "entries",
+        READER, reading.show_entry, {200: _json("The entry.", ENTRY)},
+        parameters=(INDEX,), problems=(404,),
+    ),
+    Operation(
+        "GET", "/v1/stream", "follow", "Follow the log as it grows.", "entries",
+        READER, reading.stream,
+        {200: Reply("Server-sent events; the id is the index.", (Media(EVENTS),))},
+        parameters=STREAM_FILTERS, problems=(503,),
+        description=(
+            "Begins now, or behind `after` or `Last-Event-ID`. An event `reset` tells a client "
+            "that is too far behind, or ahead, to read the state afresh."
+        ),
+    ),
+    Operation(
+        "POST", "/v1/details", "keep_detail", "Keep longer or personal text, erasable.", "details",
+        EMITTER, admission.keep_detail, {201: _json("Its digest, for a marker to name.", DETAIL)},
+        body=tuple(Media(kind) for kind in admission.DETAIL_TYPES), problems=(*_BODY_PROBLEMS, 503),
+    ),
+    Operation(
+        "GET", "/v1/details/{digest}", "show_detail", "Show kept content.", "details",
+        READER, reading.show_detail, {200: Reply("The content.", (Media(BYTES),))},
+        parameters=(_DIGEST,), problems=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/details/{digest}", "erase_detail", "Erase kept content.", "details",
+        ADMIN, admission.erase_detail, {200: _json("The entry that says so.", ACKNOWLEDGEMENT)},
+        parameters=(
+            _DIGEST,
+            Parameter(
+                "reason", Annotated[str, Meta(min_length=1, max_length=2_048)],
+                "Why, for the auditor.", required=True,
+            ),
+        ),
+        problems=(404, 503),
+    ),
+    Operation(
+        "GET", "/v1/deployments", "list_deployments", "List deployments.", "deployments",
+        READER, reading.list_deployments, {200: _json("One page.", ITEMS)},
+        parameters=(
+            Parameter("service", str, "Of this service."),
+            Parameter("environment", str, "In this environment."),
+            LIMIT,
+            CURSOR,
+        ),
+    ),
+    Operation(
+        "GET", "/v1/deployments/{id}", "show_deployment", "Show one deployment.", "deployments",
+        READER, reading.show_deployment, {200: _json("The deployment.", {"type": "object"})},
+        parameters=(
+            Parameter("id", Annotated[str, Meta(max_length=80)], "`d-…`, or `d-…~2`.", "path"),
+        ),
+        problems=(404,),
+    ),
+    Operation(
+        "GET", "/v1/emitters", "list_emitters", "List emitters and what is missing of each.",
+        "markers", READER, reading.list_emitters, {200: _ITEMS},
+    ),
+    Operation(
+        "GET", "/v1/schema", "list_schemas", "List the formats.", "formats",
+        PUBLIC, reading.list_schemas, {200: _ITEMS},
+    ),
+    Operation(
+        "GET", "/v1/schema/{name}/{version}", "show_schema", "Show a format's JSON Schema.",
+        "formats", PUBLIC, reading.show_schema, {200: Reply("JSON Schema.", (Media(SCHEMA),))},
+        parameters=(
+            Parameter("name", Annotated[str, Meta(max_length=64)], "Such as `marker`.", "path"),
+            Parameter("version", Annotated[int, Meta(ge=1, le=999)], "From 1.", "path"),
+        ),
+        problems=(404, 422),
+    ),
+    Operation(
+        "GET", "/v1/tokens", "list_tokens", "List tokens, without their secrets.", "access",
+        ADMIN, access.list_tokens, {200: _ITEMS},
+    ),
+    Operation(
+        "POST", "/v1/tokens", "issue_token", "Make a token; its text is shown this once.",
+        "access", ADMIN, access.issue_token, {201: _json("The token.", NEW_TOKEN)},
+        body=(Media(JSON, access.NewToken),), problems=_BODY_PROBLEMS,
+    ),
+    Operation(
+        "DELETE", "/v1/tokens/{id}", "revoke_token", "End a token and its sessions.", "access",
+        ADMIN, access.revoke_token, {204: Reply("It is ended.")},
+        parameters=(_TOKEN_ID,), problems=(404, 422),
+    ),
+    Operation(
+        "GET", "/v1/session", "show_session", "Say who I am.", "access",
+        ANY_CALLER, access.show_session, {200: _json("Principal and roles.", SESSION)},
+    ),
+    Operation(
+        "POST", "/v1/session", "open_session", "Exchange a token for a browser's cookie.",
+        "access", PUBLIC, access.open_session, {201: _json("With a CSRF token.", SESSION)},
+        body=(Media(JSON, access.NewSession),), problems=(401, 429, *_BODY_PROBLEMS),
+        description=(
+            "Requests that change something then repeat `csrf_token` in the header X-CSRF-Token."
+        ),
+    ),
+    Operation(
+        "DELETE", "/v1/session", "close_session", "End this browser's session.", "access",
+        ANY_CALLER, access.close_session, {204: Reply("It is ended.")},
+    ),
+    Operation(
+        "GET", "/v1/keys", "list_keys", "List the producers' keys.", "access",
+        READER, access.list_keys, {200: _ITEMS},
+    ),
+    Operation(
+        "POST", "/v1/keys", "register_key", "Register a producer's key.", "access",
+        ADMIN, access.register_key,
+        {
+            201: _json("The entry that says so.", ACKNOWLEDGEMENT),
+            200: _json("It stood there already.", ACKNOWLEDGEMENT),
+        },
+        body=(Media(JSON, access.NewKey),), problems=(403, *_BODY_PROBLEMS, 503),
+    ),
+    Operation(
+        "GET", "/log/checkpoint", "show_checkpoint", "Show the newest published checkpoint.", "log",
+        _HASHES, log_site.show_checkpoint, {200: _TEXT}, problems=(404,),
+    ),
+    Operation(
+        "GET", "/log/tile/entries/{index:path}", "show_bundle", "Show an entry bundle.", "log",
+        _BUNDLES, log_site.show_bundle, {200: Reply("The bundle.", (Media(BYTES),))},
+        parameters=(_TILE,), problems=(404,),
+    ),
+    Operation(
+        "GET", "/log/tile/{level}/{index:path}", "show_tile", "Show a tile of hashes.", "log",
+        _HASHES, log_site.show_tile, {200: Reply("The tile.", (Media(BYTES),))},
+        parameters=(Parameter("level", str, "0 to 63.", "path"), _TILE), problems=(404,),
+    ),
+    Operation(
+        "GET", "/log/policy", "show_policy", "Show the policy that verifiers trust.", "log",
+        PUBLIC, log_site.show_policy, {200: _TEXT}, problems=(404,),
+    ),
+    Operation(
+        "GET", "/metrics", "metrics", "Show the metrics for Prometheus.", "operation",
+        _METRICS, probes.metrics, {200: Reply("Metrics.", (Media(METRICS),))},
+    ),
+    Operation(
+        "GET", "/healthz", "healthz", "Say that the process answers.", "operation",
+        PUBLIC, probes.healthz, {200: _TEXT}, any_host=True,
+    ),
+    Operation(
+        "GET", "/readyz", "readyz", "Say that the log can be read.", "operation",
+        PUBLIC, probes.readyz, {200: _TEXT}, problems=(503,), any_host=True,
+    ),
+    Operation(
+        "GET", "/openapi.json", "openapi", "Show this interface as OpenAPI 3.1.", "operation",
+        PUBLIC, probes.openapi, {200: _json("The document.", {"type": "object"})},
+    ),
+    Operation(
+        "GET", "/problems/{code}", "show_problem", "Explain a kind of problem.", "operation",
+        PUBLIC, probes.show_problem, {200: _TEXT},
+        parameters=(_CODE,),
+        problems=(404,),
+    ),
+    Operation(
+        "GET", "/", "about", "Say what this is.", "operation",
+        PUBLIC, probes.about, {200: Reply("Text or JSON.", (Media(TEXT), Media(JSON, ABOUT)))},
+    ),
+)  # fmt: skip
+"""The table."""

@@ -1,0 +1,60 @@
+"""Parameters that several operations take; those of searches follow from their queries."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from deploymark.model.vocabulary import Kind, Phase
+from deploymark.projections.search_query import ENTRY_TYPES, MAX_LIMIT
+from deploymark.server.operation import Parameter
+
+_Index = Annotated[int, Meta(ge=0, lt=2**53)]
+_Word = Annotated[str, Meta(max_length=256)]
+
+INDEX = Parameter("index", _Index, "Position in the log.", "path")
+CURSOR = Parameter("cursor", _Word, "`next_cursor` of the page before.")
+AFTER = Parameter("after", _Index, "Wait until this entry can be found.")
+LIMIT = Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_LIMIT)], "Longest page.")
+PREFER = Parameter("Prefer", str, "`receipt` adds a provisional receipt to each item.", "header")
+
+_TOLD = {
+    "instance": "Instance by name or unique id.",
+    "digest": "Artifact digest.",
+    "commit": "Commit, or at least its first 7 digits.",
+    "tag": "Tag of the artifact.",
+    "ticket": "One of the change tickets.",
+    "deployment_id": "Deployment, `d-…`; `d-…~2` for one occurrence.",
+    "since": "Received then or later (RFC 3339).",
+    "until": "Received before then (RFC 3339).",
+    "order": "`newest` or `oldest` first.",
+    "limit": "Longest page, 1 to 1,000.",
+    "type": f"Type of entry: {', '.join(ENTRY_TYPES)}.",
+    "code": "Code of a finding.",
+}
+
+
+def filters_of(query: type[Struct]) -> tuple[Parameter, ...]:
+    """Return a parameter for each field of a query of the search view."""
+    shared = {"cursor": CURSOR, "limit": LIMIT}
+    return tuple(
+        shared.get(name)
+        or Parameter(
+            name,
+            _Word,
+            _TOLD.get(name, f"Value of `{name}`."),
+            # The fields of a query that take several values begin empty, the others unset.
+            many=default == (),
+        )
+        for name, default in zip(query.__struct_fields__, query.__struct_defaults__, strict=True)
+    )
+
+
+STREAM_FILTERS = (
+    Parameter("after", Annotated[int, Meta(ge=-1, lt=2**53)], "The last entry seen, -1 for none."),
+    Parameter("service", _Word, "Only of this service."),
+    Parameter("environment", _Word, "Only in this environment."),
+    Parameter("kind", Kind, "Only markers of this kind."),
+    Parameter("phase", Phase, "Only markers of this phase."),
+    Parameter("type", _Word, "Only entries of this type, such as `marker`."),
+    Parameter("Last-Event-ID", str, "As `after`, and counts more; browsers send it.", "header"),
+)

@@ -1,0 +1,195 @@
+"""What the front door needs of the rooms behind it, and nothing more.
+
+`runtime.compose` fills `Parts` with the real ones, tests with fakes. What is called on the event
+loop must not wait; what may wait is called on a thread, and the Protocols say which is which.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from deploymark.errors import DeploymarkError
+from deploymark.ingest.callers import Caller
+from deploymark.ingest.intake import Admitted
+from deploymark.ingest.sessions import OpenedSession
+from deploymark.ingest.submission import Submission
+from deploymark.ingest.tokens import IssuedToken
+from deploymark.log.reader import LogView
+from deploymark.model.entries import Scope
+from deploymark.ports import Clock, Meter, TokenRecord
+from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+
+Outcome = Admitted | DeploymarkError
+
+
+class Intake(Protocol):
+    """Admits what callers hand in (`ingest.intake`)."""
+
+    def submit(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
+        """Queue a batch; never waits. The future fails as a whole or answers item by item."""
+        ...
+
+    def keep_detail(self, content: bytes, caller: Caller) -> tuple[str, Admitted]:
+        """Store erasable content and return its digest `sha256:…`; waits for the disk."""
+        ...
+
+    def erase_detail(self, digest: str, reason: str, caller: Caller) -> Admitted:
+        """Erase content; waits for the disk."""
+        ...
+
+
+class Tokens(Protocol):
+    """Who callers are, by the token that they hold (`ingest.tokens`)."""
+
+    def authenticate(self, text: str, network: str = "") -> Caller:
+        """Return whose token this is; from memory, or by one quick read.
+
+        Raises:
+            UnauthenticatedError: Nobody's.
+            RateLimitedError: The same, after too many failures from this network.
+        """
+        ...
+
+    def issue(
+        self,
+        name: str,
+        roles: Iterable[str],
+        scope: Scope | None,
+        lifetime_s: int | None,
+        by: Caller,
+    ) -> IssuedToken:
+        """Make a token; waits for the disk."""
+        ...
+
+    def revoke(self, token_id: str, by: Caller) -> TokenRecord:
+        """End a token, or raise NotFoundError; waits for the disk."""
+        ...
+
+    def ls(self, by: Caller) -> list[TokenRecord]:
+        """Return every token that ever was; waits for the disk."""
+        ...
+
+
+class Sessions(Protocol):
+    """Who callers are, by the cookie that their browser sends (`ingest.sessions`).
+
+    Everything but `check_csrf` waits for the disk.
+    """
+
+    def open(self, token_text: str, network: str = "") -> OpenedSession:
+        """Begin a session for the bearer of a token, or raise UnauthenticatedError."""
+        ...
+
+    def authenticate(self, cookie: str, network: str = "") -> Caller:
+        """Return whose session this is, or raise UnauthenticatedError."""
+        ...
+
+    def check_csrf(self, cookie: str, header: str | None) -> None:
+        """Raise ForbiddenError unless the header belongs to the session."""
+        ...
+
+    def close(self, cookie: str) -> None:
+        """End a session."""
+        ...
+
+
+class Throttle(Protocol):
+    """Bounds how often somebody may ask; answers from memory (`ingest.throttle`)."""
+
+    def demand(self, key: str, what: str, amount: int = 1) -> None:
+        """Count, or raise RateLimitedError."""
+        ...
+
+
+class Search(Protocol):
+    """Finds entries by what they say; waits for the disk (`projections.search`)."""
+
+    def markers(self, query: MarkerQuery) -> Page:
+        """Return the indexes of markers."""
+        ...
+
+    def entries(self, query: EntryQuery) -> Page:
+        """Return the indexes of entries of any type."""
+        ...
+
+
+class Runner(Protocol):
+    """Keeps the views in step with the log (`projections.runner`)."""
+
+    def position(self) -> int:
+        """Return how many entries the views have seen; answers from memory."""
+        ...
+
+
+class Deployments(Protocol):
+    """The registry of deployments; waits for the disk."""
+
+    def list(
+        self, service: str | None, environment: str | None, cursor: str | None, limit: int
+    ) -> "tuple[Sequence[dict[str, Any]], str | None]":
+        """Return deployments, newest first, and the cursor behind them."""
+        ...
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return one, by an id of any of the accepted notations, or raise NotFoundError."""
+        ...
+
+
+class Emitters(Protocol):
+    """The ledger of emitters; may wait."""
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Return every emitter with what is known of its sequence."""
+        ...
+
+
+class Keys(Protocol):
+    """The producers' keys that the log knows."""
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Return every key with its scope and validity; may wait."""
+        ...
+
+    def register(self, fields: Mapping[str, Any], caller: Caller) -> Admitted:
+        """Append a key entry that the platform signs; waits for the disk."""
+        ...
+
+
+class ReadableMeter(Meter, Protocol):
+    """A meter whose counts can be shown."""
+
+    def read(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
+        """Return every counter by name and sorted labels."""
+        ...
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything behind the front door.
+
+    Attributes:
+        policy_text: The tlog-policy file that verifiers trust, or "" when there is none to show.
+        check_writing: Raises what keeps the log from being written; answers from memory.
+        turned_away: Told of every request that was refused for who asked, or how often.
+    """
+
+    intake: Intake
+    tokens: Tokens
+    sessions: Sessions
+    throttle: Throttle
+    search: Search
+    runner: Runner
+    view: LogView
+    deployments: Deployments
+    emitters: Emitters
+    keys: Keys
+    clock: Clock
+    meter: ReadableMeter
+    policy_text: str = ""
+    check_writing: Callable[[], None] = _nothing
+    turned_away: Callable[[DeploymarkError, Caller], None] = _nothing

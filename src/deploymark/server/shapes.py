@@ -1,0 +1,91 @@
+"""The shapes of answers, as JSON Schemas for OpenAPI."""
+
+from typing import Any
+
+Shape = dict[str, Any]
+
+SCHEMA = "application/schema+json"
+
+
+def _object(required: str, **properties: Shape) -> Shape:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+_TEXT: Shape = {"type": "string"}
+_MAYBE_TEXT: Shape = {"type": ["string", "null"]}
+_COUNT: Shape = {"type": "integer", "minimum": 0}
+_FLAG: Shape = {"type": "boolean"}
+_TEXTS: Shape = {"type": "array", "items": _TEXT}
+_THING: Shape = {"type": "object"}
+
+PROBLEM = _object(
+    "type title status detail code field hint retryable",
+    type=_TEXT | {"description": "Where the kind of problem is explained."},
+    title=_TEXT,
+    status=_COUNT,
+    detail=_TEXT,
+    code=_TEXT | {"description": "Stable; docs/reference/errors.md lists all."},
+    field=_TEXT | {"description": "JSON Pointer to what was refused, or empty."},
+    hint=_TEXT | {"description": "What to do now."},
+    retryable=_FLAG | {"description": "The same call may succeed later."},
+    incident=_TEXT | {"description": "Under which the server's log tells more."},
+)
+ACKNOWLEDGEMENT = _object(
+    "index received_at duplicate ignored",
+    index=_COUNT,
+    received_at=_TEXT,
+    duplicate=_FLAG,
+    ignored=_TEXTS | {"description": "Descriptive fields that differ from the first, not kept."},
+    marker_id=_TEXT,
+    deployment_id=_TEXT,
+    entry_id=_TEXT,
+    occurrence=_COUNT,
+    repeat=_COUNT,
+    receipt=_TEXT,
+    status=_COUNT | {"description": "Within a batch: 201 new, 200 known."},
+)
+BATCH = _object(
+    "results",
+    results={"type": "array", "items": {"anyOf": [ACKNOWLEDGEMENT, PROBLEM]}},
+)
+ENTRY = _object(
+    "index type received_at principal assurance key_id ids occurrence repeat",
+    index=_COUNT,
+    type=_TEXT,
+    received_at=_TEXT,
+    principal=_TEXT,
+    assurance=_TEXT,
+    key_id=_TEXT,
+    ids={"type": "object", "additionalProperties": _TEXT},
+    occurrence=_COUNT,
+    repeat=_COUNT,
+    marker=_THING | {"description": "The flat marker, of a marker."},
+    entry=_THING | {"description": "The fields, of any other entry."},
+)
+PAGE = _object(
+    "items next_cursor as_of",
+    items={"type": "array", "items": ENTRY},
+    next_cursor=_MAYBE_TEXT,
+    as_of=_COUNT | {"description": "How many entries of the log the view had seen."},
+)
+ITEMS = _object(
+    "items",
+    items={"type": "array", "items": _THING},
+    next_cursor=_MAYBE_TEXT,
+)
+DETAIL = _object(
+    "digest size index received_at",
+    digest=_TEXT,
+    size=_COUNT,
+    index=_COUNT,
+    received_at=_TEXT,
+)
+SESSION = _object(
+    "principal roles",
+    principal=_TEXT,
+    roles=_TEXTS,
+    csrf_token=_TEXT,
+    expires_at=_TEXT,
+)
+NEW_TOKEN = _object("token id name roles", token=_TEXT, id=_TEXT, name=_TEXT, roles=_TEXTS)
+ABOUT = _object("name openapi", name=_TEXT, openapi=_TEXT)
