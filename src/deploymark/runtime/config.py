@@ -1,29 +1,137 @@
-"""What the process was told from outside: the only module that reads the environment.
+"""What the process was told from outside: the only module that reads the environment and the file.
 
-Flags win over the environment. Sections of a configuration file arrive with the server.
+Flags win over the environment, the environment wins over the file, and the file over what stands
+here. The file is TOML; a section or name that is not known refuses to start, because a setting
+that is silently ignored is worse than none.
 """
 
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from deploymark.errors import UsageError
+from deploymark.model.inspection import Inspector
+from deploymark.model.limits import VALUE_BYTES, Name, Names
 
 DEFAULT_DATA = Path("deploymark-data")
+DEFAULT_LISTEN = "127.0.0.1:8420"
+
+Url = Annotated[
+    str,
+    Meta(
+        pattern="^(https?://([-A-Za-z0-9._]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?/?)?$(?!\\n)",
+        max_length=VALUE_BYTES,
+        description="an address such as https://deploymark.example.com, without a path",
+    ),
+]
+Rate = Annotated[float, Meta(ge=0.001, le=1_000_000)]
+Burst = Annotated[int, Meta(ge=1, le=10_000_000)]
+Seconds = Annotated[float, Meta(ge=0.01, le=86_400)]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all sections have in common."""
+
+
+class ServerSection(_Section, frozen=True):
+    """Where and to whom the server answers.
+
+    Attributes:
+        listen: `HOST:PORT`; port 0 lets the system choose.
+        url: The address that others use, behind a proxy for example; cookies are for https only
+            when it is an https address.
+        hosts: Further names that are answered in `Host`.
+        metrics: Who reads `/metrics`: readers, or anyone on this machine too.
+    """
+
+    listen: Name = DEFAULT_LISTEN
+    url: Url = ""
+    hosts: Names = ()
+    metrics: Literal["reader", "loopback"] = "loopback"
+
+
+class LogSection(_Section, frozen=True):
+    """How the log is shown.
+
+    Attributes:
+        access: Who reads it: `hashes` shows checkpoints and hash tiles to anyone and entries to
+            readers, `public` everything to anyone, `private` everything to readers.
+        publish_seconds: How often a checkpoint is published while the log grows.
+    """
+
+    access: Literal["hashes", "public", "private"] = "hashes"
+    publish_seconds: Seconds = 1.0
+
+
+class AuthSection(_Section, frozen=True):
+    """How callers are known, and how much one of them may ask.
+
+    Attributes:
+        signed_without_token: A producer's signature is enough to hand in a marker.
+        requests_per_second: Of one caller in the long run, or of one network without a token.
+        requests_burst: At once.
+    """
+
+    signed_without_token: bool = True
+    requests_per_second: Rate = 2_000.0
+    requests_burst: Burst = 4_000
+
+
+class PolicySection(_Section, frozen=True):
+    """What may be said.
+
+    Attributes:
+        anonymous_environments: Globs of environments about which anyone may say anything.
+        allow_email: E-mail addresses are admitted in people fields and text.
+        allow_phone: Phone numbers are admitted there.
+    """
+
+    anonymous_environments: Names = ()
+    allow_email: bool = False
+    allow_phone: bool = False
+
+
+class Configuration(_Section, frozen=True):
+    """The effective configuration of a server."""
+
+    server: ServerSection = ServerSection()
+    log: LogSection = LogSection()
+    auth: AuthSection = AuthSection()
+    policy: PolicySection = PolicySection()
+
+
+_INSPECTOR = Inspector(Configuration, UsageError)
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Values of `DEPLOYMARK_*` environment variables.
+    """Values of `DEPLOYMARK_*` environment variables; None where one is absent or empty.
 
     Attributes:
         data: Data directory of this machine's log (`DEPLOYMARK_DATA`).
         key: Producer key to sign with, a path or URI (`DEPLOYMARK_KEY`).
         passphrase: Unlocks encrypted key files (`DEPLOYMARK_KEY_PASSPHRASE`).
+        config: The configuration file of the server (`DEPLOYMARK_CONFIG`).
+        listen: Where the server listens (`DEPLOYMARK_LISTEN`).
+        admin_token: The first admin token of a server (`DEPLOYMARK_ADMIN_TOKEN`).
     """
 
     data: Path = DEFAULT_DATA
     key: str | None = None
     passphrase: str | None = None
+    config: Path | None = None
+    listen: str | None = None
+    admin_token: str | None = None
+
+    def __repr__(self) -> str:
+        """Say where things are, and no secret."""
+        return f"Environment(data={str(self.data)!r}, key={self.key!r}, config={self.config!r})"
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
@@ -33,8 +141,51 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         variables: What to read instead of the process's own environment.
     """
     given = os.environ if variables is None else variables
+
+    def value(name: str) -> str | None:
+        return given.get(f"DEPLOYMARK_{name}") or None
+
+    config = value("CONFIG")
     return Environment(
-        data=Path(given.get("DEPLOYMARK_DATA") or DEFAULT_DATA),
-        key=given.get("DEPLOYMARK_KEY") or None,
-        passphrase=given.get("DEPLOYMARK_KEY_PASSPHRASE") or None,
+        data=Path(value("DATA") or DEFAULT_DATA),
+        key=value("KEY"),
+        passphrase=value("KEY_PASSPHRASE"),
+        config=None if config is None else Path(config),
+        listen=value("LISTEN"),
+        admin_token=value("ADMIN_TOKEN"),
     )
+
+
+def read_configuration(file: Path | None) -> Configuration:
+    """Read a configuration file; the defaults without one.
+
+    Raises:
+        UsageError: The file cannot be read, is not TOML, or says something that is not known; the
+            message names the nearest thing that is.
+    """
+    if file is None:
+        return Configuration()
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"The configuration {file} cannot be read: {error.strerror}.",
+            hint="Check its name and permissions.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not TOML: {error}.") from error
+    return parse_configuration(content, str(file))
+
+
+def parse_configuration(content: object, name: str = "The configuration") -> Configuration:
+    """Return the configuration that plain values describe; raises as `read_configuration`."""
+    for fault in _INSPECTOR.faults(content):
+        raise UsageError(
+            f"{name}: {fault.message}",
+            hint=fault.hint.removesuffix(" Free pairs belong in `labels`."),
+            field=fault.field,
+        )
+    try:
+        return msgspec.convert(content, Configuration)
+    except msgspec.ValidationError as error:  # not a number, which no limit says of itself
+        raise UsageError(f"{name}: {error}.") from error

@@ -1,0 +1,210 @@
+"""Puts the front door before an open log: everything that a server is made of."""
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deploymark.errors import RefusedError
+from deploymark.ingest.accounting import Accounting
+from deploymark.ingest.admission import AdmissionRules
+from deploymark.ingest.callers import LOCAL
+from deploymark.ingest.deployments import Deployments
+from deploymark.ingest.intake import Intake
+from deploymark.ingest.ledger import Ledger
+from deploymark.ingest.privacy import PrivacyRules
+from deploymark.ingest.producer_keys import ProducerKeys
+from deploymark.ingest.refusals import Refusals
+from deploymark.ingest.sessions import Sessions
+from deploymark.ingest.throttle import Throttle
+from deploymark.ingest.tokens import Tokens
+from deploymark.model.vocabulary import FINDING
+from deploymark.ports import Clock, Meter
+from deploymark.projections.database import open_views
+from deploymark.projections.runner import Runner
+from deploymark.projections.search import Search, SearchView
+from deploymark.runtime.compose import OpenLog, platform_signer
+from deploymark.runtime.config import Configuration
+from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.system import SystemClock
+from deploymark.server.application import Application
+from deploymark.server.hosts import answered_hosts
+from deploymark.server.parts import Parts
+from deploymark.server.settings import LogAccess, MetricsAccess, Settings
+from deploymark.storage.sqlite.ledger import SqliteLedgerStore
+from deploymark.storage.sqlite.tokens import SqliteTokenStore
+
+_TIDY_SECONDS = 1.0
+_TELL_SECONDS = 5.0
+_PORT = re.compile(":[0-9]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A front door that stands open.
+
+    Attributes:
+        app: The ASGI application.
+        admin_token: The text of a first admin token that was just made, to be shown once; None for
+            one that the operator brought, who knows it.
+    """
+
+    app: Application
+    admin_token: str | None
+
+
+class _Emitters:
+    """The ledger as the front door asks it."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Return every emitter with what is known of its numbers."""
+        return self._ledger.emitters(self._clock.now_ms())
+
+
+class _Findings:
+    """Appends findings about refused attempts; what the log does not take now waits here."""
+
+    def __init__(self, refusals: Refusals, intake: Intake, meter: Meter) -> None:
+        self._refusals = refusals
+        self._intake = intake
+        self._meter = meter
+        self._waiting: list[bytes] = []
+
+    def tell(self, now_ms: int | None) -> None:
+        """Append what is due; everything when no time is given.
+
+        Raises:
+            UnavailableError, BrokenError: As `Intake.submit`; the next call tries again.
+        """
+        self._waiting += self._refusals.due(now_ms)
+        while self._waiting:
+            try:
+                self._intake.say_payload(FINDING, self._waiting[0], LOCAL)
+            except RefusedError as error:
+                # Words of an attacker that the log does not take must not hold up the others.
+                self._meter.count("deploymark_findings_dropped_total", code=error.code)
+            self._waiting.pop(0)
+
+
+def admission_rules(configuration: Configuration) -> AdmissionRules:
+    """Return what a configuration admits."""
+    policy = configuration.policy
+    return AdmissionRules(
+        anonymous_environments=policy.anonymous_environments,
+        signed_without_token=configuration.auth.signed_without_token,
+        privacy=PrivacyRules(allow_email=policy.allow_email, allow_phone=policy.allow_phone),
+    )
+
+
+def door_settings(configuration: Configuration, listen_host: str) -> Settings:
+    """Return how a configuration sets the front door up."""
+    server = configuration.server
+    named = [*server.hosts]
+    if server.url:
+        named.append(_PORT.sub("", server.url.partition("://")[2].rstrip("/")))
+    return Settings(
+        hosts=answered_hosts(listen_host, named),
+        log_access=LogAccess(configuration.log.access),
+        metrics_access=MetricsAccess(server.metrics),
+        secure_cookies=server.url.startswith("https://"),
+    )
+
+
+@contextmanager
+def open_front(
+    log: OpenLog,
+    configuration: Configuration,
+    *,
+    listen_host: str,
+    passphrase: str | None = None,
+    admin_token: str | None = None,
+) -> Iterator[Front]:
+    """Open the front door of a log; on leaving, what waits is finished and the books are closed.
+
+    Args:
+        log: Open for writing.
+        configuration: How.
+        listen_host: The address that it listens on, for the names that it answers to.
+        passphrase: Unlocks the platform's key.
+        admin_token: What the first admin token shall be.
+    """
+    clock, meter = SystemClock(), log.meter
+    with ExitStack() as stack:
+        # 1. The views, which lag behind the log and never stop it.
+        views = open_views(log.data.views)
+        stack.callback(views.close)
+        runner = Runner(log.store, views, [SearchView()], meter)
+        runner.start()
+        stack.callback(runner.stop)
+        # 2. The books: which numbers came, and what was refused.
+        ledger = Ledger(SqliteLedgerStore(log.state), log.store, meter)
+        refusals = Refusals(meter)
+        accounting = Accounting(ledger, refusals, clock, meter)
+        # 3. The way in.
+        signer = platform_signer(log.data, passphrase)
+        intake = Intake(log.receiver, signer, clock, secrets.token_bytes, accounting.answered)
+        # 4. What is done by the clock, and once more when the intake is closed: only then
+        # everything that was refused is known.
+        findings = _Findings(refusals, intake, meter)
+        housekeeper = Housekeeper(_tasks(log, ledger, findings, clock, configuration), meter)
+        stack.callback(housekeeper.stop)
+        stack.callback(intake.close)
+        housekeeper.start()
+        # 5. Who may come in.
+        store = SqliteTokenStore(log.state)
+        tokens = Tokens(store, clock, secrets.token_bytes)
+        first = tokens.ensure_admin(admin_token)
+        auth = configuration.auth
+        parts = Parts(
+            intake=intake,
+            tokens=tokens,
+            sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter),
+            throttle=Throttle(clock, auth.requests_per_second, auth.requests_burst),
+            search=Search(views),
+            runner=runner,
+            view=log.view,
+            deployments=Deployments(log.registry),
+            emitters=_Emitters(ledger, clock),
+            keys=ProducerKeys(log.ring, intake, clock),
+            clock=clock,
+            meter=meter,
+            policy_text=log.data.policy.read_text(encoding="utf-8"),
+            check_writing=log.receiver.check_writing,
+            turned_away=accounting.turned_away,
+        )
+        app = Application(parts, door_settings(configuration, listen_host))
+        log.listeners.extend((app.feed.notify, runner.notify))
+        app.feed.notify(log.store.head().size)
+        yield Front(app, first.text if first is not None and admin_token is None else None)
+
+
+def _tasks(
+    log: OpenLog,
+    ledger: Ledger,
+    findings: _Findings,
+    clock: Clock,
+    configuration: Configuration,
+) -> list[Task]:
+    def publish() -> None:
+        head = log.store.head()
+        if head.size > head.published_size:
+            log.publisher.publish()
+
+    def tell() -> None:
+        findings.tell(clock.now_ms())
+
+    def tell_all() -> None:
+        findings.tell(None)
+
+    return [
+        Task("findings", _TELL_SECONDS, tell, last=tell_all),
+        Task("registry", _TIDY_SECONDS, log.registry.flush),
+        Task("ledger", _TIDY_SECONDS, ledger.flush),
+        Task("publish", configuration.log.publish_seconds, publish),
+    ]
