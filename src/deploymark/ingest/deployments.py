@@ -46,7 +46,9 @@ class Deployments:
             )
         before = None if cursor is None else min(int(cursor[:18]), 2**53)
         records = self._registry.listed(service, environment, before, limit)
-        more = str(records[-1].last_index) if len(records) == limit else None
+        # A record may have moved to the front since the page was cut; the page did not.
+        oldest = min((record.last_index for record in records), default=0)
+        more = str(oldest) if len(records) == limit else None
         return [deployment_view(record) for record in records], more
 
     def get(self, name: str) -> dict[str, Any]:

@@ -93,6 +93,8 @@ class Ledger:
         self._books = Books(self._bounds, rows)
         self._position = position or Position(log.head().origin, 0, b"")
         self._saved: Position | None = position
+        self._meter = meter
+        self._is_live = False  # what stood in the log before this process says nothing of now
 
     @property
     def cursor(self) -> int:
@@ -173,6 +175,7 @@ class Ledger:
                 if found is not None:
                     self._fold(found, entry.received_at_ms)
                 self._position = Position(head.origin, entry.index + 1, entry.leaf_hash)
+        self._is_live = True
         return self._position.size - start
 
     def _fold(self, found: "_Found", received_at_ms: int) -> None:
@@ -180,6 +183,9 @@ class Ledger:
         account.saw(found.number.sequence, Fate.ACCEPTED, received_at_ms)
         if found.claimed_at_ms is not None:
             account.measure_lateness(found.claimed_at_ms, received_at_ms)
+            if self._is_live and found.claimed_at_ms <= received_at_ms:
+                late_seconds = (received_at_ms - found.claimed_at_ms) / 1_000
+                self._meter.observe("deploymark_time_to_marker_seconds", late_seconds)
 
     def _is_of_this_log(self, position: Position) -> bool:
         if position.origin != self._log.head().origin:

@@ -67,6 +67,23 @@ class _Emitters:
         return self._ledger.emitters(self._clock.now_ms())
 
 
+class _Gauges:
+    """The measure M3 as the metrics show it."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def __call__(self) -> dict[str, float]:
+        """Return numerator and denominator, never only the share."""
+        rates = self._ledger.rates(self._clock.now_ms())
+        return {
+            "markers_emitted": rates.emitted,
+            "markers_received": rates.received,
+            "emitter_epochs": rates.epochs,
+        }
+
+
 class _Findings:
     """Appends findings about refused attempts; what the log does not take now waits here."""
 
@@ -177,6 +194,7 @@ def open_front(
             policy_text=log.data.policy.read_text(encoding="utf-8"),
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
+            gauges=_Gauges(ledger, clock),
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 
+from deploymark.model.distribution import Distribution
 
 _TURN_SECONDS = 0.0005
 
@@ -24,16 +25,27 @@ class ProcessMeter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        self._distributions: dict[str, Distribution] = {}
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """Add to a counter."""
         with self._lock:
             self._counts[name, tuple(sorted(labels.items()))] += amount
 
+    def observe(self, name: str, seconds: float) -> None:
+        """Add to a distribution."""
+        with self._lock:
+            self._distributions.setdefault(name, Distribution()).add(seconds)
+
     def read(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
         """Return a copy of all counters."""
         with self._lock:
             return dict(self._counts)
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Return a copy of all distributions."""
+        with self._lock:
+            return {name: each.copy() for name, each in self._distributions.items()}
 
 
 def share_the_interpreter() -> None:

@@ -4,14 +4,13 @@ Labels come from closed sets only: names of operations, statuses, codes. Never a
 service or an address, which strangers could multiply.
 """
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from deploymark.model.distribution import Distribution
+
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "deploymark_"
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of durations in seconds."""
 
 Labels = tuple[tuple[str, str], ...]
 _TOLD = {
@@ -20,6 +19,12 @@ _TOLD = {
     "http_requests_in_flight": "Requests being answered now.",
     "marker_items_total": "Items handed in by outcome: new, duplicate, or the code of the refusal.",
     "stream_clients": "Clients that follow the stream now.",
+    "entries_total": "Entries handed in, by outcome: accepted, duplicate, refused.",
+    "markers_emitted": "Numbers that emitters are known to have given, of epochs still counted.",
+    "markers_received": "Those of them that came: accepted, refused or sampled (M3).",
+    "emitter_epochs": "Epochs of emitters still counted.",
+    "time_to_marker_seconds": "From the time that a marker claims until the log has it (M2).",
+    "refused_total": "Refused attempts, by the code of the refusal.",
     "log_size": "Entries in the log.",
     "log_published_size": "Entries under the newest published checkpoint.",
     "view_lag_entries": "Entries that the views have not seen yet.",
@@ -33,8 +38,7 @@ class RequestMeter:
         self.in_flight = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._items: Counter[str] = Counter()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 1))
+        self._seconds: defaultdict[str, Distribution] = defaultdict(Distribution)
 
     def answered(self, operation: str, status: int, seconds: float | None) -> None:
         """Count one answer.
@@ -46,8 +50,7 @@ class RequestMeter:
         """
         self._requests[operation, status] += 1
         if seconds is not None:
-            self._seconds[operation] += seconds
-            self._buckets[operation][bisect_left(BUCKETS, seconds)] += 1
+            self._seconds[operation].add(seconds)
 
     def item(self, outcome: str) -> None:
         """Count what became of one marker or other entry."""
@@ -63,24 +66,15 @@ class RequestMeter:
                 for (operation, status), count in self._requests.items()
             },
         )
-        yield from self._histogram("http_request_seconds")
+        by_operation: dict[Labels, Distribution] = {
+            (("operation", name),): each for name, each in self._seconds.items()
+        }
+        yield from histogram("http_request_seconds", by_operation)
         yield from family("http_requests_in_flight", "gauge", {(): self.in_flight})
         items: dict[Labels, int] = {
             (("outcome", outcome),): count for outcome, count in self._items.items()
         }
         yield from family("marker_items_total", "counter", items)
-
-    def _histogram(self, name: str) -> Iterable[str]:
-        yield from _head(name, "histogram")
-        for operation, buckets in sorted(self._buckets.items()):
-            total = 0
-            for bound, count in zip([*map(str, BUCKETS), "+Inf"], buckets, strict=True):
-                total += count
-                labels = (("le", bound), ("operation", operation))
-                yield _sample(f"{name}_bucket", labels, total)
-            own = (("operation", operation),)
-            yield _sample(f"{name}_sum", own, self._seconds[operation])
-            yield _sample(f"{name}_count", own, total)
 
 
 def family(name: str, kind: str, samples: Mapping[Labels, float]) -> Iterable[str]:
@@ -96,13 +90,30 @@ def family(name: str, kind: str, samples: Mapping[Labels, float]) -> Iterable[st
         yield _sample(name, labels, value)
 
 
+def histogram(name: str, samples: Mapping[Labels, Distribution]) -> Iterable[str]:
+    """Yield one distribution for each set of labels; the name without the prefix."""
+    yield from _head(name, "histogram")
+    for labels, each in sorted(samples.items(), key=lambda item: item[0]):
+        steps = each.cumulative()
+        for bound, count in steps:
+            yield _sample(f"{name}_bucket", (("le", bound), *labels), count)
+        yield _sample(f"{name}_sum", labels, each.sum)
+        yield _sample(f"{name}_count", labels, steps[-1][1])
+
+
 def counters(counts: Mapping[tuple[str, Labels], int]) -> Iterable[str]:
-    """Yield the counters of a meter, `total` appended to each name."""
+    """Yield the counters of a meter, whose names are given in full."""
     names: defaultdict[str, dict[Labels, int]] = defaultdict(dict)
     for (name, labels), count in counts.items():
-        names[name][labels] = count
+        names[name.removeprefix(PREFIX)][labels] = count
     for name, samples in sorted(names.items()):
-        yield from family(f"{name}_total", "counter", samples)
+        yield from family(name, "counter", samples)
+
+
+def distributions(found: Mapping[str, Distribution]) -> Iterable[str]:
+    """Yield the distributions of a meter, whose names are given in full."""
+    for name, each in sorted(found.items()):
+        yield from histogram(name.removeprefix(PREFIX), {(): each})
 
 
 def render(parts: Sequence[Iterable[str]]) -> bytes:

@@ -16,6 +16,7 @@ from deploymark.ingest.sessions import OpenedSession
 from deploymark.ingest.submission import Submission
 from deploymark.ingest.tokens import IssuedToken
 from deploymark.log.reader import LogView
+from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.ports import Clock, Meter, TokenRecord
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
@@ -163,6 +164,10 @@ class ReadableMeter(Meter, Protocol):
         """Return every counter by name and sorted labels."""
         ...
 
+    def distributions(self) -> dict[str, Distribution]:
+        """Return every distribution by name."""
+        ...
+
 
 def _nothing(*_: object) -> None:
     """Do nothing."""
@@ -176,6 +181,7 @@ class Parts:
         policy_text: The tlog-policy file that verifiers trust, or "" when there is none to show.
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
+        gauges: What else `/metrics` shows, by name without the prefix; may wait.
     """
 
     intake: Intake
@@ -193,3 +199,4 @@ class Parts:
     policy_text: str = ""
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
+    gauges: Callable[[], Mapping[str, float]] = dict

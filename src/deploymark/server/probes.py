@@ -5,7 +5,7 @@ from starlette.concurrency import run_in_threadpool
 from deploymark.errors import DeploymarkError
 from deploymark.server.answer import Answer, headers_of, json_answer, text_answer
 from deploymark.server.desk import Desk
-from deploymark.server.metrics import MEDIA_TYPE, counters, family, render
+from deploymark.server.metrics import MEDIA_TYPE, counters, distributions, family, render
 from deploymark.server.problems import page_of
 from deploymark.server.request import Request
 
@@ -36,7 +36,8 @@ async def metrics(desk: Desk, _: Request) -> Answer:
     parts = desk.parts
     try:
         head = await run_in_threadpool(parts.view.reader.head)
-        gauges = {
+        gauges: dict[str, float] = {
+            **await run_in_threadpool(parts.gauges),
             "log_size": head.size,
             "log_published_size": head.published_size,
             "view_lag_entries": max(0, head.size - parts.runner.position()),
@@ -48,6 +49,7 @@ async def metrics(desk: Desk, _: Request) -> Answer:
         [
             desk.requests.lines(),
             counters(parts.meter.read()),
+            distributions(parts.meter.distributions()),
             *(family(name, "gauge", {(): value}) for name, value in gauges.items()),
         ]
     )

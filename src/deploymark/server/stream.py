@@ -189,9 +189,9 @@ class Feed:
         try:
             return await self.read(self.end, min(self._size, self.end + _CHUNK_ENTRIES))
         except DeploymarkError as error:
-            self._meter.count("stream_read_failures", code=error.code)
+            self._meter.count("deploymark_stream_read_failures_total", code=error.code)
         except Exception:  # noqa: BLE001 - one entry must not silence the stream for good
-            self._meter.count("stream_read_failures", code=UnexpectedError.code)
+            self._meter.count("deploymark_stream_read_failures_total", code=UnexpectedError.code)
             _log.exception("the stream cannot read the log")
         return []
 

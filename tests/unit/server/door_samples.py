@@ -21,6 +21,7 @@ from deploymark.ingest.key_entries import registration
 from deploymark.ingest.sessions import Sessions
 from deploymark.ingest.throttle import Throttle
 from deploymark.ingest.tokens import Tokens
+from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import KEY, Role
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page, plan_query
@@ -51,12 +52,19 @@ class Chance:
 
 
 class ReadMeter:
-    """A meter with one counter, to be shown."""
+    """A meter with one counter and one distribution, to be shown."""
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None: ...
 
+    def observe(self, name: str, seconds: float) -> None: ...
+
+    def distributions(self) -> dict[str, Distribution]:
+        late = Distribution()
+        late.add(2.0)
+        return {"deploymark_time_to_marker_seconds": late}
+
     def read(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
-        return {("witness_failures", (("code", 'un"known'),)): 3}
+        return {("deploymark_witness_failures_total", (("code", 'un"known'),)): 3}
 
 
 class ScannedViews:
