@@ -43,6 +43,8 @@ class Accounting:
         for submission, answer in zip(submissions, answers, strict=True):
             if isinstance(answer, Admitted) and not answer.duplicate:
                 accepted += 1
+                if submission.sent_at_ms is not None:
+                    self._measure_skew(submission, now_ms)
             else:
                 self._take_note(submission, answer, now_ms)
         if accepted:
@@ -51,6 +53,12 @@ class Accounting:
     def turned_away(self, error: DeploymarkError, caller: Caller) -> None:
         """Take note of a request that was refused before anything in it was looked at."""
         self._refusals.refused(error, caller, self._clock.now_ms())
+
+    def _measure_skew(self, submission: Submission, now_ms: int) -> None:
+        number = Numbered.of(numbers_of(submission.body))
+        if number is not None:
+            principal, sent_at_ms = submission.caller.principal, submission.sent_at_ms
+            self._ledger.saw(number, principal, Fate.ACCEPTED, now_ms, sent_at_ms=sent_at_ms)
 
     def _take_note(self, submission: Submission, answer: Answer, now_ms: int) -> None:
         fields = numbers_of(submission.body)

@@ -19,6 +19,8 @@ from deploymark.crypto.dsse import sign_envelope
 from deploymark.errors import DeploymarkError, LogBusyError, UnexpectedError
 from deploymark.ingest.authority import marker_fields
 from deploymark.ingest.callers import Caller
+from deploymark.ingest.privacy import check_secrets
+from deploymark.ingest.privacy import check_secrets
 from deploymark.ingest.receive import Receiver
 from deploymark.ingest.submission import Submission, open_submission
 from deploymark.log.sequencer import Acknowledgement, Outcome
@@ -139,8 +141,14 @@ class Intake:
             The digest, `sha256:…` over salt and content, that markers name in `details_digest`.
 
         Raises:
+            SecretRefusedError: The content holds a secret.
+            SecretRefusedError: It holds a secret, which would be copied with every backup.
+            ForbiddenError: The caller may not write.
             UnavailableError, BrokenError: As `submit`.
         """
+        check_secrets(content.decode(errors="replace"))
+        # Personal text may be kept here, because it can be erased; a secret may be kept nowhere.
+        check_secrets(content.decode("utf-8", "replace"))
         salt = self._salt(SALT_BYTES)
         digest = hashlib.sha256(salt + content)
         named = f"sha256:{digest.hexdigest()}"

@@ -28,10 +28,12 @@ class Submission(Struct, frozen=True, gc=False):
     Attributes:
         body: A flat marker, an in-toto Statement or a DSSE envelope, as received.
         caller: Who handed it in.
+        sent_at_ms: The caller's own time when it sent this; None when it did not say.
     """
 
     body: bytes | Envelope
     caller: Caller = LOCAL
+    sent_at_ms: int | None = None
 
 
 class Opened(Struct, frozen=True, gc=False):

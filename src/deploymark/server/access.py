@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 
 from deploymark.errors import RequestError, UnauthenticatedError
+from deploymark.ingest.sessions import csrf_token
 from deploymark.ingest.token_view import token_view
 from deploymark.model.entries import Scope
 from deploymark.model.instants import format_instant
@@ -132,9 +133,13 @@ async def open_session(desk: Desk, request: Request) -> Answer:
     return json_answer(told, _CREATED, (*JSON_HEADERS, cookie))
 
 
-async def show_session(_: Desk, request: Request) -> Answer:
-    """Answer `GET /v1/session`: who am I?"""
-    return json_answer(_shown(request.caller.principal, request.caller.roles))
+async def show_session(desk: Desk, request: Request) -> Answer:
+    """Answer `GET /v1/session`: who am I? A page that was loaded anew gets its CSRF token back."""
+    told = _shown(request.caller.principal, request.caller.roles)
+    cookie = request.cookie(cookie_name(desk.settings, request))
+    if cookie and bearer(request) is None:
+        told["csrf_token"] = csrf_token(cookie)
+    return json_answer(told)
 
 
 async def close_session(desk: Desk, request: Request) -> Answer:

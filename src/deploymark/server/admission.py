@@ -4,6 +4,7 @@ The door reads the body, hands each item to `ingest` and says what became of it.
 is right, and whether its caller may say it, is decided there.
 """
 
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from msgspec import Struct
@@ -60,6 +61,8 @@ async def admit(desk: Desk, request: Request) -> Answer:
     if items is not None and len(items) > 1:  # the request itself was counted at the door
         desk.parts.throttle.demand(caller.principal or caller.network, "markers", len(items) - 1)
     submissions = [Submission(item, caller) for item in items or (body,)]
+    if (sent_at_ms := sent_at(request.text(b"date"))) is not None:  # one measures the clock of all
+        submissions[-1] = Submission(submissions[-1].body, caller, sent_at_ms)
     outcomes = await desk.landing.result(desk.parts.intake.submit(submissions))
     for outcome in outcomes:
         desk.requests.item(_label(outcome))
@@ -71,6 +74,16 @@ async def admit(desk: Desk, request: Request) -> Answer:
     if items is None:
         return _single(outcomes[0], receipts[0], headers)
     return _batch(outcomes, receipts, headers)
+
+
+def sent_at(said: str) -> int | None:
+    """Return the time in a `Date` (RFC 9110) in milliseconds, None when it states none."""
+    if not said:
+        return None
+    try:
+        return int(parsedate_to_datetime(said).timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _single(outcome: Outcome, receipt: str, headers: tuple[tuple[bytes, bytes], ...]) -> Answer:

@@ -1,6 +1,7 @@
 """What readers ask: markers, entries, receipts, deployments, emitters, schemas, the stream."""
 
 import asyncio
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -132,7 +133,9 @@ async def show_detail(desk: Desk, request: Request) -> Answer:
     blob = await run_in_threadpool(desk.parts.view.reader.blob, raw)
     if blob.content is None:
         raise NotFoundError(f"The content {digest} was erased.", hint="Its digest stands.")
-    return Answer(200, blob.content, _DETAIL_HEADERS)
+    # With the salt anybody can recompute the digest that markers name.
+    salt = base64.b64encode(blob.salt or b"")
+    return Answer(200, blob.content, (*_DETAIL_HEADERS, (b"deploymark-salt", salt)))
 
 
 async def list_deployments(desk: Desk, request: Request) -> Answer:

@@ -33,12 +33,13 @@ def _with(door: Door, cookie: str, csrf: str = "", **asked: Any) -> Reply:  # no
 
 
 def test_a_session_is_a_cookie_that_no_script_reads(door: Door) -> None:
-    cookie, _ = _log_in(door)
+    cookie, csrf = _log_in(door)
     name, *attributes = cookie.split("; ")
     assert name.startswith("deploymark_session=")
     assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"} == set(attributes)
     who = _with(door, cookie, path="/v1/session")
-    assert who.json == {"principal": "token:admin", "roles": ["admin"]}
+    # A page that was loaded anew gets back what lets it change something.
+    assert who.json == {"principal": "token:admin", "roles": ["admin"], "csrf_token": csrf}
 
 
 def test_over_https_the_cookie_is_for_https_and_this_host_only() -> None:

@@ -1,6 +1,8 @@
 """What is handed in over HTTP: forms, batches, limits, receipts."""
 
+import base64
 import gzip
+import hashlib
 import json
 import zlib
 
@@ -15,7 +17,7 @@ from deploymark.log.receipt import parse_receipt
 from deploymark.log.tree import leaf_hash
 from deploymark.model.canonical import encode
 from deploymark.model.vocabulary import AMENDMENT, Role
-from deploymark.server.admission import batch_status
+from deploymark.server.admission import batch_status, sent_at
 from deploymark.server.settings import Settings
 from deploymark.testing.whole_log import envelope_json, producer, sign
 
@@ -271,6 +273,8 @@ def test_details_are_kept_shown_and_erased(door: Door) -> None:
     shown = door.ask("GET", path, Role.READER)
     assert (shown.status, shown.body) == (200, b"Ada rang.")
     assert shown.headers["content-disposition"] == "attachment"
+    salted = base64.b64decode(shown.headers["deploymark-salt"]) + shown.body
+    assert kept.json["digest"] == f"sha256:{hashlib.sha256(salted).hexdigest()}"
     assert door.ask("DELETE", path, Role.ADMIN).status == 400
     erased = door.ask("DELETE", f"{path}?reason=She%20asked", Role.ADMIN)
     assert (erased.status, erased.json["index"]) == (200, kept.json["index"] + 1)
@@ -278,7 +282,32 @@ def test_details_are_kept_shown_and_erased(door: Door) -> None:
     assert (gone.status, "was erased" in gone.json["detail"]) == (404, True)
 
 
+def test_details_may_hold_what_is_personal_and_no_secret(door: Door) -> None:
+    headers = {"content-type": "text/plain"}
+    rang = b"Ada (ada@example.com) rang."
+    assert door.ask("POST", "/v1/details", Role.EMITTER, rang, headers).status == 201
+    secret = b"the token is " + b"ghp_" + b"a1B2" * 9
+    refused = door.ask("POST", "/v1/details", Role.EMITTER, secret, headers)
+    assert (refused.status, refused.json["code"]) == (422, "secret_refused")
+
+
 def test_details_have_a_megabyte_at_most(door: Door) -> None:
     body = [b"x" * 1_048_576, b"x"]
     headers = {"content-type": "application/octet-stream"}
     assert door.ask("POST", "/v1/details", Role.EMITTER, body, headers).status == 413
+
+
+@pytest.mark.parametrize(
+    ("said", "time_ms"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777_000),
+        ("Mon, 23 Nov 2026 10:00:00 GMT", 1_795_428_000_000),
+        ("yesterday", None),
+        ("Mon, 99 Nov 2026 10:00:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_the_date_of_a_request_tells_the_clock_of_its_emitter(
+    said: str, time_ms: int | None
+) -> None:
+    assert sent_at(said) == time_ms
