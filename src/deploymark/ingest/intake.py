@@ -20,7 +20,6 @@ from deploymark.errors import DeploymarkError, LogBusyError, UnexpectedError
 from deploymark.ingest.authority import marker_fields
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.privacy import check_secrets
-from deploymark.ingest.privacy import check_secrets
 from deploymark.ingest.receive import Receiver
 from deploymark.ingest.submission import Submission, open_submission
 from deploymark.log.sequencer import Acknowledgement, Outcome
@@ -146,7 +145,6 @@ class Intake:
             ForbiddenError: The caller may not write.
             UnavailableError, BrokenError: As `submit`.
         """
-        check_secrets(content.decode(errors="replace"))
         # Personal text may be kept here, because it can be erased; a secret may be kept nowhere.
         check_secrets(content.decode("utf-8", "replace"))
         salt = self._salt(SALT_BYTES)
