@@ -140,7 +140,6 @@ class Intake:
             The digest, `sha256:…` over salt and content, that markers name in `details_digest`.
 
         Raises:
-            SecretRefusedError: The content holds a secret.
             SecretRefusedError: It holds a secret, which would be copied with every backup.
             ForbiddenError: The caller may not write.
             UnavailableError, BrokenError: As `submit`.
