@@ -239,7 +239,10 @@ class WitnessConfigurationError(RefusedError):
 
 
 class ReleaseError(RefusedError):
-    """A release directory has no digest: it is absent, empty, or holds more than files and links."""
+    """A release directory has no digest.
+
+    It is absent, empty, or holds more than files, folders and links.
+    """
 
     code = "bad_release"
     default_hint = "Name the directory that the service runs from, as it will be deployed."
@@ -372,6 +375,13 @@ class ServerUnavailableError(UnavailableError):
 
     code = "server_unavailable"
     default_hint = "Is `deploymark up` running, and does DEPLOYMARK_URL or --url name it?"
+
+
+class NotPublishedError(UnavailableError):
+    """The entry stands in the log, and no published checkpoint covers it yet."""
+
+    code = "not_published"
+    default_hint = "The server publishes every second while the log grows: ask again."
 
 
 class WitnessBehindError(UnavailableError):

@@ -1,8 +1,9 @@
 """The queue before the receiver: what many callers hand in at once becomes one commit.
 
-A caller queues and gets a future; a few threads take everything that waits, up to a bound, and run
-the receiver's steps over it. While one group is written the next one is verified. What each caller
-is answered (`Admitted`) is made here from what the log acknowledged.
+A caller queues and gets a future. One thread takes everything that waits, up to a bound, reads and
+verifies it and hands it to the writer; for large groups another one answers, so that the next group
+is verified while one is written. What each caller is answered (`Admitted`) is made here from what
+the log acknowledged.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from queue import Queue
 from typing import Final
 
 from msgspec import Struct
@@ -20,7 +22,7 @@ from deploymark.errors import DeploymarkError, LogBusyError, UnexpectedError
 from deploymark.ingest.authority import marker_fields
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.privacy import check_secrets
-from deploymark.ingest.receive import Receiver
+from deploymark.ingest.receive import Receiver, Started
 from deploymark.ingest.submission import Submission, open_submission
 from deploymark.log.sequencer import Acknowledgement, Outcome
 from deploymark.model.canonical import encode
@@ -33,7 +35,11 @@ from deploymark.ports import SALT_BYTES, Blob, Clock, EnvelopeSigner
 
 MAX_GROUP: Final = 1_024
 MAX_WAITING: Final = 32_768
-_THREADS: Final = 2
+SMALL_GROUP: Final = 64
+"""A smaller group is committed before the next one is begun."""
+
+_AHEAD: Final = 4
+"""How many groups may be verified while the writer is at an earlier one."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +80,20 @@ class _Waiting(Struct):
     future: "Future[list[Answer]]"
 
 
+class _Begun(Struct):
+    """A group that the writer has, or what kept it from getting there."""
+
+    group: Sequence[_Waiting]
+    submissions: Sequence[Submission]
+    started: Started | Exception
+
+    def answers(self) -> list[Answer]:
+        if isinstance(self.started, Exception):
+            raise self.started
+        outcomes = self.started.outcomes()
+        return [_answer(*each) for each in zip(self.submissions, outcomes, strict=True)]
+
+
 class Intake:
     """Admits what callers hand in, many at once.
 
@@ -102,9 +122,10 @@ class Intake:
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
         self._closing = False
+        self._begun: Queue[_Begun | None] = Queue(_AHEAD)
         self._threads = [
-            threading.Thread(target=self._run, name=f"intake-{number}", daemon=True)
-            for number in range(_THREADS)
+            threading.Thread(target=run, name=name, daemon=True)
+            for run, name in ((self._read, "intake-read"), (self._serve, "intake-answer"))
         ]
         for thread in self._threads:
             thread.start()
@@ -202,30 +223,54 @@ class Intake:
 
     # The intake's threads ------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _read(self) -> None:
+        """Read and verify group after group; the writer commits the one before meanwhile."""
         while (group := self._take()) is not None:
-            self._serve(group)
+            begun = self._begin(group)
+            if len(begun.submissions) < SMALL_GROUP and not self._begun.unfinished_tasks:
+                # Verifying ahead would save little here. What comes meanwhile is the next group,
+                # and one commit for all of it costs less than one for each.
+                self._answer(begun)
+            else:
+                self._begun.put(begun)
+        self._begun.put(None)
 
-    def _serve(self, group: Sequence[_Waiting]) -> None:
+    def _begin(self, group: Sequence[_Waiting]) -> _Begun:
         submissions = [each for waiting in group for each in waiting.submissions]
         try:
-            answers = self._answer(submissions)
+            return _Begun(group, submissions, self._receiver.start(submissions))
+        except Exception as error:  # noqa: BLE001 - every caller must hear of it
+            return _Begun(group, submissions, error)
+
+    def _serve(self) -> None:
+        """Answer group after group, in the order in which they were begun."""
+        while (begun := self._begun.get()) is not None:
+            self._answer(begun)
+            self._begun.task_done()
+
+    def _answer(self, begun: _Begun) -> None:
+        try:
+            answers = begun.answers()
         except DeploymarkError as error:
-            _fail(group, error)
-        except Exception:  # noqa: BLE001 - every caller must hear of it
-            _log.exception("a group could not be admitted", extra={"callers": len(group)})
-            if len(group) == 1:
-                _fail(group, UnexpectedError("The intake failed."))
-            for waiting in group if len(group) > 1 else ():
-                # What one caller sent must not fail the others; what is in already is a duplicate.
-                self._serve([waiting])
+            _fail(begun.group, error)
+        except Exception:  # noqa: BLE001 - as above
+            self._divide(begun.group)
         else:
             start = 0
-            for waiting in group:
+            for waiting in begun.group:
                 end = start + len(waiting.submissions)
                 waiting.future.set_result(answers[start:end])
                 start = end
-            self._tell(submissions, answers)
+            self._tell(begun.submissions, answers)
+
+    def _divide(self, group: Sequence[_Waiting]) -> None:
+        """Try callers one by one after something unforeseen; what is in already is a duplicate."""
+        _log.exception("a group could not be admitted", extra={"callers": len(group)})
+        if len(group) == 1:
+            _fail(group, UnexpectedError("The intake failed."))
+            return
+        for waiting in group:
+            self._answer(self._begin([waiting]))
 
     def _tell(self, submissions: Sequence[Submission], answers: Sequence[Answer]) -> None:
         try:
@@ -252,13 +297,6 @@ class Intake:
                     group.append(waiting)
                     count += size
             return group
-
-    def _answer(self, submissions: Sequence[Submission]) -> list[Answer]:
-        outcomes = self._receiver.receive_all(submissions)
-        return [
-            _answer(submission, outcome)
-            for submission, outcome in zip(submissions, outcomes, strict=True)
-        ]
 
 
 def _fail(group: Sequence[_Waiting], error: DeploymarkError) -> None:

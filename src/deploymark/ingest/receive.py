@@ -13,7 +13,7 @@ Step 7 runs on several threads, because it is most of the work and holds no lock
 import hashlib
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,7 +21,13 @@ from msgspec import Struct
 from deploymark.crypto.dsse import sign_envelope, signed_payload
 from deploymark.crypto.keyring import KeyRing, SignatureCheck
 from deploymark.crypto.scope import said_by
-from deploymark.errors import BrokenError, DeploymarkError, MarkerError, UnavailableError
+from deploymark.errors import (
+    BrokenError,
+    DeploymarkError,
+    MarkerError,
+    NotFoundError,
+    UnavailableError,
+)
 from deploymark.ingest.admission import AdmissionRules, check_authority
 from deploymark.ingest.authority import Claim
 from deploymark.ingest.callers import LOCAL, Caller
@@ -36,7 +42,7 @@ from deploymark.model.leaf import Leaf, encode_leaf
 from deploymark.model.vocabulary import IN_TOTO, KEY, Assurance
 from deploymark.ports import SALT_BYTES, Blob, Clock, EnvelopeSigner, LogReader
 
-_ALONE: Final = 4
+_ALONE: Final = 16
 
 
 class Read(Struct, frozen=True, gc=False):
@@ -61,6 +67,30 @@ class Read(Struct, frozen=True, gc=False):
     received_ms: int
     blob: Blob | None = None
     checks: list[SignatureCheck] = []
+
+
+class Started(Struct, frozen=True):
+    """A batch that the writer has, but for what was refused before.
+
+    Attributes:
+        finished: For each submission what the writer got, or why it got nothing.
+        decided: What the writer says; None when it got nothing.
+        before: Outcomes of earlier pieces of the batch.
+    """
+
+    finished: Sequence[Candidate | DeploymarkError]
+    decided: "Future[list[Outcome]] | None" = None
+    before: list[Outcome] = []
+
+    def outcomes(self) -> list[Outcome]:
+        """Wait until all of it is durable and return one outcome per submission.
+
+        Raises:
+            UnavailableError, BrokenError: As `Receiver.receive_all`.
+        """
+        decided = iter(() if self.decided is None else self.decided.result())
+        found = [next(decided) if isinstance(i, Candidate) else i for i in self.finished]
+        return [*self.before, *found]
 
 
 class Receiver:
@@ -124,13 +154,23 @@ class Receiver:
                 question, is acknowledged.
             BrokenError: The log does not add up; nothing is written any more.
         """
+        return self.start(submissions).outcomes()
+
+    def start(self, submissions: Sequence[Submission]) -> "Started":
+        """Read and verify a batch and hand it to the writer, without waiting for the last commit.
+
+        Raises:
+            UnavailableError, BrokenError: As `receive_all`.
+        """
         opened = [_open(submission) for submission in submissions]
         outcomes: list[Outcome] = []
+        *before, last = _runs(opened) or [[]]
         start = 0
-        for run in _runs(opened):
-            outcomes += self._receive_run(run, submissions[start : start + len(run)])
+        for run in before:
+            outcomes += self._start(run, submissions[start : start + len(run)]).outcomes()
             start += len(run)
-        return outcomes
+        started = self._start(last, submissions[start:])
+        return Started(started.finished, started.decided, outcomes)
 
     def keep(self, body: bytes | Envelope, blob: Blob, caller: Caller = LOCAL) -> Outcome:
         """Admit one entry together with the content that it names by digest.
@@ -139,14 +179,14 @@ class Receiver:
             UnavailableError, BrokenError: As `receive_all`.
         """
         submission = Submission(body, caller)
-        return self._receive_run([_open(submission)], [submission], blob)[0]
+        return self._start([_open(submission)], [submission], blob).outcomes()[0]
 
-    def _receive_run(
+    def _start(
         self,
         run: Sequence[Opened | DeploymarkError],
         submissions: Sequence[Submission],
         blob: Blob | None = None,
-    ) -> list[Outcome]:
+    ) -> "Started":
         now_ms = self._clock.now_ms()
         # One batch at a time is read, then verified: reading holds the interpreter's lock and
         # verifying does not, so mixing the two of several batches makes both wait. Meanwhile the
@@ -158,10 +198,7 @@ class Receiver:
             ]
             finished = self._finish(read, format_instant(now_ms))
         admitted = [item for item in finished if isinstance(item, Candidate)]
-        if not admitted:
-            return [item for item in finished if isinstance(item, DeploymarkError)]
-        decided = iter(self._sequencer.submit(admitted).result())
-        return [next(decided) if isinstance(item, Candidate) else item for item in finished]
+        return Started(finished, self._sequencer.submit(admitted) if admitted else None)
 
     def _read_one(
         self, opened: Opened | DeploymarkError, caller: Caller, now_ms: int, blob: Blob | None
@@ -261,7 +298,16 @@ class Receiver:
         """Refuse an entry whose content is not there, so that an audit can demand it."""
         named = filing.ids.get("detail", "")
         if blob is None:
-            self._reader.blob(_digest_bytes(named))
+            try:
+                self._reader.blob(_digest_bytes(named))
+            except NotFoundError as error:
+                if filing.fields is None:
+                    raise
+                raise MarkerError(
+                    error.message,
+                    hint="Send the content to POST /v1/details first; the answer has its digest.",
+                    field="/details_digest",
+                ) from error
             return
         salt, content = blob.salt or b"", blob.content or b""
         digest = f"sha256:{hashlib.sha256(salt + content).hexdigest()}"

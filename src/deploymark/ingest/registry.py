@@ -10,12 +10,13 @@ One thread (the writer's) decides and folds; `flush`, `listed` and `get` may run
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
 
-from deploymark.errors import ConflictError, NotFoundError
+from deploymark.errors import ConflictError, NotFoundError, UnavailableError
 from deploymark.ingest.occurrences import (
     DeploymentRecord,
     fold,
@@ -193,7 +194,8 @@ class Registry:
             before: Only those whose newest entry is older than this index.
             limit: How many at most.
         """
-        self.flush()
+        with suppress(UnavailableError):  # the list is then as of the last flush
+            self.flush()
         rows = self._store.listed(service, environment, before, limit)
         found = [self._look_up(row.key) for row in rows]
         return [record for record in found if isinstance(record, DeploymentRecord)]

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.errors import StateBrokenError
 from deploymark.ingest.occurrences import MAX_SPOTS, DeploymentRecord
 from deploymark.ingest.sighting import Emission, Line, Place, Sighting
 from deploymark.model.vocabulary import Kind, Phase
@@ -134,6 +135,9 @@ def encode_fact(fact: Fact) -> bytes:
 
 
 def decode_fact(key: str, raw: bytes) -> Fact:
-    """Return a fact from its stored form; the key tells its type."""
-    fact: Fact = _decoders[key[0]].decode(raw)
+    """Return a fact from its stored form, whose type the key tells; raises StateBrokenError."""
+    try:
+        fact: Fact = _decoders[key[0]].decode(raw)
+    except msgspec.MsgspecError as error:
+        raise StateBrokenError(f"The fact {key} of the registry is damaged: {error}.") from error
     return fact

@@ -169,10 +169,14 @@ def open_front(
         # 4. What is done by the clock, and once more when the intake is closed: only then
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
-        housekeeper = Housekeeper(_tasks(log, ledger, findings, clock, configuration), meter)
-        stack.callback(housekeeper.stop)
+        # Publishing waits for witnesses, and nothing else shall wait for them.
+        publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
+        bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
+        stack.callback(publishing.stop)
+        stack.callback(bookkeeping.stop)
         stack.callback(intake.close)
-        housekeeper.start()
+        publishing.start()
+        bookkeeping.start()
         # 5. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
@@ -202,18 +206,16 @@ def open_front(
         yield Front(app, first.text if first is not None and admin_token is None else None)
 
 
-def _tasks(
-    log: OpenLog,
-    ledger: Ledger,
-    findings: _Findings,
-    clock: Clock,
-    configuration: Configuration,
-) -> list[Task]:
+def _publishing(log: OpenLog, seconds: float) -> Task:
     def publish() -> None:
         head = log.store.head()
         if head.size > head.published_size:
             log.publisher.publish()
 
+    return Task("publish", seconds, publish)
+
+
+def _bookkeeping(log: OpenLog, ledger: Ledger, findings: _Findings, clock: Clock) -> list[Task]:
     def tell() -> None:
         findings.tell(clock.now_ms())
 
@@ -224,5 +226,4 @@ def _tasks(
         Task("findings", _TELL_SECONDS, tell, last=tell_all),
         Task("registry", _TIDY_SECONDS, log.registry.flush),
         Task("ledger", _TIDY_SECONDS, ledger.flush),
-        Task("publish", configuration.log.publish_seconds, publish),
     ]

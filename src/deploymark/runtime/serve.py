@@ -10,7 +10,7 @@ from deploymark.runtime.config import Configuration
 from deploymark.runtime.data_directory import default_origin
 from deploymark.runtime.front import admission_rules, open_front
 from deploymark.runtime.system import share_the_interpreter, spare_the_collector
-from deploymark.server.listening import build_server, serve
+from deploymark.server.listening import build_server, listen, serve
 
 _MAX_PORT = 65_535
 
@@ -70,6 +70,8 @@ def run_server(
         BrokenError: The log does not add up.
     """
     host, port = parse_listen(configuration.server.listen)
+    # 0. The address can be had: found out later, the first token would be made and never shown.
+    listen(host, port).close()
     # 1. A log, if there was nothing at all.
     created = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if created:

@@ -7,7 +7,13 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from deploymark.errors import ForbiddenError, NotFoundError, RequestError, ViewsBehindError
+from deploymark.errors import (
+    ForbiddenError,
+    NotFoundError,
+    NotPublishedError,
+    RequestError,
+    ViewsBehindError,
+)
 from deploymark.log.receipt import format_receipt
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
@@ -31,6 +37,8 @@ from deploymark.server.views import MARKER, entry_view
 DEPLOYMENTS_LIMIT = 100
 
 _LOOK_AGAIN_SECONDS = 0.01
+_LOOKS = 12
+_PUBLISHED_AGAIN_SECONDS = 0.25
 
 _EVENT_HEADERS = headers_of(EVENTS, (b"x-accel-buffering", b"no"))  # a proxy must not collect
 _DETAIL_HEADERS = headers_of(BYTES, (b"content-disposition", b"attachment"))
@@ -107,12 +115,21 @@ async def _one(desk: Desk, request: Request) -> dict[str, Any]:
 
 async def show_receipt(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/markers/{index}/receipt`."""
-    text = await run_in_threadpool(_receipt, desk, request)
-    return Answer(200, text.encode(), TEXT_HEADERS)
+    for _ in range(_LOOKS):
+        try:
+            text = await run_in_threadpool(_receipt, desk, request)
+        except NotPublishedError:
+            await asyncio.sleep(_PUBLISHED_AGAIN_SECONDS)
+        else:
+            return Answer(200, text.encode(), TEXT_HEADERS)
+    raise NotPublishedError(f"Entry {request.parameters['index']} is not published yet.")
 
 
 def _receipt(desk: Desk, request: Request) -> str:
     index = request.parameters["index"]
+    head = desk.parts.view.reader.head()
+    if head.published_size <= index < head.size:
+        raise NotPublishedError(f"Entry {index} is not published yet.")
     receipt = desk.parts.view.published_receipt(index)
     caller = request.caller
     if (

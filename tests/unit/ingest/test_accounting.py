@@ -87,7 +87,7 @@ def test_a_repetition_is_counted_beside_what_was_accepted(house: House, form: st
     house.hand_in(body)
     row = house.emitter()
     assert (row["accepted"], row["duplicates"], row["refused"]) == (1, 2, 0)
-    assert row["missing"]["numbers"] == 0
+    assert row["missing"]["count"] == 0
     assert house.meter.counts["deploymark_entries_total{outcome=accepted}"] == 1
     assert house.meter.counts["deploymark_entries_total{outcome=duplicate}"] == 2
 
@@ -99,7 +99,7 @@ def test_a_refused_number_has_come_and_is_not_missing(house: House, form: str) -
     house.log.clock.advance(3600)
     row = house.emitter()
     assert (row["accepted"], row["refused"], row["highest"]) == (2, 1, 2)
-    assert row["missing"]["numbers"] == 0
+    assert row["missing"]["count"] == 0
     assert house.meter.counts["deploymark_entries_total{outcome=refused}"] == 1
 
 

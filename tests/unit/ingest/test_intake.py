@@ -3,12 +3,24 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
-from hashlib import sha256
+from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
+from intake_samples import (
+    PATIENCE_SECONDS,
+    POISON,
+    READER,
+    TOKENS,
+    Gate,
+    Watcher,
+    batch,
+    flat,
+    occupy,
+    open_intake,
+    result,
+    shown,
+)
 from receive_samples import CI, faulty_store, sound_log
 
 from deploymark.crypto.dsse import sign_envelope
@@ -18,23 +30,17 @@ from deploymark.errors import (
     LogBrokenError,
     LogBusyError,
     MarkerError,
-    NotFoundError,
     StoreUnavailableError,
     UnavailableError,
     UnexpectedError,
 )
 from deploymark.ingest import intake as intake_module
-from deploymark.ingest.callers import LOCAL, Caller
-from deploymark.ingest.intake import MAX_GROUP, Admitted, Answer, Intake
+from deploymark.ingest.callers import LOCAL
+from deploymark.ingest.intake import MAX_GROUP, Admitted, Intake
 from deploymark.ingest.key_entries import registration
-from deploymark.ingest.receive import Receiver
-from deploymark.ingest.submission import Submission
 from deploymark.log.checkpoint import parse_checkpoint
-from deploymark.log.sequencer import Outcome
-from deploymark.model.envelope import Envelope
 from deploymark.model.statement import statement_of
-from deploymark.model.vocabulary import FINDING, KEY, Role
-from deploymark.ports import SALT_BYTES, Blob
+from deploymark.model.vocabulary import FINDING, KEY
 from deploymark.testing.faulty_store import At, FaultyLogStore
 from deploymark.testing.whole_log import (
     MARKERS,
@@ -44,61 +50,6 @@ from deploymark.testing.whole_log import (
     sample_marker,
     sign,
 )
-
-_PATIENCE_SECONDS = 30
-_POISON = b'"poison"'
-TOKENS = [Caller(f"token:ci-{n}", frozenset({Role.EMITTER})) for n in range(4)]
-READER = Caller("token:reader", frozenset({Role.READER}))
-
-
-class Gate(Receiver):
-    """The real receiver behind a gate, which remembers what came through together."""
-
-    def __init__(self, inner: Receiver) -> None:
-        self._inner = inner
-        self._open = threading.Event()
-        self._open.set()
-        self._entered = threading.Semaphore(0)
-        self.groups: list[int] = []
-
-    def receive_all(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        self.groups.append(len(submissions))
-        self._entered.release()
-        assert self._open.wait(_PATIENCE_SECONDS), "nobody opened the gate"
-        if any(_POISON in each.body for each in submissions if isinstance(each.body, bytes)):
-            raise ZeroDivisionError
-        return self._inner.receive_all(submissions)
-
-    def keep(self, body: bytes | Envelope, blob: Blob, caller: Caller = LOCAL) -> Outcome:
-        return self._inner.keep(body, blob, caller)
-
-    def open(self) -> None:
-        self._open.set()
-
-    def shut(self) -> None:
-        self._open.clear()
-
-    def wait_until_entered(self) -> None:
-        assert self._entered.acquire(timeout=_PATIENCE_SECONDS), "nothing came"
-
-
-class Watcher:
-    """An observer that remembers, and raises when told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Submission, Answer]] = []
-        self.raises = False
-        self._heard = threading.Semaphore(0)
-
-    def __call__(self, submissions: Sequence[Submission], answers: Sequence[Answer]) -> None:
-        self.told += zip(submissions, answers, strict=True)
-        self._heard.release()
-        if self.raises:
-            raise ZeroDivisionError
-
-    def wait_until_told(self) -> None:
-        assert self._heard.acquire(timeout=_PATIENCE_SECONDS), "nothing was told"
-
 
 store = pytest.fixture(faulty_store)
 log = pytest.fixture(sound_log)
@@ -114,49 +65,7 @@ def watcher() -> Watcher:
     return Watcher()
 
 
-@pytest.fixture
-def intake(log: WholeLog, gate: Gate, watcher: Watcher) -> Iterator[Intake]:
-    """An intake with two threads in front of a whole log."""
-    salts = iter(range(100))
-
-    def salt(size: int) -> bytes:
-        return bytes([next(salts)]) * size
-
-    intake = Intake(gate, log.admin, log.clock, salt, watcher)
-    yield intake
-    gate.open()
-    intake.close()
-
-
-def flat(number: int, **changes: object) -> bytes:
-    return json.dumps(sample_marker(number, **changes)).encode()
-
-
-def batch(caller: Caller, *bodies: bytes) -> list[Submission]:
-    return [Submission(body, caller) for body in bodies]
-
-
-def shown(answers: Sequence[Answer]) -> list[str]:
-    """Return "new", "again" or the code of a refusal for each answer."""
-    return [
-        ("again" if each.duplicate else "new") if isinstance(each, Admitted) else each.code
-        for each in answers
-    ]
-
-
-def result(future: "Future[list[Answer]]") -> list[Answer]:
-    return future.result(_PATIENCE_SECONDS)
-
-
-def occupy(intake: Intake, gate: Gate) -> list["Future[list[Answer]]"]:
-    """Shut the gate with both threads behind it, so that what comes now waits together."""
-    gate.shut()
-    futures = []
-    for number in (900, 901):
-        futures.append(intake.submit(batch(LOCAL, flat(number))))
-        gate.wait_until_entered()
-    gate.groups.clear()
-    return futures
+intake = pytest.fixture(open_intake, name="intake")
 
 
 # Answers ------------------------------------------------------------------------------------------
@@ -198,11 +107,11 @@ def test_what_waits_meanwhile_is_one_group_and_every_caller_gets_its_own(
         assert shown(answers) == ["new", "bad_marker" if n % 3 == 0 else "new"]
         assert isinstance(answers[0], Admitted)
         assert answers[0].principal == f"token:ci-{n % 4}"
-    assert [shown(result(each)) for each in busy] == [["new"], ["new"]]
+    assert [shown(result(each)) for each in busy] == [["new"]]
     assert gate.groups == [40]
     indexes = [a.index for f in futures for a in result(f) if isinstance(a, Admitted)]
     assert indexes == sorted(indexes)
-    assert log.store.head().size == 2 + 2 + len(indexes)
+    assert log.store.head().size == 2 + 1 + len(indexes)
 
 
 def test_a_group_is_cut_at_its_limit_but_no_batch_is(intake: Intake, gate: Gate) -> None:
@@ -346,7 +255,7 @@ def test_a_defect_that_one_caller_hits_fails_that_caller_alone(
     occupied = occupy(intake, gate)
     futures = [
         intake.submit(batch(TOKENS[0], flat(1))),
-        intake.submit(batch(TOKENS[1], flat(2), _POISON)),
+        intake.submit(batch(TOKENS[1], flat(2), POISON)),
         intake.submit(batch(TOKENS[2], flat(3))),
     ]
     gate.open()
@@ -355,7 +264,7 @@ def test_a_defect_that_one_caller_hits_fails_that_caller_alone(
         result(futures[1])
     assert caught.value.retryable
     assert shown(result(futures[2])) == ["new"]
-    assert [shown(result(each)) for each in occupied] == [["new"], ["new"]]
+    assert [shown(result(each)) for each in occupied] == [["new"]]
     assert "ZeroDivisionError" in caplog.text
     assert shown(result(intake.submit(batch(TOKENS[1], flat(2))))) == ["new"]
 
@@ -422,7 +331,7 @@ def test_a_batch_larger_than_the_room_is_taken_when_nothing_waits(
 def test_who_gave_up_before_its_turn_is_passed_over(
     intake: Intake, gate: Gate, log: WholeLog
 ) -> None:
-    running, _ = occupy(intake, gate)
+    (running,) = occupy(intake, gate)
     given_up, kept = intake.submit(batch(LOCAL, flat(1))), intake.submit(batch(LOCAL, flat(2)))
     assert given_up.cancel()
     assert not running.cancel(), "what has begun cannot be called back"
@@ -431,7 +340,7 @@ def test_who_gave_up_before_its_turn_is_passed_over(
     with pytest.raises(CancelledError):
         result(given_up)
     assert shown(result(running)) == ["new"]
-    assert log.store.head().size == 2 + 3
+    assert log.store.head().size == 2 + 2
 
 
 def test_closing_admits_what_waits_and_then_takes_nothing_more(intake: Intake, gate: Gate) -> None:
@@ -440,75 +349,9 @@ def test_closing_admits_what_waits_and_then_takes_nothing_more(intake: Intake, g
     closing = threading.Thread(target=intake.close)
     closing.start()
     gate.open()
-    closing.join(_PATIENCE_SECONDS)
+    closing.join(PATIENCE_SECONDS)
     assert all(future.done() for future in futures)
-    assert [shown(result(future)) for future in futures] == [["new"]] * 5
+    assert [shown(result(future)) for future in futures] == [["new"]] * 4
     with pytest.raises(LogBusyError, match="shutting down"):
         intake.submit(batch(LOCAL, flat(9)))
     intake.close()
-
-
-# Details ------------------------------------------------------------------------------------------
-
-
-def test_a_detail_is_kept_salted_named_by_a_marker_and_erased(
-    intake: Intake, log: WholeLog
-) -> None:
-    name, kept = intake.keep_detail(b"who did it and why", TOKENS[0])
-    digest = bytes.fromhex(name.removeprefix("sha256:"))
-    blob = log.store.blob(digest)
-    assert blob.content == b"who did it and why"
-    assert len(blob.salt or b"") == SALT_BYTES
-    assert digest == sha256((blob.salt or b"") + blob.content).digest()
-    assert (kept.index, kept.principal, kept.ids["detail"]) == (2, "token:ci-0", name)
-    again, _ = intake.keep_detail(b"who did it and why", TOKENS[0])
-    assert again != name, "another salt, so that equal contents cannot be told"
-    body = flat(1, details_digest=name)
-    assert shown(result(intake.submit(batch(LOCAL, body)))) == ["new"]
-    erased = intake.erase_detail(name, "asked", LOCAL)
-    assert erased.principal == "local"
-    assert log.store.blob(digest).content is None
-
-
-def test_a_marker_whose_detail_is_not_there_is_refused(intake: Intake) -> None:
-    body = flat(1, details_digest="sha256:" + "00" * 32)
-    assert shown(result(intake.submit(batch(LOCAL, body)))) == ["not_found"]
-
-
-UNTAKEN: dict[str, tuple[Callable[[Intake], object], str]] = {
-    "erasing what was never kept": (
-        lambda intake: intake.erase_detail("sha256:" + "00" * 32, "asked", LOCAL),
-        NotFoundError.code,
-    ),
-    "erasing what is no digest": (
-        lambda intake: intake.erase_detail("d-1", "asked", LOCAL),
-        MarkerError.code,
-    ),
-    "keeping as a reader": (lambda intake: intake.keep_detail(b"x", READER), "forbidden"),
-    "saying what breaks its schema": (
-        lambda intake: intake.say(FINDING, {"code": "no"}, LOCAL),
-        MarkerError.code,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", UNTAKEN)
-def test_what_the_platform_cannot_say_is_refused_to_whoever_asked(
-    intake: Intake, log: WholeLog, case: str
-) -> None:
-    call, code = UNTAKEN[case]
-    with pytest.raises(Exception, match=r".") as caught:
-        call(intake)
-    assert getattr(caught.value, "code", "") == code
-    assert log.store.head().size == 2
-
-
-def test_an_outage_keeps_no_detail_and_the_next_attempt_does(
-    intake: Intake, log: WholeLog, store: FaultyLogStore
-) -> None:
-    store.fail(At.BEFORE_APPEND)
-    with pytest.raises(StoreUnavailableError):
-        intake.keep_detail(b"content", LOCAL)
-    assert list(log.store.blobs()) == []
-    name, _ = intake.keep_detail(b"content", LOCAL)
-    assert log.store.blob(bytes.fromhex(name.removeprefix("sha256:"))).content == b"content"

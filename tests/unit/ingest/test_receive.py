@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[bytes | Envelope, str]] = {
     "a verdict without its evidence": (entry_of(VERDICT), "not_found"),
     "a marker without its details": (
         sign(sample_marker(5, details_digest=DIGEST), CI),
-        "not_found",
+        "bad_marker",
     ),
     "content stored by words alone": (entry_of(DETAIL), "not_found"),
     "content erased that never was": (

@@ -1,0 +1,240 @@
+"""The configuration says what it was told and refuses what it does not know."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from deploymark.cli import main, up
+from deploymark.errors import UsageError
+from deploymark.runtime import serve
+from deploymark.runtime.config import (
+    DEFAULT_DATA,
+    Configuration,
+    Environment,
+    parse_configuration,
+    read_configuration,
+    read_environment,
+)
+
+_SECTIONS = {
+    field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
+    for field in msgspec.structs.fields(Configuration)
+}
+EVERYTHING = """
+[server]
+listen = "0.0.0.0:9000"
+url = "https://dm.example.com"
+hosts = ["dm.internal", "dm"]
+metrics = "reader"
+
+[log]
+access = "private"
+publish_seconds = 2.5
+
+[auth]
+signed_without_token = false
+requests_per_second = 10
+requests_burst = 20
+
+[policy]
+anonymous_environments = ["sandbox-*"]
+allow_email = true
+allow_phone = true
+"""
+
+
+def _written(folder: Path, text: str) -> Path:
+    file = folder / "deploymark.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
+    configuration = read_configuration(_written(tmp_path, EVERYTHING))
+    said = tomllib.loads(EVERYTHING)
+    assert {name: set(section) for name, section in said.items()} == _SECTIONS
+    assert msgspec.to_builtins(configuration) == {
+        name: {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in section.items()
+        }
+        for name, section in said.items()
+    }
+    defaults = Configuration()
+    for name, section in said.items():
+        for key in section:
+            changed = getattr(getattr(configuration, name), key)
+            assert changed != getattr(getattr(defaults, name), key), f"{name}.{key}"
+
+
+def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) -> None:
+    assert read_configuration(None) == Configuration()
+    assert read_configuration(_written(tmp_path, "# nothing yet\n[server]\n")) == Configuration()
+
+
+WRONG: dict[str, tuple[str, str, str]] = {
+    # what the file says, where the error points, what message and hint say of it
+    "an unknown section": ("[sever]\nlisten = 'x:1'", "/sever", "`server`"),
+    "an unknown setting": ("[server]\nlistne = 'x:1'", "/server/listne", "`listen`"),
+    "a setting of another section": ("[server]\naccess = 'public'", "/server/access", "/log"),
+    "a setting outside of its section": ("listen = 'x:1'", "/listen", "/server"),
+    "a section that is a value": ("server = 'x:1'", "/server", "an object"),
+    "a list of sections": ("[[server]]\nlisten = 'x:1'", "/server", "an object"),
+    "a number for an address": ("[server]\nlisten = 8420", "/server/listen", "a string"),
+    "an empty address": ("[server]\nlisten = ''", "/server/listen", "empty"),
+    "a date for a URL": ("[server]\nurl = 2026-11-23", "/server/url", "a string"),
+    "a URL without a scheme": ("[server]\nurl = 'dm.example.com'", "/server/url", "https://"),
+    "a URL with a path": ("[server]\nurl = 'https://a.example/x'", "/server/url", "a path"),
+    "a URL of another scheme": ("[server]\nurl = 'ftp://a.example'", "/server/url", "https://"),
+    "a URL with a secret": ("[server]\nurl = 'https://u:p@a.example'", "/server/url", "https://"),
+    "a text for a list": ("[server]\nhosts = 'a'", "/server/hosts", "a list"),
+    "a list of numbers": ("[server]\nhosts = ['a', 1]", "/server/hosts/1", "a string"),
+    "another word": ("[log]\naccess = 'hash'", "/log/access", "hashes"),
+    "a text for a number": ("[log]\npublish_seconds = '1'", "/log/publish_seconds", "a number"),
+    "no time at all": ("[log]\npublish_seconds = 0", "/log/publish_seconds", "0.01"),
+    "more than a day": ("[log]\npublish_seconds = 1e6", "/log/publish_seconds", "86400"),
+    "a text for a switch": (
+        "[auth]\nsigned_without_token = 'no'",
+        "/auth/signed_without_token",
+        "true or false",
+    ),
+    "a number for a switch": ("[policy]\nallow_email = 1", "/policy/allow_email", "true or false"),
+    "no requests at all": ("[auth]\nrequests_per_second = 0", "/auth/requests_per_second", "0.001"),
+    "endless requests": (
+        "[auth]\nrequests_per_second = inf",
+        "/auth/requests_per_second",
+        "1000000",
+    ),
+    "not a number": ("[auth]\nrequests_per_second = nan", "", "requests_per_second"),
+    "a fraction of a request": ("[auth]\nrequests_burst = 1.5", "/auth/requests_burst", "whole"),
+    "an empty glob": (
+        "[policy]\nanonymous_environments = ['']",
+        "/policy/anonymous_environments/0",
+        "empty",
+    ),
+    "no TOML": ("[server", "", "TOML"),
+    "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_not_known_or_wrong_refuses_to_start_and_names_the_place(
+    tmp_path: Path, case: str
+) -> None:
+    text, field, said = WRONG[case]
+    file = _written(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        read_configuration(file)
+    error = caught.value
+    assert error.field == field
+    assert str(file) in error.message
+    assert said in f"{error.message} {error.hint}"
+    assert "labels" not in error.hint
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
+        read_configuration(tmp_path / "absent.toml")
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        read_configuration(tmp_path)
+    (tmp_path / "latin").write_bytes(b"# \xe9\n")
+    with pytest.raises(UsageError, match="is not TOML"):
+        read_configuration(tmp_path / "latin")
+
+
+def test_plain_values_are_checked_like_a_file() -> None:
+    assert parse_configuration({}) == Configuration()
+    with pytest.raises(UsageError, match="The configuration"):
+        parse_configuration([])
+
+
+# The environment ----------------------------------------------------------------------------------
+
+VARIABLES = {
+    "DEPLOYMARK_DATA": "/srv/data",
+    "DEPLOYMARK_KEY": "/srv/key.pem",
+    "DEPLOYMARK_KEY_PASSPHRASE": "open sesame",
+    "DEPLOYMARK_CONFIG": "/srv/deploymark.toml",
+    "DEPLOYMARK_LISTEN": "[::]:80",
+    "DEPLOYMARK_ADMIN_TOKEN": "s3cret",
+}
+
+
+def test_the_environment_is_read_into_values() -> None:
+    assert read_environment(VARIABLES) == Environment(
+        data=Path("/srv/data"),
+        key="/srv/key.pem",
+        passphrase="open sesame",  # noqa: S106 - nobody's
+        config=Path("/srv/deploymark.toml"),
+        listen="[::]:80",
+        admin_token="s3cret",  # noqa: S106 - nobody's
+    )
+
+
+def test_what_is_absent_or_empty_is_not_set() -> None:
+    assert read_environment({}) == read_environment(dict.fromkeys(VARIABLES, "")) == Environment()
+    assert Environment().data == DEFAULT_DATA
+
+
+def test_no_secret_is_shown() -> None:
+    environment = read_environment(VARIABLES)
+    for shown in (repr(environment), str(environment), f"{environment}"):
+        assert "sesame" not in shown
+        assert "s3cret" not in shown
+        assert "/srv/data" in shown
+
+
+# Who wins -----------------------------------------------------------------------------------------
+
+LISTEN: dict[str, tuple[str | None, str | None, str | None, str]] = {
+    # flag, environment, file, what counts
+    "nothing": (None, None, None, "127.0.0.1:8420"),
+    "the file over the default": (None, None, "file:1", "file:1"),
+    "the environment over the file": (None, "environment:1", "file:1", "environment:1"),
+    "the flag over the environment": ("flag:1", "environment:1", "file:1", "flag:1"),
+    "the flag alone": ("flag:1", None, None, "flag:1"),
+}
+
+
+def started_with(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Configuration:
+    """Return the configuration with which `deploymark up` would run a server."""
+    started: list[Configuration] = []
+
+    def run_server(_: Path, configuration: Configuration, **__: object) -> None:
+        started.append(configuration)
+
+    monkeypatch.setattr(serve, "run_server", run_server)
+    monkeypatch.setattr(up, "log_to", lambda *_, **__: None)
+    assert main(["up", *flags]) == 0
+    return started[0]
+
+
+@pytest.mark.parametrize("case", LISTEN)
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    flag, environment, file, wanted = LISTEN[case]
+    for name in [name for name in os.environ if name.startswith("DEPLOYMARK_")]:
+        monkeypatch.delenv(name)
+    if environment is not None:
+        monkeypatch.setenv("DEPLOYMARK_LISTEN", environment)
+    if file is not None:
+        written = _written(tmp_path, f"[server]\nlisten = '{file}'\nmetrics = 'reader'\n")
+        monkeypatch.setenv("DEPLOYMARK_CONFIG", str(written))
+    flags = () if flag is None else ("--listen", flag)
+    configuration = started_with(monkeypatch, *flags)
+    assert configuration.server.listen == wanted
+    assert configuration.server.metrics == ("loopback" if file is None else "reader")
+
+
+def test_a_file_that_a_flag_names_wins_over_the_one_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEPLOYMARK_LISTEN", raising=False)
+    monkeypatch.setenv("DEPLOYMARK_CONFIG", str(tmp_path / "absent.toml"))
+    file = _written(tmp_path, "[server]\nlisten = 'file:1'\n")
+    configuration = started_with(monkeypatch, "--config", str(file))
+    assert configuration.server.listen == "file:1"
