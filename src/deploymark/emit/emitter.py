@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from deploymark.emit.ci import detect
 from deploymark.emit.draft import Draft, body_of, draft_marker
@@ -18,10 +18,12 @@ from deploymark.emit.host import Host, SystemHost
 from deploymark.emit.journal import Record
 from deploymark.emit.sender import Round, Sender
 from deploymark.emit.settings import Settings, read_settings
-from deploymark.emit.signing import MarkerSigner, open_signer
 from deploymark.emit.spool import Counts, Place, Spool
 from deploymark.errors import DeploymarkError
 from deploymark.model.vocabulary import EmitterKind, Phase
+
+if TYPE_CHECKING:
+    from deploymark.emit.signing import MarkerSigner
 
 LOGGER: Final = "deploymark.emit"
 
@@ -108,7 +110,7 @@ class Emitter:
             self._settings.spool, self._id, self._settings.spool_max_bytes, self._host
         )
         self._sender = Sender(self._spool, self._settings, self._host)
-        self._marked = False
+        self._awaited = True  # nothing was said that nobody has waited for
 
     @property
     def budget_seconds(self) -> float:
@@ -146,6 +148,7 @@ class Emitter:
         """
         try:
             marked = self._keep(phase, fields)
+            self._awaited = False
             self._sender.wake()
         except DeploymarkError as error:
             if self._strict:
@@ -229,8 +232,14 @@ class Emitter:
         return total
 
     def close(self, seconds: float | None = None) -> None:
-        """Flush within the budget and let go of the journal, for the next process to go on with."""
-        if self._marked and self._process == self._host.process():
+        """Let go of the journal, for the next process to go on with.
+
+        What `mark` has kept is flushed before; `mark_and_deliver` has used its budget already.
+
+        Args:
+            seconds: How long to wait for that; the budget of the settings when left out.
+        """
+        if not self._awaited and self._process == self._host.process():
             self.flush(seconds)
         self._sender.stop()
         self._spool.close()
@@ -245,6 +254,8 @@ class Emitter:
         self._check_process()
         draft = self.draft(phase, **fields)
         if self._settings.key and self._signer is None:
+            from deploymark.emit.signing import open_signer  # noqa: PLC0415 - only with a key
+
             self._signer = open_signer(self._settings.key, self._settings.passphrase)
 
         def make(epoch: str, number: int) -> Record:
@@ -253,7 +264,6 @@ class Emitter:
             )
 
         place = self._spool.append(make, durable=durable)
-        self._marked = True
         if not _registered:
             _registered.append(True)
             atexit.register(_flush_all)

@@ -1,10 +1,9 @@
 """As much of HTTP/1.1 as posting markers needs (RFC 9112): a request to bytes and a response back.
 
 Pure: bytes come from a function that is passed in, and `connection` gives one that reads a socket.
-What answers may be broken or hostile, so reading is strict. A response that is odd in any way, or
-that does not say where its body ends, is no response: the markers are kept and sent again. Every
-part of it is bounded. Python's own `http.client` is more tolerant, and takes longer to load than the
-interpreter takes to start.
+What answers may be broken or hostile, so reading is strict and bounded. A response that is odd in
+any way, or does not say where its body ends, is no response: the markers are kept and sent again.
+Python's own `http.client` is more tolerant, and takes longer to load than the interpreter to start.
 """
 
 import re

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from deploymark.emit.journal import SUFFIX
 from deploymark.emit.lines import Head, Kept, Settled, read_line
 from deploymark.emit.spool import CORRUPT_SUFFIX, REFUSED
-from deploymark.errors import UsageError
+from deploymark.errors import StoreUnavailableError
 
 MAX_JOURNAL_BYTES: Final = 128_000_000
 """A larger file is nobody's journal."""
@@ -57,7 +57,7 @@ def inspect_spool(directory: str, user: int) -> SpoolState:
         user: Number of the user whose emitters use it.
 
     Raises:
-        UsageError: It is there and cannot be read.
+        StoreUnavailableError: It is there and cannot be read.
     """
     if not os.path.lexists(directory):
         return SpoolState(trouble=_cannot_be_made(directory))
@@ -68,7 +68,7 @@ def inspect_spool(directory: str, user: int) -> SpoolState:
                 each.name: each.path for each in entries if each.is_file(follow_symlinks=False)
             }
     except OSError as error:
-        raise UsageError(
+        raise StoreUnavailableError(
             f"The spool {directory} cannot be read: {error.strerror}.",
             hint="Name another directory in DEPLOYMARK_SPOOL, or mend its permissions.",
         ) from error

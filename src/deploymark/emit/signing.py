@@ -2,12 +2,14 @@
 
 The same envelope, byte for byte, as `crypto.dsse.sign_envelope` and `model.envelope` give; a test
 holds them together. Those load msgspec and every kind of key, which a command that starts anew for
-each marker cannot afford. `cryptography` is loaded when a key is opened.
+each marker cannot afford. `cryptography` is loaded when a key is opened, and for a key that is not
+locked only the part of it that signs.
 """
 
-import base64
 import os
 import stat
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -20,6 +22,11 @@ from deploymark.model.vocabulary import IN_TOTO
 
 _MAX_KEY_BYTES: Final = 65_536
 _OPEN_TO_OTHERS: Final = 0o077
+_PEM_BEGIN: Final = b"-----BEGIN PRIVATE KEY-----"
+_PEM_END: Final = b"-----END PRIVATE KEY-----"
+# What stands before the 32 bytes of an Ed25519 key that is not locked (RFC 8410, section 7).
+_PKCS8_BEGIN: Final = bytes.fromhex("302e020100300506032b657004220420")
+_SEED_BYTES: Final = 32
 
 
 class MarkerSigner:
@@ -45,13 +52,13 @@ class MarkerSigner:
         """
         kind = payload_type_of(fields)
         payload = statement_of(fields) if kind == IN_TOTO else encode(dict(fields))
-        signature = base64.b64encode(self.sign(pae(kind, payload)))
+        signature = self.sign(pae(kind, payload))
         # Base64, our own ids and our own types need no escaping.
         return b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":"%b","sig":"%b"}]}' % (
-            base64.b64encode(payload),
+            b2a_base64(payload, newline=False),
             kind.encode(),
             self.key_id.encode(),
-            signature,
+            b2a_base64(signature, newline=False),
         )
 
 
@@ -68,16 +75,47 @@ def open_signer(key: str, passphrase: str | None = None) -> MarkerSigner:
     """
     path = _path_of(key)
     content = _read(path)
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - costs 20 ms
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - costs 8 ms
         Ed25519PrivateKey,
     )
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+
+    seed = _plain_seed(content) if passphrase is None else None
+    if seed is not None:
+        private = Ed25519PrivateKey.from_private_bytes(seed)
+    else:
+        loaded = _load(content, path, passphrase)
+        if not isinstance(loaded, Ed25519PrivateKey):
+            raise KeyFileError(f"Markers are signed with Ed25519; {path} holds another key.")
+        private = loaded
+    return MarkerSigner(private.public_key().public_bytes_raw(), private.sign)
+
+
+def _plain_seed(content: bytes) -> bytes | None:
+    """Return the secret in an Ed25519 key file that is not locked, None for any other file.
+
+    Such a key is written in one way only, as long as it carries no attributes.
+    """
+    text = content.strip()
+    if not (text.startswith(_PEM_BEGIN) and text.endswith(_PEM_END)):
+        return None
+    lines = text[len(_PEM_BEGIN) : -len(_PEM_END)].split()
+    try:
+        der = a2b_base64(b"".join(lines), strict_mode=True)
+    except Base64Error:
+        return None
+    seed = der.removeprefix(_PKCS8_BEGIN)
+    return seed if der.startswith(_PKCS8_BEGIN) and len(seed) == _SEED_BYTES else None
+
+
+def _load(content: bytes, path: str, passphrase: str | None) -> object:
+    """Open a key file of any kind that `cryptography` knows."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - costs 12 ms
         load_pem_private_key,
     )
 
     try:
-        private = load_pem_private_key(content, None if passphrase is None else passphrase.encode())
+        return load_pem_private_key(content, None if passphrase is None else passphrase.encode())
     except TypeError:  # how cryptography says that a passphrase is missing or superfluous
         raise KeyFileError(
             f"The key file {path} is locked by a passphrase and none was given."
@@ -91,9 +129,6 @@ def open_signer(key: str, passphrase: str | None = None) -> MarkerSigner:
             if passphrase
             else f"The key file {path} is not a PKCS #8 PEM key."
         ) from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise KeyFileError(f"Markers are signed with Ed25519; {path} holds another key.")
-    return MarkerSigner(private.public_key().public_bytes_raw(), private.sign)
 
 
 def _path_of(key: str) -> str:

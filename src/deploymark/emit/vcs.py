@@ -17,7 +17,7 @@ WEB_ADDRESS = (
     rf"(?P<scheme>[a-z][a-z+]*)://(?:[^/?#]*@)?(?P<host>{_HOST})(?P<port>:[0-9]{{1,5}})?"
     r"(?P<path>/[^?#]*)?(?P<rest>[?#].*)?"
 )
-"""Pattern of a URL taken apart; what stands before an @ is in no group, so that it cannot be passed on."""
+"""Pattern of a URL; what stands before an @ is in no group, so that it cannot be passed on."""
 
 _SCP = rf"[^@/:]+@(?P<host>{_HOST}):(?P<path>[^:].*)"
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"

@@ -1,8 +1,11 @@
 """What the tests of the emitter share: fields, settings and a host that they own."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings
 
@@ -40,3 +43,12 @@ class SampleHost(SystemHost):
 
     def environment(self) -> dict[str, str]:
         return {}
+
+
+@contextlib.contextmanager
+def open_emitter(folder: Path, url: str = NOBODY, **more: Any) -> Iterator[Emitter]:  # noqa: ANN401
+    """Give an emitter of the sample host, closed at the end without waiting for a server."""
+    given = {name: more.pop(name) for name in ("strict", "kind", "facts") if name in more}
+    emitter = Emitter(settings(folder, url, **more), host=SampleHost(), **given)
+    yield emitter
+    emitter.close(0)

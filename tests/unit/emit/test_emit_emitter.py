@@ -1,42 +1,26 @@
 """The emitter from the outside: it keeps, delivers, never raises and never waits too long."""
 
-import contextlib
-import gc
 import json
 import logging
-import os
 import socket
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from emit_samples import DIGEST, NOBODY, SampleHost, fields, settings
+from emit_samples import DIGEST, NOBODY, fields, open_emitter
 
-import deploymark
 from deploymark.crypto.keyfile import save_private
-from deploymark.emit.emitter import Emitter, Marked, State
+from deploymark.emit.emitter import Marked, State
 from deploymark.emit.journal import Journal
 from deploymark.errors import MarkerError
 from deploymark.testing.receiving_server import Answer, Request, problem, receiving_server
 
 
-@contextlib.contextmanager
-def _emitter(folder: Path, url: str = NOBODY, **more: Any) -> Iterator[Emitter]:  # noqa: ANN401
-    given = {name: more.pop(name) for name in ("strict", "kind", "facts") if name in more}
-    emitter = Emitter(settings(folder, url, **more), host=SampleHost(), **given)
-    yield emitter
-    emitter.close(0)
-
-
 def test_a_marker_is_kept_at_once_and_delivered_soon(tmp_path: Path) -> None:
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
         marked = [emitter.mark(phase, **fields()) for phase in ("planned", "applied")]
         done = emitter.flush()
         assert (done.delivered, done.problem, emitter.counts().waiting) == (2, "", 0)
@@ -54,7 +38,7 @@ def test_what_was_marked_while_the_server_was_away_is_delivered_when_it_is_back(
 ) -> None:
     with receiving_server() as server:
         port = int(server.url.rpartition(":")[2])
-    with _emitter(tmp_path, server.url) as emitter:
+    with open_emitter(tmp_path, server.url) as emitter:
         for _ in range(3):
             emitter.mark("running", **fields(target={"instance_uid": "a"}))
         assert "did not answer" in emitter.flush().problem
@@ -65,9 +49,9 @@ def test_what_was_marked_while_the_server_was_away_is_delivered_when_it_is_back(
 
 
 def test_the_next_process_delivers_what_the_last_one_left_and_numbers_on(tmp_path: Path) -> None:
-    with _emitter(tmp_path) as emitter:
+    with open_emitter(tmp_path) as emitter:
         left = emitter.mark("planned", **fields())
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
         phases = [each["phase"] for each in server.markers()]
     assert (marked.epoch, marked.number) == (left.epoch, 1)
@@ -75,9 +59,9 @@ def test_the_next_process_delivers_what_the_last_one_left_and_numbers_on(tmp_pat
 
 
 def test_flush_delivers_what_processes_left_that_were_somebody_else(tmp_path: Path) -> None:
-    with _emitter(tmp_path, facts={"emitter": {"kind": "ci", "id": "pipeline"}}) as emitter:
+    with open_emitter(tmp_path, facts={"emitter": {"kind": "ci", "id": "pipeline"}}) as emitter:
         emitter.mark("planned", **fields())
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
         assert emitter.flush().delivered == 1
         (marker,) = server.markers()
     assert marker["emitter"]["id"] == "pipeline"
@@ -85,31 +69,58 @@ def test_flush_delivers_what_processes_left_that_were_somebody_else(tmp_path: Pa
 
 
 def test_a_command_waits_for_the_answer(tmp_path: Path) -> None:
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
     assert (marked.state, marked.reason, marked.answer["index"]) == (State.DELIVERED, "", 0)
 
 
 def test_a_command_keeps_the_marker_when_nobody_is_there(tmp_path: Path) -> None:
-    with _emitter(tmp_path) as emitter:
+    with open_emitter(tmp_path) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
         assert emitter.counts().waiting == 1
     assert marked.state is State.SPOOLED
     assert "did not answer" in marked.reason
 
 
+def test_a_command_that_waited_does_not_wait_again_at_its_end(tmp_path: Path) -> None:
+    busy = Answer(503, problem(503, "log_busy"))
+    with receiving_server(lambda _: busy) as server, open_emitter(tmp_path, server.url) as emitter:
+        emitter.mark_and_deliver("planned", **fields())
+        emitter.close()
+        assert len(server.requests) == 1
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
+        emitter.mark("applied", **fields())
+        emitter.close()
+        assert [each["phase"] for each in server.markers()] == ["planned", "applied"]
+
+
+def test_a_draft_has_the_ids_of_the_marker_and_opens_no_spool(tmp_path: Path) -> None:
+    with open_emitter(tmp_path, facts={"version": "2.31.0"}) as emitter:
+        draft = emitter.draft("applied", **fields(timestamp="2026-11-23T00:00:00Z"))
+        assert not (tmp_path / "spool").exists()
+        marked = emitter.mark("applied", **fields(timestamp="2026-11-23T00:00:00Z"))
+    assert (draft.deployment_id, draft.marker_id) == (marked.deployment_id, marked.marker_id)
+    assert draft.fields["version"] == "2.31.0"
+    assert draft.fields["emitter"] == {"kind": "human", "id": "host:host-a"}
+
+
+def test_a_draft_of_a_wrong_marker_is_refused_also_where_marks_are_not(tmp_path: Path) -> None:
+    with open_emitter(tmp_path) as emitter, pytest.raises(MarkerError, match="/phase"):
+        emitter.draft("aplied", **fields())
+
+
 def test_a_patient_command_tries_again_within_its_budget(tmp_path: Path) -> None:
     def away_twice(_: Request) -> Answer | None:
         return Answer(503, problem(503, "log_busy")) if len(server.requests) < 3 else None
 
-    with receiving_server(away_twice) as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server(away_twice) as server, open_emitter(tmp_path, server.url) as emitter:
         marked = emitter.mark_and_deliver("applied", budget_seconds=30, patient=True, **fields())
     assert (marked.state, len(server.requests)) == (State.DELIVERED, 3)
 
 
 def test_nobody_waits_for_a_wait_beyond_the_budget(tmp_path: Path) -> None:
     busy = Answer(503, problem(503, "log_busy"), {"Retry-After": "120"})
-    with receiving_server(lambda _: busy) as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server(lambda _: busy) as server, open_emitter(tmp_path, server.url) as emitter:
         marked = emitter.mark_and_deliver("applied", budget_seconds=60, patient=True, **fields())
         emitter.flush()
         emitter.flush()
@@ -119,7 +130,7 @@ def test_nobody_waits_for_a_wait_beyond_the_budget(tmp_path: Path) -> None:
 def test_a_server_that_hangs_costs_the_budget_and_no_more(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with _emitter(tmp_path, url, request_seconds=600.0) as emitter:
+        with open_emitter(tmp_path, url, request_seconds=600.0) as emitter:
             started = time.monotonic()
             marked = emitter.mark_and_deliver("applied", budget_seconds=0.2, **fields())
             assert time.monotonic() - started < 60
@@ -131,7 +142,7 @@ def test_what_the_server_refuses_is_kept_for_people_and_not_sent_again(tmp_path:
     refusal = problem(422, "secret_refused", "It holds a secret.")
     with (
         receiving_server(lambda _: Answer(422, refusal)) as server,
-        _emitter(tmp_path, server.url) as emitter,
+        open_emitter(tmp_path, server.url) as emitter,
     ):
         marked = emitter.mark_and_deliver("applied", **fields())
         assert emitter.flush().refused == 1
@@ -151,10 +162,10 @@ def test_a_batch_refused_as_a_whole_is_divided_until_the_culprit_stands_alone(
         return Answer(400, problem(400, "bad_marker")) if bad else None
 
     with receiving_server(one_is_bad) as server:
-        with _emitter(tmp_path) as emitter:
+        with open_emitter(tmp_path) as emitter:
             for number in range(9):
                 emitter.mark("planned", **fields(service="bad" if number == 4 else f"s{number}"))
-        with _emitter(tmp_path, server.url) as emitter:
+        with open_emitter(tmp_path, server.url) as emitter:
             done = emitter.flush()
     assert (done.delivered, done.refused, done.problem) == (8, 1, "")
 
@@ -170,10 +181,10 @@ def test_one_marker_that_must_wait_holds_up_no_other(tmp_path: Path) -> None:
         return Answer(207, {"results": results})
 
     with receiving_server(one_waits) as server:
-        with _emitter(tmp_path) as emitter:
+        with open_emitter(tmp_path) as emitter:
             for number in range(600):
                 emitter.mark("planned", **fields(service=f"s{number}"))
-        with _emitter(tmp_path, server.url) as emitter:
+        with open_emitter(tmp_path, server.url) as emitter:
             emitter.mark("planned", **fields(service="last"))
             done = emitter.flush()
             assert emitter.counts().waiting == 1
@@ -184,7 +195,7 @@ def test_one_marker_that_must_wait_holds_up_no_other(tmp_path: Path) -> None:
 def test_markers_are_signed_when_there_is_a_key(tmp_path: Path) -> None:
     key = tmp_path / "ci.pem"
     save_private(key, Ed25519PrivateKey.from_private_bytes(b"7" * 32))
-    with receiving_server() as server, _emitter(tmp_path, server.url, key=str(key)) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url, key=str(key)) as emitter:
         emitter.mark_and_deliver("applied", **fields())
         (envelope,) = server.requests[0].items
         (marker,) = server.markers()
@@ -198,7 +209,7 @@ def test_markers_are_signed_when_there_is_a_key(tmp_path: Path) -> None:
 def test_a_wrong_marker_is_returned_as_refused_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with _emitter(tmp_path) as emitter, caplog.at_level(logging.WARNING):
+    with open_emitter(tmp_path) as emitter, caplog.at_level(logging.WARNING):
         marked = emitter.mark("aplied", **fields())
         emitter.mark("aplied", **fields())
         waited = emitter.mark_and_deliver("aplied", **fields())
@@ -209,7 +220,7 @@ def test_a_wrong_marker_is_returned_as_refused_and_logged_once(
 
 
 def test_a_strict_emitter_raises_what_is_wrong(tmp_path: Path) -> None:
-    with _emitter(tmp_path, strict=True) as emitter:
+    with open_emitter(tmp_path, strict=True) as emitter:
         for mark in (emitter.mark, emitter.mark_and_deliver):
             with pytest.raises(MarkerError):
                 mark("aplied", **fields())
@@ -235,7 +246,7 @@ _ODD["itself"].append(_ODD["itself"])
 @pytest.mark.parametrize("name", _ODD)
 @pytest.mark.parametrize("field", ["service", "labels", "artifact", "timestamp", "phase", "odd"])
 def test_no_value_whatever_raises_into_the_host(tmp_path: Path, name: str, field: str) -> None:
-    with _emitter(tmp_path) as emitter:
+    with open_emitter(tmp_path) as emitter:
         given = fields(**{field: _ODD[name]})
         phase = given.pop("phase", "applied")
         assert isinstance(emitter.mark(phase, **given), Marked)
@@ -253,7 +264,7 @@ _BROKEN: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", _BROKEN)
 def test_no_setting_whatever_raises_into_the_host(tmp_path: Path, name: str) -> None:
     given = _BROKEN[name]
-    with _emitter(tmp_path, given.pop("url", NOBODY), **given) as emitter:
+    with open_emitter(tmp_path, given.pop("url", NOBODY), **given) as emitter:
         for mark in (emitter.mark, emitter.mark_and_deliver):
             assert mark("applied", **fields()).state is not State.DELIVERED
         assert emitter.flush() is not None
@@ -266,7 +277,7 @@ def test_without_a_disk_markers_are_delivered_from_memory_and_that_is_said(
     with (
         caplog.at_level(logging.WARNING),
         receiving_server() as server,
-        _emitter(tmp_path, server.url) as emitter,
+        open_emitter(tmp_path, server.url) as emitter,
     ):
         kept = emitter.mark("planned", **fields())
         marked = emitter.mark_and_deliver("applied", **fields())
@@ -279,7 +290,7 @@ def test_without_a_disk_markers_are_delivered_from_memory_and_that_is_said(
 
 def test_without_disk_and_server_a_command_says_that_the_marker_is_lost(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
-    with _emitter(tmp_path) as emitter:
+    with open_emitter(tmp_path) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
     assert marked.state is State.LOST
     assert "refuses" in marked.reason
@@ -293,7 +304,7 @@ def test_a_disk_that_cannot_sync_keeps_the_marker_and_says_so(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Journal, "sync", fail)
-    with _emitter(tmp_path) as emitter:
+    with open_emitter(tmp_path) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
         assert emitter.counts().waiting == 1
     assert marked.state is State.SPOOLED
@@ -301,7 +312,7 @@ def test_a_disk_that_cannot_sync_keeps_the_marker_and_says_so(
 
 
 def test_threads_share_an_emitter_and_no_number(tmp_path: Path) -> None:
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
         places: list[Marked] = []
 
         def work() -> None:
@@ -318,106 +329,11 @@ def test_threads_share_an_emitter_and_no_number(tmp_path: Path) -> None:
     assert sent == list(range(400))
 
 
-# Processes ----------------------------------------------------------------------------------------
-
-
-def test_a_forked_child_marks_on_its_own_and_its_parent_goes_on(tmp_path: Path) -> None:
-    with receiving_server() as server, _emitter(tmp_path, server.url) as emitter:
-        before = emitter.mark_and_deliver("planned", **fields())
-        child = os.fork()
-        if child == 0:
-            marked = emitter.mark_and_deliver("applying", **fields())
-            os._exit(0 if marked.state is State.DELIVERED and marked.number == 0 else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        after = emitter.mark_and_deliver("applied", **fields())
-        epochs = [each["emitter"]["epoch"] for each in server.markers()]
-    assert (after.epoch, after.number) == (before.epoch, 1)
-    assert epochs == [before.epoch, epochs[1], before.epoch]
-    assert epochs[1] != before.epoch
-
-
-def test_a_fork_in_the_middle_of_a_request_hangs_nobody(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with _emitter(tmp_path, url) as emitter:
-            emitter.mark("planned", **fields())
-            peer, _ = listener.accept()
-            peer.recv(10)  # from here on the sender waits for an answer
-            child = os.fork()
-            if child == 0:
-                marked = emitter.mark("applying", **fields())
-                gc.collect()
-                os._exit(0 if marked.number == 0 else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            body = b'{"index": 0}'
-            head = b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-            peer.sendall(head % len(body) + body)
-            listener.close()  # the child's own marker, an orphan now, finds nobody
-            assert emitter.flush().delivered == 1, "the parent's connection was left alone"
-            peer.close()
-
-
-def _run(program: str, folder: Path, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
-        env={
-            "DEPLOYMARK_URL": url,
-            "DEPLOYMARK_SPOOL": str(folder / "spool"),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-_MARKS = """
-import deploymark
-deploymark.mark("planned", service="a", environment="prod", version="1")
-deploymark.mark("applied", service="a", environment="prod", version="1")
-"""
-
-
-def test_a_process_delivers_what_it_marked_before_it_ends(tmp_path: Path) -> None:
-    with receiving_server() as server:
-        ran = _run(_MARKS, tmp_path, server.url)
-        assert [each["phase"] for each in server.markers()] == ["planned", "applied"]
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-
-
-def test_a_process_ends_in_time_and_in_silence_when_nobody_listens(tmp_path: Path) -> None:
-    ran = _run(_MARKS, tmp_path, NOBODY)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes calls and says nothing
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert _run(_MARKS, tmp_path, url).returncode == 0
-
-
-def test_importing_the_emitter_loads_little() -> None:
-    program = """
-    import sys
-    import deploymark
-    assert not any(name.startswith("deploymark.") for name in sys.modules)
-    deploymark.mark
-    print(*sys.modules)
-    """
-    heavy = "ssl http.client subprocess argparse pathlib dataclasses inspect logging msgspec"
-    ran = _run(program, Path("/none"), NOBODY)
-    assert ran.stderr == ""
-    assert set(ran.stdout.split()).isdisjoint([*heavy.split(), "cryptography", "urllib.parse"])
-
-
-def test_a_name_that_does_not_exist_is_no_attribute() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'markk'"):
-        _ = deploymark.markk
-
-
 def test_who_speaks_is_ci_where_it_is_ci_else_process_or_person(tmp_path: Path) -> None:
     ci = {"emitter": {"kind": "ci", "id": "w"}}
     with receiving_server() as server:
         for facts, phase in [(ci, "running"), ({}, "running"), ({}, "applied")]:
-            with _emitter(tmp_path, server.url, facts=facts) as emitter:
+            with open_emitter(tmp_path, server.url, facts=facts) as emitter:
                 emitter.mark_and_deliver(
                     phase, **fields(artifact=DIGEST, target={"instance_uid": "a"})
                 )

@@ -43,8 +43,12 @@ def test_another_kind_of_proxy_is_refused_without_showing_it(proxy: str) -> None
         "https://server.example/?a=b",
         "https://user:hunter2@server.example",
         "https://server.example:port",
+        "https://server.example:65536",
         "https://server.example/a b",
         "https://server.example/\r\nX: y",
+        "https://server.example\n",
+        "https://sérver.example",
+        "https://server.example/#a",
         "https://[::1",
         "http://server.example",
         "http://127.0.0.1.server.example",
@@ -60,3 +64,18 @@ def test_plain_http_is_for_this_host_or_for_who_asks_for_it() -> None:
     assert parse_endpoint(Settings(url="http://[::1]:8420")).server == ("::1", 8420)
     assert parse_endpoint(Settings(url="http://localhost")).server == ("localhost", 80)
     assert parse_endpoint(Settings(url="http://a.example", allow_plain_http=True)).secure is False
+
+
+_NAMES = {
+    "https://a.example": ("a.example:443", "a.example", "/v1/markers"),
+    "HTTPS://A.Example:8443/": ("a.example:8443", "a.example:8443", "/v1/markers"),
+    "https://a.example/b@c/d//": ("a.example:443", "a.example", "/b@c/d/v1/markers"),
+    "http://[::1]:80": ("[::1]:80", "[::1]", "/v1/markers"),
+    "http://[::1]:443": ("[::1]:443", "[::1]:443", "/v1/markers"),
+}
+
+
+@pytest.mark.parametrize("url", _NAMES)
+def test_a_server_is_named_with_its_port_unless_that_is_the_usual_one(url: str) -> None:
+    endpoint = parse_endpoint(Settings(url=url))
+    assert (endpoint.authority, endpoint.name, endpoint.path) == _NAMES[url]

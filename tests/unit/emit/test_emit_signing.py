@@ -1,6 +1,8 @@
 """Signing with little loaded gives what signing with everything gives."""
 
 import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,37 @@ def test_the_envelope_is_byte_for_byte_that_of_the_server_s_side(name: str, key:
     sealed = open_signer(str(key)).seal(marker)
     assert sealed == expected
     verify_signature(decode_envelope(sealed), signer.key_id, signer.public)
+
+
+_SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
+    "with line ends of Windows": lambda pem: pem.replace(b"\n", b"\r\n"),
+    "without its last line end": bytes.strip,
+    "with a remark before it": lambda pem: b"the key of CI\n" + pem,
+}
+
+
+@pytest.mark.parametrize("name", _SPELLINGS)
+def test_a_key_is_the_same(name: str, key: Path) -> None:
+    key.write_bytes(_SPELLINGS[name](key.read_bytes()))
+    assert open_signer(str(key)).key_id == Ed25519EnvelopeSigner(_PRIVATE).key_id
+
+
+_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no base64": lambda text: text.replace(b"M", b"!", 1),
+    "base64 that ends too early": lambda text: text[:-1],
+    "a byte less": lambda text: b64encode(b64decode(text)[:-1]),
+    "a byte more": lambda text: b64encode(b64decode(text) + b"\0"),
+    "another algorithm": lambda text: b64encode(b64decode(text).replace(b"\x70", b"\x63", 1)),
+    "nothing": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("name", _DAMAGES)
+def test_a_key_is_refused_that_is(name: str, key: Path) -> None:
+    begin, text, end = key.read_bytes().splitlines()
+    key.write_bytes(b"\n".join([begin, _DAMAGES[name](text), end]))
+    with pytest.raises(KeyFileError):
+        open_signer(str(key))
 
 
 def test_a_key_may_be_named_as_uri(key: Path, tmp_path: Path) -> None:
