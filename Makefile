@@ -23,7 +23,7 @@ setup: ## prepare .venv (every other target does this by itself)
 	@tools/bootstrap
 
 demo: setup ## run the main job once, on this machine, and show what it did
-	@examples/release-history/run
+	@examples/deploy-a-service/run
 
 ##@ Develop
 
@@ -33,7 +33,7 @@ check: setup ## before each commit, under a minute: lint, types, layers, unit te
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 	@$(bin)/shellcheck tools/uv tools/bootstrap tools/system-packages .ci/run examples/*/run \
-		deploy/step.sh deploy/github-action/*.sh deploy/snippets/*.sh
+		examples/*/*.sh deploy/step.sh deploy/github-action/*.sh deploy/snippets/*.sh
 	@$(bin)/pytest -q -n 2 tests/unit tests/rules $(ARGS)
 
 test: setup ## every test, at most twelve minutes

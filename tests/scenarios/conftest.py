@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from team import Team
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -146,3 +147,17 @@ def serve(place: Path) -> Serve:
         assert code == 0
 
     return run
+
+
+@pytest.fixture
+def team(place: Path) -> Iterator[Team]:
+    """A team whose server runs, with a key, a token for CI and three releases."""
+    team = Team(place)
+    try:
+        team.serve()
+        team.admit_ci()
+        yield team
+    finally:
+        team.stop_service()
+        team.stop_server()
+    assert "Traceback" not in (place / "server.log").read_text()
