@@ -1,4 +1,7 @@
-"""`deploymark keys`: producer keys, and what the log says about them."""
+"""`deploymark keys`: producer keys, and what the log says about them.
+
+The log is the one in `--data`, or with `--url` that of a running server.
+"""
 
 import argparse
 from pathlib import Path
@@ -6,16 +9,17 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from deploymark.cli.numbers import entry_index
 from deploymark.cli.options import (
     add_data,
     add_json,
     add_passphrase,
     data_directory,
-    entry_index,
     open_signer,
     passphrase,
 )
 from deploymark.cli.output import Output
+from deploymark.cli.served_keys import ServedKeys
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.keyfile import (
     KeyAlgorithm,
@@ -24,8 +28,9 @@ from deploymark.crypto.keyfile import (
     save_private,
     save_public,
 )
+from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.registration import RegisteredKey
-from deploymark.errors import KeyFileError, UsageError
+from deploymark.errors import KeyFileError, LogBusyError, UsageError
 from deploymark.ingest.key_entries import ALGORITHM, registration, revocation, rotation
 from deploymark.model.entries import Scope
 from deploymark.model.ids import key_id
@@ -37,7 +42,6 @@ from deploymark.runtime.compose import (
     open_log,
     open_reader,
     platform_signer,
-    replay_keys,
 )
 from deploymark.runtime.data_directory import DataDirectory
 from deploymark.runtime.system import SystemClock
@@ -52,9 +56,9 @@ _SCOPE_FLAGS = {
 }
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark keys` and its subcommands."""
-    parser = commands.add_parser("keys", help="producer keys: make, trust, rotate, revoke, list")
+    parser = commands.add_parser("keys", help=sentence)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     new = actions.add_parser("new", help="make a producer key on this machine")
@@ -97,6 +101,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
         "--export", action="store_true", help="print the file that `verify --keys` reads"
     )
     add_data(listing)
+    _add_url(listing)
     listing.set_defaults(run=_ls)
 
 
@@ -106,8 +111,13 @@ def _changes_the_log(parser: argparse.ArgumentParser, run: object) -> None:
         "--by", metavar="KEY", help="administrator's key that signs this (default: the platform's)"
     )
     add_data(parser)
+    _add_url(parser)
     add_passphrase(parser)
     parser.set_defaults(run=run)
+
+
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="a running server, instead of the log's files in --data")
 
 
 def _new(options: argparse.Namespace, output: Output) -> int:
@@ -175,15 +185,37 @@ def _revoke(options: argparse.Namespace, output: Output) -> int:
 def _append(
     payload: bytes, identity: str, done: str, options: argparse.Namespace, output: Output
 ) -> int:
-    secret = passphrase(options)
-    with open_log(data_directory(options), secret) as log:
-        signer = _administrator(options.by, log.data, secret)
-        envelope = sign_envelope(KEY, payload, [signer])
-        (acknowledgement,) = expect(log.receiver.receive([envelope]))
-        log.publisher.publish()
-    index = acknowledgement.index
+    index = _append_to_file(payload, options) if options.url is None else _hand_in(payload, options)
     output.say(f"{done} {identity} in entry {index}.", {"key_id": identity, "index": index})
     return 0
+
+
+def _append_to_file(payload: bytes, options: argparse.Namespace) -> int:
+    secret = passphrase(options)
+    try:
+        with open_log(data_directory(options), secret) as log:
+            signer = _administrator(options.by, log.data, secret)
+            envelope = sign_envelope(KEY, payload, [signer])
+            (acknowledgement,) = expect(log.receiver.receive([envelope]))
+            log.publisher.publish()
+    except LogBusyError as error:
+        raise LogBusyError(
+            error.message, hint="If it is a server, add --url and where it answers."
+        ) from error
+    return acknowledgement.index
+
+
+def _hand_in(payload: bytes, options: argparse.Namespace) -> int:
+    secret = passphrase(options)
+    data = DataDirectory(data_directory(options))
+    if options.by is None and not data.platform_key.exists():
+        raise UsageError(
+            f"The platform's key is not in {data.path}, so it cannot sign this.",
+            hint="Name the data directory with --data, or an administrator's key with --by.",
+        )
+    signer = _administrator(options.by, data, secret)
+    answer = ServedKeys(options.url).append(sign_envelope(KEY, payload, [signer]))
+    return int(answer["index"])
 
 
 def _administrator(name: str | None, data: DataDirectory, secret: str | None) -> EnvelopeSigner:
@@ -198,12 +230,18 @@ def _may_sign(key: RegisteredKey) -> str:
     return f"{first}-{key.end_index - 1}" if key.end_index > first else "nothing"
 
 
-def _ls(options: argparse.Namespace, output: Output) -> int:
+def _ring(options: argparse.Namespace) -> KeyRing:
+    if options.url is not None:
+        return ServedKeys(options.url).ring()
     with open_reader(data_directory(options)) as (_, reader):
-        if options.export:
-            output.raw(exported_keys(reader).decode("utf-8"))
-            return 0
-        ring = replay_keys(reader)
+        return KeyRing.load(exported_keys(reader))
+
+
+def _ls(options: argparse.Namespace, output: Output) -> int:
+    ring = _ring(options)
+    if options.export:
+        output.raw(ring.export().decode("utf-8"))
+        return 0
     rows = [
         (
             key.key_id,

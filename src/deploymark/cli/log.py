@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploymark.cli import witness
+from deploymark.cli import policy, witness
+from deploymark.cli.numbers import decimal, entry_index
 from deploymark.cli.options import (
     add_data,
     add_passphrase,
     check_key_name,
     data_directory,
-    decimal,
-    entry_index,
     open_export,
     open_signer,
     passphrase,
@@ -32,7 +31,7 @@ from deploymark.ingest.markers import Line, envelopes_of
 from deploymark.log.checkpoint import encode_hash, parse_checkpoint
 from deploymark.log.export import CHECKPOINT, write_export
 from deploymark.log.fsck import Audit
-from deploymark.log.policy import Policy, format_policy
+from deploymark.log.policy import Policy
 from deploymark.log.reader import LogView, full_note
 from deploymark.log.receipt import format_receipt
 from deploymark.log.sequencer import Acknowledgement, Outcome
@@ -55,9 +54,9 @@ from deploymark.runtime.repair import accept_copy, recover_from_export
 _BATCH = 512
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark log` and its subcommands."""
-    parser = commands.add_parser("log", help="the tamper-evident log")
+    parser = commands.add_parser("log", help=sentence)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     init = actions.add_parser("init", help="create a log, its keys and its policy")
@@ -98,8 +97,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
     export.add_argument("directory", type=Path, help="where; an earlier export there grows")
     _finish(export, _export)
 
-    policy = actions.add_parser("policy", help="print the trust policy for verifiers")
-    _finish(policy, _policy)
+    policy.add_parser(actions)
 
     recover = actions.add_parser("recover", help="repair a log that refuses to start")
     how = recover.add_mutually_exclusive_group(required=True)
@@ -363,17 +361,6 @@ def _check_continues(target: Path, origin: str, size: int) -> None:
             hint="This is an old copy of the log: keep the export, and bring the missing entries "
             f"back with `deploymark log recover --from {target}`.",
         )
-
-
-def _policy(options: argparse.Namespace, output: Output) -> int:
-    data = DataDirectory(data_directory(options))
-    data.check_exists()
-    text = format_policy(read_policy(data))
-    if output.json:
-        output.say("", {"policy": text})
-    else:
-        output.raw(text)
-    return 0
 
 
 def _recover(options: argparse.Namespace, output: Output) -> int:

@@ -1,26 +1,35 @@
-"""Finds the command, runs it, and turns every error into one sentence and an exit code."""
+"""Finds the command, runs it, and turns every error into one sentence and an exit code.
+
+Only the command that is asked for is imported: `deploymark mark` runs in every deploy job, and the
+other commands would cost it ten times its own time.
+
+Commands that run inside a deploy say so (`spares_deploy`) and have a flag `--require`: without it
+no error of theirs, but a command line that nobody can read, ends with another code than 0.
+"""
 
 import argparse
+import os
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
-from deploymark.cli import keys, log, schema, verify
-from deploymark.cli.options import shortened
-from deploymark.cli.output import Output, drop_output
+from deploymark.cli.output import Output, drop_output, shortened
 from deploymark.errors import (
     BrokenError,
     DeploymarkError,
+    ForbiddenError,
     KeyUntrustedError,
     LogBusyError,
     ProofError,
     SignatureError,
+    UnauthenticatedError,
     UnavailableError,
+    UnsignedRefusedError,
     UsageError,
 )
 
+_USUAL_WIDTH, _LEAST_WIDTH = 80, 40
 DONE, NO, UNDECIDED, USAGE, UNAVAILABLE, INTERNAL, NOT_ALLOWED = 0, 1, 2, 64, 69, 70, 77
 INTERRUPTED, NOBODY_READS = 130, 141  # as a shell says it: 128 and the number of the signal
 EXIT_CODES = """\
@@ -37,6 +46,28 @@ exit codes:
 """
 
 
+COMMANDS = {
+    "mark": "emit one marker",
+    "run": "wrap a deploy command: markers before and after it",
+    "id": "print the deployment id of this run",
+    "flush": "deliver what the spool holds",
+    "receipt": "fetch the proof that an entry was logged",
+    "up": "run the server",
+    "ls": "list deployments",
+    "show": "show one deployment, its markers and what is known of it",
+    "watch": "follow markers as they are admitted",
+    "tokens": "who may call the server",
+    "keys": "producer keys: who may sign what",
+    "log": "the tamper-evident log",
+    "verify": "check a receipt, envelope, artifact or export offline",
+    "schema": "the schemas of markers and entries",
+    "doctor": "say what is configured, what is missing, and what is wrong",
+    "openapi": "print the description of the HTTP interface",
+    "completion": "print what makes a shell complete this command",
+}
+"""Every command, in the order of the help, each a module beside this one."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Refuses in our words and with our exit code.
 
@@ -44,12 +75,30 @@ class _Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own arguments
-        super().__init__(**{**settings, "allow_abbrev": False})
+        super().__init__(**{"formatter_class": _Help, **settings, "allow_abbrev": False})
 
     def error(self, message: str) -> "None":  # type: ignore[override]
         raise UsageError(
             f"{message[:1].upper()}{message[1:]}.", hint=f"`{self.prog} --help` shows the usage."
         )
+
+
+class _Help(argparse.HelpFormatter):
+    """Wraps help at the terminal's width, asked for without `shutil`.
+
+    argparse makes a formatter whenever it makes a parser, and `shutil` costs a command 3 ms.
+    """
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = os.get_terminal_size().columns
+        except OSError:
+            width = _USUAL_WIDTH
+        super().__init__(prog, width=max(width - 2, _LEAST_WIDTH))
+
+
+class _LaidOutHelp(_Help, argparse.RawDescriptionHelpFormatter):
+    """Leaves the lines of an epilog as they are."""
 
 
 class _Version(argparse.Action):
@@ -63,63 +112,84 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; the reference in the docs is made from it."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of one of them.
+
+    Args:
+        only: The one that will run; the others are not imported. The reference in the docs is
+            made from all.
+    """
     parser = _Parser(
         prog="deploymark",
         description="Deployment markers that are true: signed, logged, verifiable.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_LaidOutHelp,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (log, keys, verify, schema):
-        module.add_parser(commands)
+    for name, sentence in COMMANDS.items():
+        if only in (None, name):
+            module = import_module(f"deploymark.cli.{name}")
+            module.add_parser(commands, sentence)
     return parser
+
+
+def _command_of(arguments: Sequence[str]) -> str | None:
+    """Return the command of a command line; None when its help or a refusal needs all of them."""
+    first = next(iter(arguments), "")
+    return first if first in COMMANDS else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    output = Output(json="--json" in given)
+    # What follows -- is the business of another command.
+    own = given[: given.index("--")] if "--" in given else given
+    output = Output(json="--json" in own)
+    spares_deploy = False
     try:
-        code = _run(given, output)
+        options = _parse(given)
+        spares_deploy = "spares_deploy" in options and not options.require
+        code: int = options.run(options, output)
         output.flush()
-    except DeploymarkError as error:
-        output.error(error)
-        return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Not 0: what was not said to the end, such as a verification, is not done.
-        drop_output()
-        return NOBODY_READS
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happens
-        return _report(error, output)
+        code = _report(error, output)
+        # A deploy never fails for a marker, unless it is told to or nobody can read the command.
+        return DONE if spares_deploy and not isinstance(error, UsageError) else code
     return code
 
 
-def _run(arguments: Sequence[str], output: Output) -> int:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if any("\0" in argument for argument in arguments):
         raise UsageError("An argument contains a NUL character.")
-    options = build_parser().parse_args(arguments)
-    code: int = options.run(options, output)
-    return code
+    return build_parser(_command_of(arguments)).parse_args(arguments)
 
 
 def _report(error: Exception, output: Output) -> int:
-    """Say what nobody foresaw: a file that is not to be used, or else our own fault.
+    """Say what went wrong, and return the exit code that says the same."""
+    match error:
+        case DeploymarkError():
+            output.error(error)
+            return exit_code(error)
+        case BrokenPipeError():
+            # Not 0: what was not said to the end, such as a verification, is not done.
+            drop_output()
+            return NOBODY_READS
+        case OSError(filename=str() | os.PathLike() as name):
+            said = f"{shortened(str(name))} cannot be used: {error.strerror}."
+            output.error(UsageError(said, hint="Check its name and permissions."))
+            return USAGE
+        case _:
+            _report_own_fault(error, output)
+            return INTERNAL
 
-    Developers see all of the latter with `python -X dev`.
-    """
-    if isinstance(error, OSError) and isinstance(error.filename, str | Path):
-        name = shortened(str(error.filename))
-        output.error(
-            UsageError(
-                f"{name} cannot be used: {error.strerror}.", hint="Check its name and permissions."
-            )
-        )
-        return USAGE
+
+def _report_own_fault(error: Exception, output: Output) -> None:
+    """Say what nobody foresaw; developers see all of it with `python -X dev`."""
+    import traceback  # noqa: PLC0415 - rarely needed
+
     if sys.flags.dev_mode:
         traceback.print_exception(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -131,13 +201,14 @@ def _report(error: Exception, output: Output) -> int:
         ),
         code="internal",
     )
-    return INTERNAL
 
 
 def exit_code(error: DeploymarkError) -> int:
     """Return the exit code that says the same as an error."""
     match error:
-        case KeyUntrustedError():
+        case KeyUntrustedError() | UnauthenticatedError() | ForbiddenError():
+            return NOT_ALLOWED
+        case UnsignedRefusedError():
             return NOT_ALLOWED
         case ProofError() | SignatureError() | BrokenError():
             return NO

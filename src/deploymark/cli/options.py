@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from deploymark.cli.output import shortened
 from deploymark.crypto.signer import open_key_file, signer_from_uri
 from deploymark.errors import LogBrokenError, NoteError, UsageError
 from deploymark.log.export import Export
@@ -11,8 +12,7 @@ from deploymark.runtime.config import Environment, read_environment
 
 MAX_FILE_BYTES = 256 << 20
 
-_MAX_NUMBER = 2**53 - 1  # what JSON and the log's own formats can carry
-_MAX_QUOTED = 60
+_MAX_PASSPHRASE_BYTES = 1_023  # what OpenSSL takes
 _MAX_NAME_BYTES = 255  # its length is one byte in a cosignature (c2sp.org/tlog-cosignature)
 
 
@@ -53,19 +53,28 @@ def passphrase(options: argparse.Namespace) -> str | None:
     """Return the passphrase that a command line or the environment gives.
 
     Raises:
-        UsageError: The file cannot be read or is empty.
+        UsageError: The file cannot be read or is empty, or a key cannot be locked by so much.
     """
     environment: Environment = read_environment()
     file: Path | None = options.passphrase_file
     if file is None:
-        return environment.passphrase
+        return _checked_passphrase(environment.passphrase, "DEPLOYMARK_KEY_PASSPHRASE")
     first = read_text(file).partition("\n")[0]
     if not first:
         raise UsageError(
             f"The first line of the passphrase file {file} is empty.",
             hint="Write the passphrase into its first line.",
         )
-    return first
+    return _checked_passphrase(first, f"The first line of {file}")
+
+
+def _checked_passphrase(text: str | None, name: str) -> str | None:
+    if text is not None and len(text.encode(errors="surrogateescape")) > _MAX_PASSPHRASE_BYTES:
+        raise UsageError(
+            f"{name} has more than {_MAX_PASSPHRASE_BYTES} bytes.",
+            hint="Check that it is a passphrase and not a key.",
+        )
+    return text
 
 
 def open_signer(name: str, secret: str | None) -> EnvelopeSigner:
@@ -78,27 +87,6 @@ def open_signer(name: str, secret: str | None) -> EnvelopeSigner:
     if ":" in name:
         return signer_from_uri(name, secret)
     return open_key_file(name, secret)
-
-
-def entry_index(text: str) -> int:
-    """Read the argument that names an entry: a number from 0 that a log can reach."""
-    number = decimal(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"{shortened(text)!r} is no index of an entry")
-    return number
-
-
-def decimal(text: str) -> int | None:
-    """Return a number written in ASCII digits, None when it is another text or too large."""
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(_MAX_NUMBER)):
-        return None
-    number = int(text)
-    return number if number <= _MAX_NUMBER else None
-
-
-def shortened(text: str) -> str:
-    """Return a text that was given, cut to what a sentence can quote."""
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 def check_key_name(name: str) -> None:

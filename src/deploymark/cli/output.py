@@ -10,15 +10,19 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from deploymark.emit.host import SystemHost
 from deploymark.errors import DeploymarkError, StoreUnavailableError
-from deploymark.log.steps import Result, Step
+
+if TYPE_CHECKING:
+    from deploymark.log.steps import Step
 
 Progress = Callable[[int], None]
-_MARKS = {Result.HOLDS: "✓", Result.FAILS: "✗", Result.UNCHECKED: "?"}
-_COLOURS = {Result.HOLDS: "32", Result.FAILS: "31", Result.UNCHECKED: "33"}
+_MAX_QUOTED = 60
+# By `log.steps.Result`, which most commands have no need to load.
+_MARKS = {"holds": "✓", "fails": "✗", "unchecked": "?"}
+_COLOURS = {"holds": "32", "fails": "31", "unchecked": "33"}
 
 
 class _Bar(Protocol):
@@ -68,19 +72,21 @@ class Output:
             self._out.buffer.write(whole.encode("utf-8", "surrogateescape"))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Show rows, aligned for people, as objects for programs."""
-        content = [[str(cell) for cell in row] for row in rows]
-        if self.json:
-            for row in content:
-                self._write(_record(dict(zip(columns, row, strict=True))))
-            return
-        titles = [name.upper().replace("_", " ") for name in columns]
-        widths = [max(map(len, column)) for column in zip(titles, *content, strict=True)]
-        for row in (titles, *content):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            self._line("  ".join(cells).rstrip())
+        """Show rows, aligned for people, as objects for programs.
 
-    def step(self, step: Step) -> None:
+        On a terminal that is too narrow, cells are cut; what a person copies never is.
+        """
+        if self.json:
+            for row in rows:
+                self._write(_record(dict(zip(columns, map(str, row), strict=True))))
+            return
+        from deploymark.cli.table import laid_out  # noqa: PLC0415 - most commands show none
+
+        content = [[plain(str(cell)) for cell in row] for row in rows]
+        for line in laid_out(columns, content, self._width()):
+            self._write(f"{line}\n")
+
+    def step(self, step: "Step") -> None:
         """Show one step of a check as soon as it is done."""
         if self.json:
             self._write(
@@ -98,9 +104,9 @@ class Output:
             return
         mark = self._colour(_MARKS[step.result], _COLOURS[step.result])
         detail = f": {step.detail}" if step.detail else ""
-        self._write(f"{mark} {_plain(f'{step.number}. {step.name}{detail}')}\n")
+        self._write(f"{mark} {plain(f'{step.number}. {step.name}{detail}')}\n")
         for fault in step.faults:
-            self._write(f"     {_plain(fault)}\n")
+            self._write(f"     {plain(fault)}\n")
         if step.unchecked:
             self._line(f"     Not checked: {step.unchecked}")
 
@@ -119,8 +125,8 @@ class Output:
         else:
             place = f" ({error.field})" if error.field else ""
             # The code is what runbooks and alerts go by.
-            hint = f"  hint: {_plain(error.hint)} [{code or error.code}]\n" if error.hint else ""
-            text = f"deploymark: {_plain(error.message + place)}\n{hint}"
+            hint = f"  hint: {plain(error.hint)} [{code or error.code}]\n" if error.hint else ""
+            text = f"deploymark: {plain(error.message + place)}\n{hint}"
         with self._beside_the_bar(), suppress(OSError):  # nobody is left to tell
             self._err.write(text)
             self._err.flush()
@@ -161,14 +167,27 @@ class Output:
             self._out.flush()
 
     def _line(self, text: str) -> None:
-        self._write("".join(f"{_plain(line)}\n" for line in text.split("\n")))
+        self._write("".join(f"{plain(line)}\n" for line in text.split("\n")))
 
     def _write(self, text: str) -> None:
         with self._beside_the_bar(), _writing():
             self._out.write(text)
 
+    def _width(self) -> int | None:
+        """Return how many columns the terminal has, None when nobody watches."""
+        try:
+            return os.get_terminal_size(self._out.fileno()).columns
+        except (OSError, ValueError):  # no terminal, or not even a file
+            return None
+
     def _colour(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._out.isatty() else text
+        plain = not self._out.isatty() or SystemHost().environment().get("NO_COLOR")
+        return text if plain else f"\x1b[{code}m{text}\x1b[0m"
+
+
+def shortened(text: str) -> str:
+    """Return a text that was given, cut to what a sentence can quote."""
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 def _ignore(_: int) -> None:
@@ -178,7 +197,7 @@ def _ignore(_: int) -> None:
 def _stream(stream: TextIO | None) -> TextIO:
     """Return a stream that refuses no character; the null device when there is none (`>&-`)."""
     if stream is None:
-        return Path(os.devnull).open("w", encoding="utf-8")
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - pathlib costs 4 ms
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream
@@ -203,8 +222,11 @@ def _record(record: Mapping[str, Any]) -> str:
     return json_module.dumps(record, default=str) + "\n"
 
 
-def _plain(text: str) -> str:
-    """Spell out what is no visible character: evidence must not steer the reader's terminal."""
+def plain(text: str) -> str:
+    """Spell out what is no visible character: evidence must not steer the reader's terminal.
+
+    A line break too: what is quoted must not look like a line of ours.
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -5,17 +5,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploymark.cli.options import add_json, decimal, read_text, shortened
-from deploymark.cli.output import Output
+from deploymark.cli.numbers import decimal
+from deploymark.cli.options import add_json, read_text
+from deploymark.cli.output import Output, shortened
 from deploymark.errors import UsageError
 from deploymark.log.steps import counted
 from deploymark.model.contract import check_markers
 from deploymark.model.schema import schema, schemas
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark schema` and its subcommands."""
-    parser = commands.add_parser("schema", help="schemas of markers and entries; check files")
+    parser = commands.add_parser("schema", help=sentence)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     listing = actions.add_parser("ls", help="list every schema and version")

@@ -28,11 +28,11 @@ _OF_OTHERS = ("keys", "export", "receipt")
 _NOT_IT = "The artifact in hand has another digest."
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark verify`."""
     parser = commands.add_parser(
         "verify",
-        help="verify a receipt, an envelope, an artifact or a whole export, offline",
+        help=sentence,
         description="Verifies offline, step by step. EVIDENCE is a receipt (tlog-proof), a DSSE "
         "envelope, any other file as an artifact, or the directory of an export.",
     )

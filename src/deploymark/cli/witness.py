@@ -4,18 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from deploymark.cli.numbers import decimal
 from deploymark.cli.options import (
     add_data,
     add_json,
     add_passphrase,
     check_key_name,
     data_directory,
-    decimal,
     passphrase,
     read_bytes,
-    shortened,
 )
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, shortened
 from deploymark.crypto.note import VerifierKey
 from deploymark.errors import ExtraMissingError, UsageError
 from deploymark.log.policy import NONE, Group, Policy, WitnessLine, format_policy, parse_policy

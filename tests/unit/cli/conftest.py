@@ -6,13 +6,17 @@ one sentence and a hint, and answer in JSON lines when asked to.
 
 import io
 import json
+import os
 import shlex
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import NamedTuple
 
 import pytest
 
@@ -22,6 +26,22 @@ from deploymark.crypto.signer import open_key_file
 from deploymark.model.vocabulary import IN_TOTO
 
 Run = Callable[..., CompletedProcess[str]]
+OUTSIDE = (
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "BUILDKITE",
+    "CIRCLECI",
+    "TF_BUILD",
+    "BITBUCKET_BUILD_NUMBER",
+    "JENKINS_URL",
+    "NO_COLOR",
+    "COLUMNS",
+    "HTTPS_PROXY",
+    "https_proxy",
+)
+"""What a test must not hear of the machine that it runs on."""
+NOBODY = "http://127.0.0.1:1"
+ADMIN_TOKEN = f"dmk_0123456789ab_{'s' * 43}"
 EXIT_CODES = {0, 1, 2, 64, 69, 77}
 ERROR_CODES = {64, 69, 77}
 ORIGIN = "log.example/team"
@@ -41,7 +61,8 @@ def run_here(line: str, *more: object) -> CompletedProcess[str]:
     assert "Traceback" not in complaints
     assert code in EXIT_CODES, complaints
     assert bool(complaints) or code not in ERROR_CODES
-    if "--json" in words:
+    own = words[: words.index("--")] if "--" in words else words
+    if "--json" in own:
         _check_json(said, complaints)
     else:
         _check_sentences(complaints)
@@ -80,10 +101,28 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def run_apart(line: str, *more: object) -> CompletedProcess[str]:
+    """Run `deploymark LINE MORE…` in a process of its own, which is over afterwards."""
+    words = [*shlex.split(line), *map(str, more)]
+    return subprocess.run(
+        [sys.executable, "-m", "deploymark", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 @pytest.fixture
 def run() -> Run:
     """Run a command line in the current place."""
     return run_here
+
+
+@pytest.fixture
+def apart() -> Run:
+    """Run a command line in the current place, and in a process of its own."""
+    return run_apart
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +136,11 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _enter(directory: Path, patch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "KEY", "KEY_PASSPHRASE"):
-        patch.delenv(f"DEPLOYMARK_{name}", raising=False)
+    for name in list(os.environ):
+        if name.startswith("DEPLOYMARK_") or name in OUTSIDE:
+            patch.delenv(name)
+    patch.setenv("DEPLOYMARK_SPOOL", str(directory / "spool"))
+    patch.setenv("DEPLOYMARK_URL", NOBODY)
     patch.chdir(directory)
 
 
@@ -152,3 +194,46 @@ def team(_made: Path, place: Path) -> Path:
     """
     shutil.copytree(_made, place, dirs_exist_ok=True)
     return place
+
+
+class Server(NamedTuple):
+    """A server that runs: where it answers, a token for everything, and its files."""
+
+    url: str
+    token: str
+    data: Path
+
+
+@pytest.fixture(scope="session")
+def _up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data = tmp_path_factory.mktemp("up") / "data"
+    command = ["up", "--data", str(data), "--listen", "127.0.0.1:0", "--json"]
+    outside = {name: value for name, value in os.environ.items() if "DEPLOYMARK" not in name}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploymark", *command],
+        env={**outside, "DEPLOYMARK_ADMIN_TOKEN": ADMIN_TOKEN},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        said = json.loads(process.stdout.readline())
+        yield Server(said["url"], ADMIN_TOKEN, data)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def server(_up: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that the environment names, with an administrator's token.
+
+    All tests share it, so each speaks of services of its own.
+    """
+    assert place.is_dir()
+    monkeypatch.setenv("DEPLOYMARK_URL", _up.url)
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", _up.token)
+    return _up

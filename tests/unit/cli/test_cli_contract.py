@@ -127,13 +127,42 @@ LINES: list[list[str | None]] = [
     ["verify", None, "--policy", "policy", "--keys", None],
     ["verify", None, "--policy", "policy", "--export", None],
     ["verify", None, "--policy", "policy", "--receipt", None],
+    ["mark", None, "--service", None, "--environment", "prod", "--version", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--artifact", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--commit", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--release", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--sign", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--url", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--label", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--weight", None],
+    ["mark", "applied", "--service", "a", "--environment", "b", "--timestamp", None],
+    ["mark", "applied", "--require", "--budget", None, "--service", "a", "--reason", None],
+    ["id", "--service", None, "--environment", None, "--action", None],
+    ["flush", "--budget", None, "--url", None],
+    ["receipt", None, "--out", None],
+    ["receipt", "4", "--url", None],
+    ["ls", "--last", None, "--url", None],
+    ["show", None, "--url", None],
+    ["watch", "--after", None, "--count", None, "--url", None],
+    ["tokens", "new", None, "--role", "emitter", "--data", None],
+    ["tokens", "new", "a", "--role", None, "--lifetime", None, "--service", None],
+    ["tokens", "revoke", None, "--data", "data"],
+    ["tokens", "ls", "--data", None],
+    ["keys", "trust", "ci.pem.pub", "--url", None, "--data", None],
+    ["keys", "ls", "--url", None],
+    ["log", "policy", "--url", None],
+    ["doctor", "--url", None],
+    ["doctor", "--data", None, "--config", None],
+    ["up", "--data", None, "--listen", "here"],
+    ["up", "--data", "nowhere", "--config", None, "--listen", "here"],
+    ["completion", None],
     ["schema", "show", None],
     ["schema", "check", None],
     [None, None, None],
 ]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=st.sampled_from(LINES), data=st.data(), as_json=st.booleans())
 def test_no_value_of_an_argument_ends_in_a_traceback(
     run: Run, team: Path, line: list[str | None], data: st.DataObject, *, as_json: bool

@@ -1,0 +1,196 @@
+"""How commands talk to a server: one request, one answer, every refusal as an error of the tree.
+
+Only reading commands and administration use it; markers go through the emitter, which can wait.
+What a server says is not trusted to be what ours would say: a page of something else that stands
+at this address is an error in one sentence.
+"""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from deploymark import errors
+from deploymark.emit.endpoint import parse_endpoint
+from deploymark.emit.host import SystemHost
+from deploymark.emit.settings import Settings, read_settings
+from deploymark.errors import (
+    DeploymarkError,
+    RefusedError,
+    ServerUnavailableError,
+    UnavailableError,
+    UsageError,
+)
+
+SECONDS: Final = 15.0
+MAX_ANSWER_BYTES: Final = 64 << 20
+
+_MARKERS: Final = "/v1/markers"
+_REDIRECTED: Final = 300  # redirects are not followed: the token would travel along
+_AWAY: Final = 500
+
+
+Answer = dict[str, Any]
+
+
+def client_settings(url: str | None) -> Settings:
+    """Return where the server is: the flag, else the environment, else the usual address."""
+    host = SystemHost()
+    settings = read_settings(host.environment(), host.user())
+    return settings if url is None else settings._replace(url=url)
+
+
+def path_of(*parts: object) -> str:
+    """Return a path of the interface; what a user wrote stays one part of it."""
+    return "/".join(["/v1", *(quote(str(part), safe="~") for part in parts)])
+
+
+class Client:
+    """Asks one server.
+
+    Args:
+        settings: Its URL, and the token to show.
+        seconds: How long to wait for each part of an answer.
+
+    Raises:
+        UsageError: The URL is not one of a server, or the token not one that can be sent.
+    """
+
+    def __init__(self, settings: Settings, seconds: float = SECONDS) -> None:
+        self._endpoint = parse_endpoint(settings)
+        self._token = settings.token
+        self._seconds = seconds
+        if not (self._token.isascii() and self._token.isprintable()):
+            raise UsageError(
+                "DEPLOYMARK_TOKEN holds characters that no token has.",
+                hint="Set it to the text that `deploymark tokens new` showed, and nothing more.",
+            )
+
+    @property
+    def shown(self) -> str:
+        """The server's URL, for messages."""
+        return self._endpoint.shown
+
+    @property
+    def secured(self) -> tuple[str, int] | None:
+        """Host and port that a certificate can be asked for: of https, and no proxy between."""
+        direct = self._endpoint.secure and self._endpoint.proxy is None
+        return self._endpoint.server if direct else None
+
+    def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Answer:
+        """Return the JSON object that a GET is answered with.
+
+        Args:
+            path: Such as `/v1/deployments`.
+            parameters: Of the query; None values are left out, lists repeat a name.
+
+        Raises:
+            UnavailableError: No answer, or one that is not ours.
+            DeploymarkError: The server refused; by the code of its problem.
+        """
+        return self._object(self._ask("GET", path, parameters))
+
+    def text(self, path: str) -> str:
+        """Return the text that a GET is answered with; raises as `get`."""
+        try:
+            return self._ask("GET", path).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self._away(f"answered with something that is not text ({error})") from error
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Return the JSON object that a POST of JSON is answered with; raises as `get`."""
+        return self._object(self._ask("POST", path, body=body))
+
+    def delete(self, path: str) -> None:
+        """Delete what stands at a path; raises as `get`."""
+        self._ask("DELETE", path)
+
+    @contextmanager
+    def opened(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+        accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Open an answer to read it piece by piece; raises as `get`."""
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        target = self._endpoint.path.removesuffix(_MARKERS) + path
+        if given:
+            target += "?" + urlencode(given, doseq=True)
+        sent = {"Accept": f"{accept}, application/problem+json", **(headers or {})}
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        connection = self._connection()
+        try:
+            connection.request(method, target, body, sent)
+            answer = connection.getresponse()
+            if answer.status >= _REDIRECTED:
+                raise self._refusal(answer.status, answer.read(MAX_ANSWER_BYTES))
+            yield answer
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(f"gives no answer ({str(error) or type(error).__name__})") from error
+        finally:
+            connection.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+    ) -> bytes:
+        with self.opened(method, path, parameters, body, "*/*") as answer:
+            return answer.read(MAX_ANSWER_BYTES)
+
+    def _object(self, content: bytes) -> Answer:
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise self._away("answered with something that is not of deploymark")
+        return value
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._endpoint.proxy or self._endpoint.server
+        if not self._endpoint.secure:
+            return http.client.HTTPConnection(host, port, timeout=self._seconds)
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=self._seconds, context=ssl.create_default_context()
+        )
+        if self._endpoint.proxy is not None:
+            login = self._endpoint.proxy_login
+            through = {"Proxy-Authorization": login} if login else {}
+            connection.set_tunnel(*self._endpoint.server, headers=through)
+        return connection
+
+    def _away(self, what: str) -> ServerUnavailableError:
+        return ServerUnavailableError(f"The server {self.shown} {what}.")
+
+    def _refusal(self, status: int, content: bytes) -> DeploymarkError:
+        try:
+            problem = json.loads(content)
+            code, detail = str(problem["code"]), str(problem["detail"])
+            hint, field = str(problem.get("hint") or ""), str(problem.get("field") or "")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return self._away(f"answered {status} and said nothing that deploymark understands")
+        kind = _errors_by_code().get(code) or (
+            UnavailableError if status >= _AWAY else RefusedError
+        )
+        error = kind.__new__(kind)  # some take more arguments, which the problem does not carry
+        hint = hint or kind.default_hint or f"{self.shown}/problems/{quote(code)} explains it."
+        DeploymarkError.__init__(error, detail, hint=hint, field=field)
+        return error
+
+
+def _errors_by_code() -> dict[str, type[DeploymarkError]]:
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    return {each.code: each for each in classes if issubclass(each, DeploymarkError)}

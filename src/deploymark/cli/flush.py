@@ -1,0 +1,58 @@
+"""`deploymark flush`: deliver what the spool holds."""
+
+import argparse
+from typing import Any, Final
+
+from deploymark.cli.numbers import seconds
+from deploymark.cli.output import Output
+from deploymark.emit.emitter import Emitter
+from deploymark.emit.host import SystemHost
+from deploymark.emit.inspection import inspect_spool
+from deploymark.emit.settings import read_settings
+from deploymark.errors import ServerUnavailableError
+from deploymark.log.steps import counted
+
+SECONDS: Final = 30.0
+
+
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
+    """Add `deploymark flush`."""
+    parser = commands.add_parser(
+        "flush",
+        help=sentence,
+        description="Delivers every marker that waits in the spool, also those of other processes "
+        "that have ended.",
+    )
+    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    parser.add_argument(
+        "--budget",
+        type=seconds,
+        default=SECONDS,
+        metavar="SECONDS",
+        help=f"how long to try (default: {SECONDS:g})",
+    )
+    parser.add_argument("--require", action="store_true", help="exit 69 when some are left")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    parser.set_defaults(run=_flush, spares_deploy=True)
+
+
+def _flush(options: argparse.Namespace, output: Output) -> int:
+    host = SystemHost()
+    settings = read_settings(host.environment(), host.user())
+    if options.url is not None:
+        settings = settings._replace(url=options.url)
+    done = Emitter(settings, facts={}).flush(options.budget)
+    left = inspect_spool(settings.spool, host.user()).waiting
+    sentence = f"{done.delivered} delivered, {done.refused} refused, {left} left in the spool"
+    if done.problem and left:
+        sentence += f": {done.problem}"
+    record = {
+        "delivered": done.delivered,
+        "refused": done.refused,
+        "left": left,
+        "problem": done.problem,
+    }
+    output.say(sentence, record)
+    if left and options.require:
+        raise ServerUnavailableError(f"{counted(left, 'marker')} left in {settings.spool}.")
+    return 0

@@ -1,0 +1,92 @@
+"""`deploymark ls`: the deployments that a server knows, the one with the newest news first."""
+
+import argparse
+from typing import Any, Final
+
+from deploymark.cli.client import Client, client_settings
+from deploymark.cli.numbers import count
+from deploymark.cli.output import Output
+
+_PAGE: Final = 100
+
+
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
+    """Add `deploymark ls`."""
+    parser = commands.add_parser("ls", help=sentence)
+    parser.add_argument("--service", help="only of this service")
+    parser.add_argument("--environment", help="only of this environment")
+    parser.add_argument(
+        "--last", type=count, default=20, metavar="N", help="how many (default: 20)"
+    )
+    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    parser.set_defaults(run=_ls)
+
+
+def _ls(options: argparse.Namespace, output: Output) -> int:
+    found = _deployments(Client(client_settings(options.url)), options)
+    if output.json:
+        for each in found:
+            output.say("", each)
+        return 0
+    if not found:
+        output.remark("No deployment is known" + (" of these." if _filtered(options) else " yet."))
+        return 0
+    rows = [
+        (
+            each["at"],
+            each["service"],
+            each["environment"],
+            _what(each),
+            state_of(each),
+            _name(each),
+        )
+        for each in found
+    ]
+    output.table(("at", "service", "environment", "what", "phase", "deployment"), rows)
+    return 0
+
+
+def _deployments(client: Client, options: argparse.Namespace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(found) < options.last:
+        page = client.get(
+            "/v1/deployments",
+            {
+                "service": options.service,
+                "environment": options.environment,
+                "limit": min(_PAGE, options.last - len(found)),
+                "cursor": cursor,
+            },
+        )
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return found
+
+
+def _filtered(options: argparse.Namespace) -> bool:
+    return options.service is not None or options.environment is not None
+
+
+def _what(deployment: dict[str, Any]) -> str:
+    """Return what was deployed, as a person calls it: version, commit, digest, or key."""
+    if deployment["key"] is not None:
+        return f"{deployment['kind']} {deployment['key']}"
+    commit, digest = deployment["commit_hash"] or "", deployment["digest"] or ""
+    return str(deployment["version"] or commit[:12] or digest[:19] or "?")
+
+
+def _name(deployment: dict[str, Any]) -> str:
+    name, occurrence = str(deployment["deployment_id"]), deployment["occurrence"]
+    return f"{name}~{occurrence}" if occurrence > 1 else name
+
+
+def state_of(deployment: dict[str, Any]) -> str:
+    """Return the newest phase, and `superseded` once another deployment took every place."""
+    phase = str(deployment["phase"])
+    latest = (deployment["occurrences"] or [{}])[-1]
+    ended = latest.get("ended_at") is not None
+    return "superseded" if ended and phase in {"applied", "running", "promoted"} else phase

@@ -1,0 +1,42 @@
+"""`deploymark mark`: emit one marker."""
+
+import argparse
+from typing import Any
+
+from deploymark.cli.marker_flags import (
+    add_delivery_flags,
+    add_marker_flags,
+    emitter_of,
+    marker_fields,
+)
+from deploymark.cli.marking import conclude
+from deploymark.cli.output import Output
+from deploymark.model.vocabulary import Phase
+
+
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
+    """Add `deploymark mark`."""
+    parser = commands.add_parser(
+        "mark",
+        help=sentence,
+        description="Emits one marker. What CI knows is filled in. When the server is away the "
+        "marker stays in the spool, the next call delivers it, and the exit code is 0.",
+    )
+    parser.add_argument(
+        "phase",
+        choices=[phase.value for phase in Phase],
+        metavar="PHASE",
+        help=f"one of {', '.join(Phase)}",
+    )
+    add_marker_flags(parser)
+    add_delivery_flags(parser)
+    parser.set_defaults(run=_mark)
+
+
+def _mark(options: argparse.Namespace, output: Output) -> int:
+    fields = marker_fields(options)
+    emitter = emitter_of(options, fields)
+    marked = emitter.mark_and_deliver(
+        options.phase, budget_seconds=options.budget, patient=options.require, **fields
+    )
+    return conclude(output, options.phase, fields, marked, required=options.require)

@@ -1,0 +1,85 @@
+"""What commands that emit markers say about each, and with which code they end.
+
+What became of a marker is a result, on stdout; when it was required and is not in the log, that is
+an error as well.
+"""
+
+from typing import Any, Final
+
+from deploymark.cli.output import Output, plain
+from deploymark.emit.emitter import Marked, State
+from deploymark.errors import DeploymarkError, ServerUnavailableError
+
+DONE, NO, UNAVAILABLE, NOT_ALLOWED = 0, 1, 69, 77
+_NOT_ALLOWED: Final = frozenset(
+    {"unauthenticated", "forbidden", "key_untrusted", "bad_signature", "marker_unsigned"}
+)
+
+
+def conclude(
+    output: Output, phase: str, fields: dict[str, Any], marked: Marked, *, required: bool
+) -> int:
+    """Say what became of a marker, and return the exit code that says the same.
+
+    Args:
+        output: Where to.
+        phase: Its phase.
+        fields: What else it said.
+        marked: What became of it.
+        required: It has to be in the log.
+
+    Returns:
+        0 unless it was required.
+    """
+    _say(output, phase, fields, marked)
+    if not required or marked.state is State.DELIVERED:
+        return DONE
+    code = str(marked.answer.get("code", ""))
+    hint = str(marked.answer.get("hint") or "`deploymark doctor` looks for the cause.")
+    error = DeploymarkError(f"The marker is not in the log: {marked.reason}", hint=hint)
+    output.error(error, code=code or ServerUnavailableError.code)
+    if code in _NOT_ALLOWED:
+        return NOT_ALLOWED
+    return NO if marked.state is State.REFUSED else UNAVAILABLE
+
+
+def _say(output: Output, phase: str, fields: dict[str, Any], marked: Marked) -> None:
+    answer = marked.answer
+    record = {
+        "phase": phase,
+        "state": marked.state.value,
+        "deployment_id": answer.get("deployment_id") or marked.deployment_id,
+        "marker_id": answer.get("marker_id") or marked.marker_id,
+        "epoch": marked.epoch,
+        "sequence": marked.number,
+        **{name: answer[name] for name in ("index", "occurrence", "duplicate") if name in answer},
+    }
+    if marked.reason:
+        record["reason"] = marked.reason
+    if "code" in answer:
+        record["code"] = answer["code"]
+    output.say(plain(_sentence(phase, fields, marked)), record)
+
+
+def _sentence(phase: str, fields: dict[str, Any], marked: Marked) -> str:
+    what = f"{phase} {fields.get('service', '')} in {fields.get('environment', '')}"
+    name = marked.answer.get("deployment_id") or marked.deployment_id
+    match marked.state:
+        case State.DELIVERED:
+            occurrence = marked.answer.get("occurrence", 1)
+            again = f", occurrence {occurrence}" if occurrence > 1 else ""
+            known = " (known already)" if marked.answer.get("duplicate") else ""
+            return f"{what}: {name}{again}, entry {marked.answer.get('index')}{known}"
+        case State.SPOOLED:
+            return f"{what}: {name}, kept in the spool: {marked.reason or 'not delivered yet.'}"
+        case State.REFUSED:
+            return f"{what}: refused: {_refusal(marked)}"
+        case State.LOST:
+            return f"{what}: lost: {marked.reason}"
+
+
+def _refusal(marked: Marked) -> str:
+    hint = marked.answer.get("hint")
+    field = marked.answer.get("field")
+    place = f" ({field})" if field else ""
+    return f"{marked.reason}{place}" + (f" {hint}" if hint else "")

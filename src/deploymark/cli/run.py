@@ -1,0 +1,219 @@
+"""`deploymark run -- COMMAND`: wrap a deploy command in markers.
+
+The command is the deploy: it runs with our standard streams, gets our signals, and its exit code
+is ours. Markers never hold it up: those before it are delivered while it runs.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from deploymark.cli.marker_flags import (
+    Fields,
+    add_delivery_flags,
+    add_marker_flags,
+    add_release,
+    emitter_of,
+    marker_fields,
+)
+from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude
+from deploymark.cli.output import Output
+from deploymark.emit.emitter import Emitter, Marked
+from deploymark.emit.host import SystemHost
+from deploymark.errors import DeploymarkError, UsageError
+
+NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # as shells say it
+_PASSED_ON: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_FROM_KEYBOARD: Final = (signal.SIGINT, signal.SIGQUIT)
+
+
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
+    """Add `deploymark run`."""
+    parser = commands.add_parser(
+        "run",
+        help=sentence,
+        usage="deploymark run [FLAGS] -- COMMAND [ARGUMENT …]",
+        description="Says `planned` and `applying`, runs the command, says `applied` or `failed`, "
+        "and ends with the command's own exit code. The command finds the deployment's id in "
+        "DEPLOYMARK_DEPLOYMENT_ID. What deploymark says goes to stderr.",
+    )
+    add_marker_flags(parser)
+    add_delivery_flags(parser)
+    parser.add_argument("words", nargs="+", metavar="COMMAND", help="the deploy command, after --")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace, output: Output) -> int:
+    said = Output(json=output.json, out=sys.stderr)  # stdout belongs to the command
+    wrapped = _Wrapped(options, said)
+    before = wrapped.begin()
+    if before:
+        return before
+    code, reason = _execute(options.words, wrapped.deployment_id)
+    return wrapped.end(reason, code)
+
+
+class _Wrapped:
+    """The markers around one command; without `--require` none of them can stop it."""
+
+    def __init__(self, options: argparse.Namespace, output: Output) -> None:
+        self.deployment_id = ""
+        self._options = options
+        self._output = output
+        self._fields: Fields = {}
+        self._emitter: Emitter | None = None
+        # A deploy may make the release: then its digest is known only afterwards.
+        self._later = options.release is not None and not os.path.isdir(options.release)  # noqa: PTH112 - pathlib costs 4 ms
+
+    def begin(self) -> int:
+        """Say that it begins; return an exit code when the command must not run."""
+        try:
+            self._fields = marker_fields(self._options, release=not self._later)
+            self._emitter = emitter_of(self._options, self._fields)
+            codes = [self._say_before("planned"), self._say_before("applying")]
+        except UsageError:
+            raise
+        except Exception as error:
+            if self._options.require:
+                raise
+            self._complain(error)
+            self._emitter = None  # what is wrong now is wrong at the end as well
+            return DONE
+        return next((code for code in codes if code), DONE)
+
+    def _say_before(self, phase: str) -> int:
+        assert self._emitter is not None  # noqa: S101 - made just before
+        if self._options.require:
+            marked = self._emitter.mark_and_deliver(
+                phase, budget_seconds=self._options.budget, patient=True, **self._fields
+            )
+        else:
+            marked = self._emitter.mark(phase, **self._fields)
+        self.deployment_id = self.deployment_id or marked.deployment_id
+        if not (self._options.require or marked.reason):
+            return DONE  # it is delivered while the command runs
+        return self._conclude(phase, self._fields, marked)
+
+    def end(self, reason: str, code: int) -> int:
+        """Say how it ended; return our exit code, which is the command's unless it went well."""
+        try:
+            after = self._say_after(reason)
+            self._output.flush()
+        except KeyboardInterrupt:
+            after = UNAVAILABLE  # we stop waiting for the server; the marker is in the spool
+        except Exception as error:  # noqa: BLE001 - the command's own code must not be lost
+            self._complain(error)
+            after = NO
+        return code or (after if self._options.require else DONE)
+
+    def _say_after(self, reason: str) -> int:
+        if self._emitter is None:
+            return DONE
+        phase = "failed" if reason else "applied"
+        fields = {**self._fields, "reason": reason} if reason else self._fields
+        if self._later and not reason:
+            # The digest is what an id is derived from, and it is the same deployment as before.
+            fields = {**fields, "deployment_id": self.deployment_id}
+            add_release(fields, self._options.release)
+        marked = self._emitter.mark_and_deliver(
+            phase, budget_seconds=self._options.budget, patient=self._options.require, **fields
+        )
+        return self._conclude(phase, fields, marked)
+
+    def _conclude(self, phase: str, fields: Fields, marked: Marked) -> int:
+        return conclude(self._output, phase, fields, marked, required=self._options.require)
+
+    def _complain(self, error: Exception) -> None:
+        if not isinstance(error, DeploymarkError):
+            error = DeploymarkError(
+                f"The marker could not be made: {type(error).__name__}: {error}.",
+                hint="The command is not held up by it.",
+            )
+        self._output.error(error)
+
+
+def _execute(words: list[str], deployment_id: str) -> tuple[int, str]:
+    """Run the command; return its exit code, and why it failed or ""."""
+    environment = dict(SystemHost().environment())
+    if deployment_id:
+        environment["DEPLOYMARK_DEPLOYMENT_ID"] = deployment_id
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    with _passing_on_signals() as signals:
+        try:
+            child = subprocess.Popen(words, env=environment)  # noqa: S603 - the user's own command
+        except FileNotFoundError as error:
+            # The folder of a script, or its interpreter, can be what is missing.
+            return NOT_FOUND, f"{error.filename or words[0]} was not found"
+        except OSError as error:
+            return NOT_EXECUTABLE, f"{words[0]} cannot be run: {error.strerror}"
+        signals.go_to(child)
+        status = child.wait()
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        return BY_SIGNAL - status, f"ended by {name}"
+    return status, f"exit code {status}" if status else ""
+
+
+class _Signals:
+    """Our signals, on their way to the command; those that come before it starts wait for it."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def pass_on(self, number: int, _: object = None) -> None:
+        """Handle a signal."""
+        # What comes from the keyboard the terminal has told the command itself: at a second
+        # interrupt many a tool gives up its cleaning up.
+        if number in _FROM_KEYBOARD and _has_keyboard():
+            return
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+    def go_to(self, child: "subprocess.Popen[bytes]") -> None:
+        """Say who gets them."""
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+
+@contextmanager
+def _passing_on_signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    # What is ignored, as by nohup, stays ignored for the command as well.
+    caught = [each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, signals.pass_on) for number in caught}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _has_keyboard() -> bool:
+    """Whether the terminal, if there is one, tells this process and the command of its keys."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,102 @@
+"""`deploymark show`: one deployment, with every marker of it."""
+
+import argparse
+from typing import Any, Final
+
+from deploymark.cli.client import Client, client_settings, path_of
+from deploymark.cli.ls import state_of
+from deploymark.cli.output import Output, plain
+
+_PAGE: Final = 200
+_PLACE: Final = ("cluster", "region", "namespace", "workload")
+
+
+def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
+    """Add `deploymark show`."""
+    parser = commands.add_parser("show", help=sentence)
+    parser.add_argument("deployment", metavar="ID", help="its id, or one occurrence as ID~2")
+    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    parser.add_argument("--json", action="store_true", help="answer in JSON, one object")
+    parser.set_defaults(run=_show)
+
+
+def _show(options: argparse.Namespace, output: Output) -> int:
+    client = Client(client_settings(options.url))
+    found = client.get(path_of("deployments", options.deployment))
+    ids = [found["deployment_id"], *found["aliases"]]
+    asked, occurrence = options.deployment.partition("~")[::2]
+    names = [f"{each}~{occurrence}" for each in ids] if occurrence else ids
+    markers = _markers(client, names, found["last_index"])
+    if output.json:
+        output.say("", {**found, "markers": markers})
+        return 0
+    _say_head(found, asked, output)
+    for each in found["occurrences"]:
+        _say_occurrence(each, output)
+    output.remark("")
+    rows = [
+        (
+            each["index"],
+            each["received_at"],
+            each["marker"]["phase"] + (f" ~{each['occurrence']}" if each["occurrence"] > 1 else ""),
+            (each["marker"].get("emitter") or {}).get("kind") or "?",
+            each["assurance"],
+            each["principal"] or each["key_id"],
+            each["marker"].get("reason") or "",
+        )
+        for each in markers
+    ]
+    columns = ("entry", "received_at", "phase", "source", "assurance", "by", "reason")
+    output.table(columns, rows)
+    return 0
+
+
+def _markers(client: Client, names: list[str], after: int) -> list[dict[str, Any]]:
+    """Return every marker of a deployment, oldest first."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = client.get(
+            "/v1/markers",
+            {
+                "deployment_id": names,
+                "order": "oldest",
+                "limit": _PAGE,
+                "cursor": cursor,
+                "after": after,
+            },
+        )
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def _say_head(found: dict[str, Any], asked: str, output: Output) -> None:
+    said = {
+        "deployment": found["deployment_id"],
+        "also known as": ", ".join(found["aliases"]),
+        "service": found["service"],
+        "environment": found["environment"],
+        "kind": "" if found["kind"] == "deployment" else f"{found['kind']} {found['key']}",
+        "version": found["version"],
+        "commit": found["commit_hash"],
+        "digest": found["digest"],
+        "action": found["action"],
+        "phase": state_of(found),
+    }
+    if asked != found["deployment_id"]:
+        output.remark(f"{asked} is another name of it.")
+    for name, value in said.items():
+        if value:
+            output.remark(plain(f"{name:13}  {value}"))
+
+
+def _say_occurrence(occurrence: dict[str, Any], output: Output) -> None:
+    ended = occurrence["ended_at"] or "still going on"
+    output.remark(
+        f"{'occurrence':13}  {occurrence['occurrence']}: {occurrence['opened_at']} to {ended}"
+    )
+    for place in occurrence["places"]:
+        where = "/".join(place[name] for name in _PLACE if place[name]) or "everywhere"
+        output.remark(plain(f"{'':13}    {where}: {place['state']} since {place['at']}"))

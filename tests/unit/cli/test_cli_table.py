@@ -1,0 +1,97 @@
+"""Tables on terminals: they fit, wide characters are aligned, and nobody's text steers them."""
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from fcntl import ioctl
+from subprocess import CompletedProcess
+from termios import TIOCSWINSZ
+
+import pytest
+
+from deploymark.cli.table import columns_of, laid_out
+
+Run = Callable[..., CompletedProcess[str]]
+
+ROWS = [["2026-11-23T00:00:00.000Z", "basket", "d-0123456789"], ["now", "日本語のサービス", "d-1"]]
+
+
+@pytest.mark.parametrize("width", [None, 200, 40, 30])
+def test_columns_stand_below_each_other(width: int | None) -> None:
+    lines = list(laid_out(("at", "service", "deployment"), ROWS, width))
+    places = {columns_of(line[: line.index(" d-") + 1]) for line in lines[1:]}
+    assert len(places) == 1
+    assert lines[0].startswith("AT ")
+    assert all(columns_of(line) <= (width or 200) for line in lines)
+    assert lines[1].endswith("d-0123456789")
+
+
+def test_what_cannot_fit_is_still_shown() -> None:
+    assert list(laid_out(("id",), [["d-0123456789"]], 5)) == ["ID", "d-0123456789"]
+    assert list(laid_out(("a", "b"), [], 1)) == ["A  B"]
+
+
+WIDTHS = {"": 0, "ab": 2, "é": 1, "e\u0301": 1, "日本": 4, "ｱ": 1, "\uff21": 2}
+
+
+@pytest.mark.parametrize(("text", "columns"), WIDTHS.items())
+def test_a_terminal_needs_for(text: str, columns: int) -> None:
+    assert columns_of(text) == columns
+
+
+# Real terminals -----------------------------------------------------------------------------------
+
+
+def on_terminal(columns: int, *words: object, **environment: str) -> str:
+    """Return what a terminal of this width gets to see."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploymark", *map(str, words)],
+        env={**os.environ, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while content := os.read(ours, 4096):
+            seen += content
+    except OSError:
+        pass  # everybody has hung up
+    os.close(ours)
+    process.wait()
+    return seen.decode().replace("\r\n", "\n")
+
+
+HOSTILE = "red \x1b[31m\x07\nroot  applied\u202e 日本語"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "line",
+    ["ls --service hostile", "show {}", "watch --service hostile --after 0 --count 1", "doctor"],
+)
+def test_a_terminal_is_not_steered_by_what_strangers_say(run: Run, line: str, columns: int) -> None:
+    mark = "mark applied --service hostile --environment prod --version 1.日本 --json --reason"
+    name = run(mark, HOSTILE).stdout.partition('"deployment_id": "')[2].partition('"')[0]
+    seen = on_terminal(columns, *line.format(name).split())
+    assert "\x1b" not in seen
+    assert "\x07" not in seen
+    assert "\u202e" not in seen
+    assert not [each for each in seen.splitlines() if each.startswith("root")]
+    if line.startswith("ls"):
+        assert all(columns_of(each) <= columns for each in seen.splitlines())
+        assert name in seen
+
+
+def test_colours_are_for_terminals_and_only_where_wanted(team: object) -> None:
+    assert team
+    verify = ["verify", "site", "--policy", "policy"]
+    assert "\x1b[32m✓\x1b[0m" in on_terminal(100, *verify)
+    assert "\x1b" not in on_terminal(100, *verify, NO_COLOR="1", TERM="dumb")
