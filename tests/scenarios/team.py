@@ -277,7 +277,7 @@ class Team:
         return [
             f"{each['deployment_id']}~{each['occurrence']}"
             for each in map(json.loads, listed)
-            if each["phase"] == "applied" and each["occurrences"][-1]["ended_at"] is None
+            if each["state"] == "applied"
         ]
 
     def await_accounts(self, accepted: int, duplicates: int) -> None:

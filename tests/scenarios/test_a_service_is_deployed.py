@@ -37,6 +37,8 @@ def an_auditor_verifies_what_runs(team: Team, markers: list[Json]) -> None:
     artifact = ("manifest", "--as", "artifact", "--receipt", f"{last}.tlog-proof", *trust)
     (auditor / "manifest").write_bytes(manifest(running))
     assert "Verified" in team.offline("verify", *artifact, at=auditor).stdout
+    directly = team.offline("verify", str(running), *artifact[1:], at=auditor)
+    assert "Verified" in directly.stdout
 
     # A changed byte gives another digest, and the answer is no.
     shutil.copytree(running, auditor / "changed")

@@ -38,12 +38,12 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
             each["service"],
             each["environment"],
             _what(each),
-            state_of(each),
+            each["state"],
             _name(each),
         )
         for each in found
     ]
-    output.table(("at", "service", "environment", "what", "phase", "deployment"), rows)
+    output.table(("at", "service", "environment", "what", "state", "deployment"), rows)
     return 0
 
 
@@ -82,11 +82,3 @@ def _what(deployment: dict[str, Any]) -> str:
 def _name(deployment: dict[str, Any]) -> str:
     name, occurrence = str(deployment["deployment_id"]), deployment["occurrence"]
     return f"{name}~{occurrence}" if occurrence > 1 else name
-
-
-def state_of(deployment: dict[str, Any]) -> str:
-    """Return the newest phase, and `superseded` once another deployment took every place."""
-    phase = str(deployment["phase"])
-    latest = (deployment["occurrences"] or [{}])[-1]
-    ended = latest.get("ended_at") is not None
-    return "superseded" if ended and phase in {"applied", "running", "promoted"} else phase

@@ -8,6 +8,7 @@ no error of theirs, but a command line that nobody can read, ends with another c
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(given)
         spares_deploy = "spares_deploy" in options and not options.require
+        if "spares_deploy" not in options:
+            gc.enable()
         code: int = options.run(options, output)
         output.flush()
     except KeyboardInterrupt:

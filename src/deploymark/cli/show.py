@@ -4,7 +4,6 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings, path_of
-from deploymark.cli.ls import state_of
 from deploymark.cli.output import Output, plain
 
 _PAGE: Final = 200
@@ -83,7 +82,7 @@ def _say_head(found: dict[str, Any], asked: str, output: Output) -> None:
         "commit": found["commit_hash"],
         "digest": found["digest"],
         "action": found["action"],
-        "phase": state_of(found),
+        "state": found["state"],
     }
     if asked != found["deployment_id"]:
         output.remark(f"{asked} is another name of it.")

@@ -11,6 +11,7 @@ from deploymark.cli.options import add_json, open_export, read_bytes, unreadable
 from deploymark.cli.output import Output
 from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.note import parse_note
+from deploymark.emit.release import release_digest
 from deploymark.errors import DeploymarkError, EnvelopeError, UsageError
 from deploymark.log.checkpoint import parse_checkpoint
 from deploymark.log.export import CHECKPOINT, Export
@@ -34,7 +35,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "verify",
         help=sentence,
         description="Verifies offline, step by step. EVIDENCE is a receipt (tlog-proof), a DSSE "
-        "envelope, any other file as an artifact, or the directory of an export.",
+        "envelope, any other file or a release directory as an artifact, or the directory of an "
+        "export.",
     )
     parser.add_argument("evidence", type=Path, metavar="EVIDENCE", help="what to verify")
     parser.add_argument(
@@ -64,7 +66,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
 def _verify(options: argparse.Namespace, output: Output) -> int:
     policy = parse_policy(read_bytes(options.policy))
     evidence: Path = options.evidence
-    kind = options.kind or _kind(evidence)
+    proven = options.receipt is not None or options.export is not None
+    kind = options.kind or _kind(evidence, proven=proven)
     if kind == "export":
         _refuse_flags(options, "An export holds entries and keys itself", *_OF_OTHERS)
         path = evidence if evidence.is_dir() else evidence.parent
@@ -106,9 +109,11 @@ def _receipt_text(file: Path) -> str:
         raise UsageError(f"{file} is not UTF-8 text.") from error
 
 
-def _kind(evidence: Path) -> str:
-    """Guess what a file is by its content."""
-    if evidence.is_dir() or evidence.name == CHECKPOINT:
+def _kind(evidence: Path, *, proven: bool) -> str:
+    """Guess what a file or directory is by its content."""
+    if evidence.is_dir():
+        return "export" if (evidence / CHECKPOINT).exists() or not proven else "artifact"
+    if evidence.name == CHECKPOINT:
         return "export"
     head = _head(evidence)
     if head.startswith(HEADER.encode()):
@@ -244,6 +249,8 @@ def _find(
 
 
 def _artifact_digest(file: Path) -> str:
+    if file.is_dir():
+        return release_digest(str(file))
     try:
         with file.open("rb") as stream:
             return f"sha256:{file_digest(stream, 'sha256').hexdigest()}"

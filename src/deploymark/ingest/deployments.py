@@ -11,7 +11,9 @@ from deploymark.ingest.occurrences import DeploymentRecord, Occurrence
 from deploymark.ingest.registry import Registry
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import Kind
+from deploymark.model.vocabulary import Kind, Phase
+
+_STANDING = frozenset({Phase.APPLIED, Phase.RUNNING, Phase.PROMOTED})
 
 
 class Deployments:
@@ -88,11 +90,20 @@ def deployment_view(record: DeploymentRecord) -> dict[str, Any]:
         "commit_hash": record.commit,
         "version": record.version,
         "phase": record.phase,
+        "state": _state(record),
         "at": format_instant(record.at_ms),
         "last_index": record.last_index,
         "occurrence": record.occurrences[-1].number if record.occurrences else 1,
         "occurrences": [_occurrence_view(each) for each in record.occurrences],
     }
+
+
+def _state(record: DeploymentRecord) -> str:
+    """Return the newest phase, or `superseded` once another deployment took every place."""
+    latest = record.occurrences[-1] if record.occurrences else None
+    if record.phase in _STANDING and latest is not None and latest.closing is not None:
+        return "superseded"
+    return record.phase
 
 
 def _occurrence_view(occurrence: Occurrence) -> dict[str, Any]:

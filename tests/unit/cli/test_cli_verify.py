@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from deploymark.emit.release import release_digest
+
 Run = Callable[..., CompletedProcess[str]]
 pytestmark = pytest.mark.usefixtures("team")
 
@@ -227,6 +229,16 @@ def test_what_will_be_run_is_verified_as_an_artifact(run: Run, team: Path) -> No
     refused = run("verify install.sh --as artifact --policy policy --export site")
     assert refused.returncode == 1
     assert "No entry of the log names it." in refused.stdout
+
+
+def test_a_release_directory_is_verified_by_its_digest(run: Run, team: Path) -> None:
+    release = team / "release"
+    release.mkdir()
+    (release / "app.py").write_text("print('2.31.0')\n")
+    taken = run("verify release --policy policy --export site")
+    assert taken.returncode == 1
+    assert f"Markers name the artifact {release_digest(str(release))}" in taken.stdout
+    assert run("verify release --as artifact --policy policy --export site").returncode == 1
 
 
 def test_a_manifest_with_the_members_of_an_envelope_is_no_envelope(run: Run, team: Path) -> None:
