@@ -193,7 +193,8 @@ def read_answer(
     """
     value = _object(content)
     if status in _KEPT or status >= _SERVER_FAILED or 300 <= status < _FAILED or status < 200:  # noqa: PLR2004 - classes of status
-        return Posted((), _said(shown, status, value), retry_seconds, refusal=value)
+        told = _first_problem(value)
+        return Posted((), _said(shown, status, told), retry_seconds, refusal=told)
     results = value.get("results")
     if count > 1 and isinstance(results, list) and len(results) == count:
         outcomes = [_outcome(result) for result in results]
@@ -212,6 +213,14 @@ def read_answer(
         problem=f"{shown} answered with status {status} what is no answer of deploymark's: "
         f"{content[:_SHOWN]!r}."
     )
+
+
+def _first_problem(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the problem in an answer: of a batch that was refused for one reason, its first."""
+    results = value.get("results")
+    if isinstance(results, list) and results and isinstance(results[0], dict):
+        return results[0]
+    return value
 
 
 def _outcome(result: object) -> Outcome | None:

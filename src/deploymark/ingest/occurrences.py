@@ -38,12 +38,23 @@ class SpotState(StrEnum):
 
 
 class Spot(Struct, frozen=True, gc=False, array_like=True):
-    """The state of one occurrence in one place, and the time and number of what said so."""
+    """The state of one occurrence in one place.
+
+    Attributes:
+        place: Where.
+        state: How far it has come.
+        at_ms: The time of the last that was said of it; what happened before does not end it.
+        emission: The number of that.
+        opened: It did not only end; news of its opening may still come.
+        live_ms: When it went live, None when it did not.
+    """
 
     place: Place
     state: SpotState
     at_ms: int
     emission: Emission | None = None
+    opened: bool = True
+    live_ms: int | None = None
 
 
 class Closing(Struct, frozen=True, gc=False, array_like=True):
@@ -214,12 +225,16 @@ def _after(occurrence: Occurrence, sighting: Sighting) -> Occurrence:
     if state is None and not spots:
         state = SpotState.OPEN  # its first news is that it runs: the opening was lost
     if state is not None:
-        # Late news of an occurrence that is over can name places, and not bring one back to life.
-        is_late = occurrence.closing is not None and not _is_later(sighting, occurrence)
+        # An opening that is late news of an occurrence which is over can name places, and not bring
+        # one back to life.
+        is_over = occurrence.closing is not None
+        is_late = is_over and sighting.phase in _OPENING and not _is_later(sighting, occurrence)
         for place in _places_meant(sighting.place, spots):
             before = spots.get(place)
             if before is None or _counts(before, state, sighting, is_late=is_late):
-                spots[place] = Spot(place, state, sighting.at_ms, sighting.emission)
+                spots[place] = _spot_after(before, place, state, sighting)
+            elif state is not SpotState.ENDED and not before.opened:
+                spots[place] = replace(before, opened=True)
     attempts = [each for each in (occurrence.attempt, sighting.attempt) if each is not None]
     after = replace(
         occurrence,
@@ -228,6 +243,17 @@ def _after(occurrence: Occurrence, sighting: Sighting) -> Occurrence:
         spots=tuple(spots.values()),
     )
     return _closed(occurrence, after, sighting.at_ms, sighting.emission)
+
+
+def _spot_after(before: Spot | None, place: Place, state: SpotState, sighting: Sighting) -> Spot:
+    """Return the spot that a statement makes of a place."""
+    opened = state is not SpotState.ENDED or (before is not None and before.opened)
+    live_ms = sighting.at_ms if state is SpotState.LIVE else None
+    last, by = sighting.at_ms, sighting.emission
+    if before is not None and state is SpotState.LIVE and before.at_ms > last:
+        # It went live, and an opening that came later was heard of before that.
+        last, by = before.at_ms, before.emission
+    return Spot(place, state, last, by, opened, live_ms)
 
 
 def _state_after(sighting: Sighting) -> SpotState | None:
@@ -248,7 +274,7 @@ def _counts(before: Spot, state: SpotState, sighting: Sighting, *, is_late: bool
     """
     if is_late and state is not SpotState.ENDED:
         return False
-    if SpotState.ENDED not in (before.state, state):
+    if before.state is not state and SpotState.ENDED not in (before.state, state):
         return state is SpotState.LIVE
     order = _order(sighting.emission, before.emission)
     return sighting.at_ms >= before.at_ms if order is None else order >= 0
@@ -276,18 +302,24 @@ def _closed(
         return after
     if not _is_over(after.spots):
         return replace(after, closing=None)
-    last = max(after.spots, key=lambda spot: spot.at_ms)
+    last = max(_opened(after.spots), key=lambda spot: spot.at_ms)
     by = emission if at_ms == last.at_ms else last.emission
     return replace(after, closing=Closing(last.at_ms, by))
 
 
 def _is_over(spots: tuple[Spot, ...]) -> bool:
+    spots = _opened(spots)
     standing = [spot.place for spot in spots if spot.state is not SpotState.ENDED]
     # A general place that stands is only waiting: the places inside it speak for themselves.
     return bool(spots) and all(
         None in place and any(place != spot.place and place.covers(spot.place) for spot in spots)
         for place in standing
     )
+
+
+def _opened(spots: tuple[Spot, ...]) -> tuple[Spot, ...]:
+    """Return the places that an occurrence opened; all that it ended, while it opened none."""
+    return tuple([spot for spot in spots if spot.opened]) or spots
 
 
 def live_places(record: DeploymentRecord, number: int, at_ms: int) -> list[Place]:
@@ -297,7 +329,7 @@ def live_places(record: DeploymentRecord, number: int, at_ms: int) -> list[Place
         for each in record.occurrences
         if each.number == number
         for spot in each.spots
-        if spot.state is SpotState.LIVE and spot.at_ms == at_ms
+        if spot.state is SpotState.LIVE and spot.live_ms == at_ms
     ]
 
 
@@ -323,7 +355,7 @@ def superseded(
     occurrences = []
     for each in record.occurrences:
         spots = tuple(
-            Spot(spot.place, SpotState.ENDED, at_ms, emission)
+            Spot(spot.place, SpotState.ENDED, at_ms, emission, spot.opened)
             if spot.state is not SpotState.ENDED
             and _is_before(spot, at_ms, emission)
             and any(place.covers(spot.place) for place in places)

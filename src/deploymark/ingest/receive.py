@@ -131,6 +131,10 @@ class Receiver:
         """Raise what keeps the log from being written, if anything does; see `Sequencer.check`."""
         self._sequencer.check()
 
+    def stop_writing(self, error: BrokenError) -> None:
+        """Write nothing any more; see `Sequencer.stop_writing`."""
+        self._sequencer.stop_writing(error)
+
     def close(self) -> None:
         """Stop the verifying threads; the sequencer is closed by its owner."""
         self._pool.shutdown()

@@ -185,6 +185,17 @@ class Sequencer:
         """The head of the last commit."""
         return self._head
 
+    def stop_writing(self, error: BrokenError) -> None:
+        """Write nothing any more: something outside showed that the log does not add up.
+
+        A witness that refuses, or a guard that remembers more than the log has. What waits is
+        answered with the error.
+        """
+        with self._condition:
+            is_first, self._broken = self._broken is None, self._broken or error
+        if is_first:
+            self._on_broken(error)
+
     def check(self) -> None:
         """Raise what keeps this from writing, if anything does; answers from memory.
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deploymark.errors import RefusedError
+from deploymark.errors import BrokenError, RefusedError
 from deploymark.ingest.accounting import Accounting
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import LOCAL
@@ -210,7 +210,13 @@ def _publishing(log: OpenLog, seconds: float) -> Task:
     def publish() -> None:
         head = log.store.head()
         if head.size > head.published_size:
-            log.publisher.publish()
+            try:
+                log.publisher.publish()
+            except BrokenError as error:
+                # A witness saw another history, or the guard remembers more: writing on would
+                # only make it longer.
+                log.receiver.stop_writing(error)
+                raise
 
     return Task("publish", seconds, publish)
 

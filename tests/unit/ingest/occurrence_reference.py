@@ -96,13 +96,18 @@ class Reference:
     """The markers of one service that stand, with the occurrence each was given."""
 
     entries: list[_Entry] = field(default_factory=list)
+    heard: dict[tuple[int, str, tuple[str, str, int]], int] = field(default_factory=dict)
 
-    def known(self, said: Said) -> _Entry | None:
-        """Return the entry that this one repeats (rule 1)."""
-        for entry in self.entries:
-            if said.emission is not None and entry.said.emission == said.emission:
-                return entry
-        return None
+    def known(self, said: Said) -> int | None:
+        """Return the occurrence of what this one repeats, by its number (rule 1)."""
+        if said.emission is None:
+            return None
+        return self.heard.get((said.release, said.identity, said.emission))
+
+    def hear(self, said: Said, occurrence: int) -> None:
+        """Note its number, also of a duplicate."""
+        if said.emission is not None:
+            self.heard.setdefault((said.release, said.identity, said.emission), occurrence)
 
     def standing(self, said: Said, occurrence: int) -> _Entry | None:
         """Return the entry under the same dedupe key."""
@@ -153,7 +158,8 @@ class Reference:
         # "The old one" may also be an earlier occurrence, for which it is late news.
         for number in range(1, latest):
             own, following = self._own(release, number), self._own(release, number + 1)
-            if not all(_later(asked, entry, own) for entry in following):
+            ends = self._closers(release, number, reading)
+            if not all(_later(asked, entry, own) for entry in (*following, *ends)):
                 yield number
 
     def _other(self, asked: _Entry, latest: int, reading: _Reading) -> Iterator[int]:

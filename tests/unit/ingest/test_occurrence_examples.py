@@ -415,36 +415,6 @@ def test_31_without_an_action_a_commit_and_its_digest_are_two_deployments(story:
     assert story.say("applied", at="+6m").occurrence == 1
 
 
-ENDINGS = {
-    "it failed": {"phase": "failed"},
-    "it was rolled back": {"phase": "rolled_back"},
-    "it was removed": {"phase": "removed"},
-    "another one became live": {"phase": "applied", "release": B},
-    "another one was promoted": {"phase": "promoted", "release": B},
-}
-
-
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-@pytest.mark.parametrize("place", [None, "eu"], ids=["without a place", "in one place"])
-def test_running_the_old_job_again_is_the_next_occurrence_after(
-    story: Story, ending: dict[str, str], place: str | None
-) -> None:
-    first = story.say("applied", at="+0s", release=A, place=place)
-    story.say(**{"at": "+1h", "release": A, "place": place, **ending})  # type: ignore[arg-type]
-    again = story.say("applied", at="+2h", release=A, place=place)
-    third = story.say("applied", at="+3h", release=A, place=place)
-    assert occurrences(first, again) == [1, 2]
-    assert third.index == again.index
-
-
-@pytest.mark.parametrize("phase", ["planned", "applying", "applied"])
-def test_a_ci_retry_while_open_or_live_is_the_same_deployment(story: Story, phase: str) -> None:
-    first = story.say(phase, at="+0s")
-    retried = story.say(phase, at="+20h")
-    assert retried.duplicate
-    assert retried.index == first.index
-
-
 def test_27_the_release_returned_to_opens_its_next_occurrence(story: Story) -> None:
     story.say("applied", at="+0s", release=A)
     story.say("applied", at="+1h", release=B)

@@ -28,6 +28,14 @@ def nothing_refused(said: Sequence[Happened]) -> None:
     assert [one.refused for one in said] == [""] * len(said)
 
 
+def _line(delivery: Delivery, happened: Happened, allowed: set[int]) -> str:
+    said = delivery.said
+    at = (said.claimed_ms - 1_795_000_000_000) // 1_000
+    got = f"{happened.occurrence}{' again' if happened.duplicate else ''} of {sorted(allowed)}"
+    who = f"{said.identity} attempt {said.attempt} {said.emission}"
+    return f"{said.release} {said.phase} {said.place!r} {said.weight} at {at}: {got} ({who})"
+
+
 @settings(max_examples=150, phases=set(Phase) - {Phase.explain})
 @given(deliveries=stories(manners(mixed_places=False)))
 def test_every_decision_is_one_that_the_specification_allows(
@@ -36,15 +44,18 @@ def test_every_decision_is_one_that_the_specification_allows(
     said = tell(deliveries)
     nothing_refused(said)
     reference = Reference()
+    so_far: list[str] = []
     for delivery, happened in zip(deliveries, said, strict=True):
         known = reference.known(delivery.said)
         if known is not None:
             assert happened.duplicate
-            assert happened.occurrence == known.occurrence
+            assert happened.occurrence == known
             continue
         allowed = reference.answers(delivery.said, delivery.received_ms)
         event(f"{len(allowed)} answers allowed")
-        assert happened.occurrence in allowed
+        so_far.append(_line(delivery, happened, allowed))
+        assert happened.occurrence in allowed, "\n".join(so_far)
+        reference.hear(delivery.said, happened.occurrence)
         stands = reference.standing(delivery.said, happened.occurrence)
         assert happened.duplicate == (stands is not None)
         if not happened.duplicate:

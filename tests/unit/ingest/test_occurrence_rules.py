@@ -117,3 +117,41 @@ def test_a_failure_without_a_place_ends_every_place_named(story: Story) -> None:
         story.say("applied", at="+0s", place=place)
     story.say("failed", at="+1h")
     assert story.say("applied", at="+2h", place="eu").occurrence == 2
+
+
+ENDINGS = {
+    "it failed": {"phase": "failed"},
+    "it was rolled back": {"phase": "rolled_back"},
+    "it was removed": {"phase": "removed"},
+    "another one became live": {"phase": "applied", "release": B},
+    "another one was promoted": {"phase": "promoted", "release": B},
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+@pytest.mark.parametrize("place", [None, "eu"], ids=["without a place", "in one place"])
+def test_running_the_old_job_again_is_the_next_occurrence_after(
+    story: Story, ending: dict[str, str], place: str | None
+) -> None:
+    first = story.say("applied", at="+0s", release=A, place=place)
+    story.say(**{"at": "+1h", "release": A, "place": place, **ending})  # type: ignore[arg-type]
+    again = story.say("applied", at="+2h", release=A, place=place)
+    third = story.say("applied", at="+3h", release=A, place=place)
+    assert occurrences(first, again) == [1, 2]
+    assert third.index == again.index
+
+
+@pytest.mark.parametrize("phase", ["planned", "applying", "applied"])
+def test_a_ci_retry_while_open_or_live_is_the_same_deployment(story: Story, phase: str) -> None:
+    first = story.say(phase, at="+0s")
+    retried = story.say(phase, at="+20h")
+    assert retried.duplicate
+    assert retried.index == first.index
+
+
+def test_what_was_promoted_after_it_failed_is_live_again(story: Story) -> None:
+    story.say("planned", at="+0s", attempt=1)
+    story.say("failed", at="+1m", emitter="orchestrator")
+    promoted = story.say("promoted", at="+2m", attempt=1)
+    applying = story.say("applying", at="+3m", emitter="orchestrator")
+    assert occurrences(promoted, applying) == [1, 1]

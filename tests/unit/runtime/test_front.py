@@ -19,6 +19,7 @@ from deploymark.errors import (
     StoreUnavailableError,
     UnauthenticatedError,
     UsageError,
+    WitnessRefusedError,
 )
 from deploymark.ingest.callers import LOCAL, Caller
 from deploymark.ingest.intake import Admitted, Intake
@@ -389,6 +390,29 @@ def test_a_log_that_breaks_refuses_writing_tells_once_and_is_read_on(
         assert behind.parts.deployments.list(None, None, None, 10)[0]
         assert log.view.reader.head().size == 2
         eventually(lambda: behind.parts.runner.position() == 2)
+
+
+def test_a_witness_that_saw_another_history_ends_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[DeploymarkError] = []
+
+    def refused() -> None:
+        raise WitnessRefusedError("It has seen another tree of this size.")
+
+    with (
+        open_log(path, on_broken=told.append) as log,
+        open_front(log, QUICK, listen_host="127.0.0.1") as front,
+    ):
+        behind = House(log, front.app._desk.parts, None)
+        monkeypatch.setattr(type(log.publisher), "publish", lambda _: refused())
+        assert behind.hand_in(numbered(0)) == ["new"]
+        eventually(lambda: bool(told))
+        with pytest.raises(WitnessRefusedError):
+            behind.hand_in(numbered(1))
+        with pytest.raises(WitnessRefusedError):
+            behind.parts.check_writing()
+    assert [error.code for error in told] == ["witness_refused"]
 
 
 # Settings -----------------------------------------------------------------------------------------
