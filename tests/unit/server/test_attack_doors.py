@@ -288,6 +288,28 @@ def test_no_second_request_hides_in_a_body(door_here: Door, port: int, lines: by
     assert door_here.log.store.head().size == size
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_offer_to_speak_http_2_is_declined_and_the_marker_taken(
+    door_here: Door, port: int, *, at_once: bool
+) -> None:
+    # As `curl --http2` and Java's HttpClient send it to any http address. The offer may be
+    # ignored, and the request is answered as it stands (RFC 9110, 7.8).
+    said = json.dumps(marker(7_100 + at_once)).encode()
+    head = POST % (
+        b"/v1/markers",
+        b"Authorization: Bearer %b\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nContent-Length: %d\r\n"
+        % (door_here.tokens[Role.EMITTER].encode(), len(said)),
+    )
+    with connect(port) as peer:
+        peer.sendall(head + said if at_once else head)
+        if not at_once:
+            peer.sendall(said)
+        peer.shutdown(socket.SHUT_WR)
+        answer = rest_of(peer)
+    assert _status(answer) == 201, answer
+
+
 # Floods ------------------------------------------------------------------------------------------
 
 FLOOD_BYTES = 32 * MEGABYTE
@@ -347,6 +369,15 @@ def test_a_flood_of_pipelined_requests_is_answered_in_order(port: int) -> None:
     assert min(places) > 0
     assert all(one < other for one, other in pairwise(places))
     assert answer.endswith(b"ok\n")
+
+
+def test_strangers_do_not_fill_our_log_with_what_is_not_http(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A line each: one connection after the other wrote 0.8 MB a second.
+    for _ in range(50):
+        assert _status(exchange(port, b"x\r\n\r\n")) == 400
+    assert len(caplog.records) < 10
 
 
 # What stays --------------------------------------------------------------------------------------
