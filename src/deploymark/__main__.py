@@ -13,8 +13,10 @@ def command() -> int:
     """Run the command line of this process and return its exit code."""
     gc.disable()
     from deploymark.cli.main import main  # noqa: PLC0415 - loaded without the collector
+    from deploymark.cli.output import let_go_of_streams  # noqa: PLC0415
 
     code = main()
+    let_go_of_streams()
     gc.freeze()  # or it looks through everything once more before the end
     return code
 

@@ -236,6 +236,20 @@ def plain(text: str) -> str:
 
 def drop_output() -> None:
     """Forget what was not written yet, so that Python does not complain about it at its end."""
-    if sys.stdout is not None:
+    _drop(sys.stdout)
+
+
+def let_go_of_streams() -> None:
+    """Write out what is left, or forget it: at its end Python would make it an exit code, 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            _drop(stream)
+
+
+def _drop(stream: TextIO | None) -> None:
+    if stream is not None:
         with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

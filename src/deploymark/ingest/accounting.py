@@ -62,7 +62,7 @@ class Accounting:
 
     def _take_note(self, submission: Submission, answer: Answer, now_ms: int) -> None:
         fields = numbers_of(submission.body)
-        number, caller = Numbered.of(fields), submission.caller
+        number, caller = _keepable(Numbered.of(fields)), submission.caller
         if isinstance(answer, Admitted):
             self._meter.count("deploymark_entries_total", outcome="duplicate")
             if number is not None:
@@ -86,6 +86,17 @@ def _attempt(error: RefusedError, fields: Mapping[str, Any]) -> Attempt:
         digests,
         index,
     )
+
+
+def _keepable(number: Numbered | None) -> Numbered | None:
+    """Return a number under names that may be kept: a secret in a name is kept as its hash."""
+    if number is None:
+        return None
+    names = [
+        name if _sayable(name) is not None else f"sha256:{sha256(name.encode()).hexdigest()}"
+        for name in (number.emitter, number.epoch)
+    ]
+    return Numbered(*names, number.sequence)
 
 
 def _sayable(text: str | None) -> str | None:

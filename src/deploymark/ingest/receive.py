@@ -24,13 +24,14 @@ from deploymark.crypto.scope import said_by
 from deploymark.errors import (
     BrokenError,
     DeploymarkError,
+    KeyUntrustedError,
     MarkerError,
     NotFoundError,
     UnavailableError,
 )
 from deploymark.ingest.admission import AdmissionRules, check_authority
 from deploymark.ingest.authority import Claim
-from deploymark.ingest.callers import LOCAL, Caller
+from deploymark.ingest.callers import LOCAL, LOCAL_PRINCIPAL, Caller
 from deploymark.ingest.sighting import sighting_of
 from deploymark.ingest.submission import Opened, Submission, open_submission
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
@@ -229,19 +230,36 @@ class Receiver:
         self._rules.check_content(payload, filing.fields, in_statement=in_statement)
         if blob is not None or "detail" in filing.ids:
             self._check_detail(filing, blob)
+        self._check_signer(envelope, filing, caller)
         checks: list[SignatureCheck] = []
-        if envelope is None:
-            self._check_gateway()
-        elif opened.payload_type != KEY:
-            # A key entry may be signed by the very key it registers; the ring judges it as a whole.
+        # The first key of a log signs its own registration; whatever comes later must carry the
+        # signature of a known key before the ring looks at it.
+        is_first_key = opened.payload_type == KEY and self._ring.applied_index is None
+        if envelope is not None and not is_first_key:
             checks = self._ring.plan(_leaf(filing, envelope, assurance, "", ""), payload)
         return Read(opened, payload, filing, assurance, caller.principal, now_ms, blob, checks)
 
-    def _check_gateway(self) -> None:
+    def _check_signer(self, envelope: Envelope | None, filing: Filing, caller: Caller) -> None:
+        """Refuse what nobody would sign, and what the platform signed for somebody else.
+
+        The log is readable: a marker that the platform signed for a caller, handed in again, would
+        otherwise come back as a producer's own word.
+        """
         if self._gateway is None:
-            raise MarkerError(
-                "The marker is not signed, and nobody signs for callers here.",
-                hint="Sign it with a producer key, or send it to a server (`deploymark up`).",
+            if envelope is None:
+                raise MarkerError(
+                    "The marker is not signed, and nobody signs for callers here.",
+                    hint="Sign it with a producer key, or send it to a server (`deploymark up`).",
+                    field="/signatures",
+                )
+            return
+        if envelope is None or filing.fields is None or caller.principal == LOCAL_PRINCIPAL:
+            return
+        if any(each.keyid == self._gateway.key_id for each in envelope.signatures):
+            raise KeyUntrustedError(
+                f"The key {self._gateway.key_id} is the platform's, which signs markers for "
+                "callers; its signature is nobody's own word.",
+                hint="Send the marker itself with a token, or sign it with a producer key.",
                 field="/signatures",
             )
 

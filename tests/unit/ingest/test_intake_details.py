@@ -65,7 +65,7 @@ def test_a_detail_is_kept_salted_named_by_a_marker_and_erased(
 
 def test_a_marker_whose_detail_is_not_there_is_refused(intake: Intake) -> None:
     body = flat(1, details_digest="sha256:" + "00" * 32)
-    assert shown(result(intake.submit(batch(LOCAL, body)))) == ["not_found"]
+    assert shown(result(intake.submit(batch(LOCAL, body)))) == ["bad_marker"]
 
 
 UNTAKEN: dict[str, tuple[Callable[[Intake], object], str]] = {
