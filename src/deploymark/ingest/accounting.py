@@ -92,11 +92,11 @@ def _keepable(number: Numbered | None) -> Numbered | None:
     """Return a number under names that may be kept: a secret in a name is kept as its hash."""
     if number is None:
         return None
-    names = [
-        name if _sayable(name) is not None else f"sha256:{sha256(name.encode()).hexdigest()}"
-        for name in (number.emitter, number.epoch)
-    ]
-    return Numbered(*names, number.sequence)
+    return Numbered(_or_hash(number.emitter), _or_hash(number.epoch), number.sequence)
+
+
+def _or_hash(name: str) -> str:
+    return name if _sayable(name) is not None else f"sha256:{sha256(name.encode()).hexdigest()}"
 
 
 def _sayable(text: str | None) -> str | None:
