@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from deploymark.emit.connection import Connection, Deadline
 from deploymark.emit.endpoint import Endpoint, parse_endpoint
 from deploymark.emit.host import Host
-from deploymark.emit.http1 import Response, request_bytes
+from deploymark.emit.http1 import Response, http_date, request_bytes
 from deploymark.emit.settings import Settings
 from deploymark.errors import ServerUnavailableError
 
@@ -132,6 +132,7 @@ class Poster:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
+            "Date": http_date(self._host.now_ms()),  # by this the server measures our clock
             "User-Agent": "deploymark-emit",
         }
         if self._token:

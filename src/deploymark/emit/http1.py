@@ -8,6 +8,7 @@ Python's own `http.client` is more tolerant, and takes longer to load than the i
 
 import re
 from collections.abc import Callable, Mapping
+from time import gmtime
 from typing import Final, NamedTuple, NoReturn
 
 from deploymark.errors import ServerUnavailableError
@@ -28,6 +29,12 @@ _CHUNK_SIZE: Final = rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?"
 
 Receive = Callable[[], bytes]
 """Gives some more of the bytes of the peer, and none when the peer has ended."""
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 
 
 class Response(NamedTuple):
@@ -67,6 +74,19 @@ def request_bytes(method: str, target: str, headers: Mapping[str, str], body: by
     if body:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def http_date(ms: int) -> str:
+    """Return an instant as HTTP writes it (RFC 9110, section 5.6.7), whatever the locale is.
+
+    Args:
+        ms: Milliseconds since the Unix epoch.
+    """
+    year, month, day, hour, minute, second, weekday, *_ = gmtime(ms // 1_000)
+    return (
+        f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} "
+        f"{hour:02}:{minute:02}:{second:02} GMT"
+    )
 
 
 def read_response(receive: Receive, max_body_bytes: int) -> Response:

@@ -25,6 +25,7 @@ def test_markers_are_posted_with_the_token_and_each_has_its_outcome(tmp_path: Pa
     assert [outcome.content["index"] for outcome in second.outcomes] == [0, 1]
     assert (first.problem, second.problem) == ("", "")
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert server.requests[0].headers["date"].endswith(" GMT")
     assert [list(request.items) for request in server.requests] == [
         [{"n": 1}],
         [{"n": 1}, {"n": 2}],

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +12,7 @@ from deploymark.emit.http1 import (
     MAX_HEAD_BYTES,
     Receive,
     Response,
+    http_date,
     read_response,
     read_tunnel,
     request_bytes,
@@ -248,3 +250,10 @@ def test_a_value_that_would_leave_its_line_is_not_sent_and_not_shown(value: str)
         request_bytes("POST", "/a", {"Authorization": value}, b"{}")
     assert "Authorization" in raised.value.message
     assert "hunter2" not in raised.value.message
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_date_is_read_back_by_others(ms: int) -> None:
+    read = parsedate_to_datetime(http_date(ms))
+    assert int(read.timestamp()) == ms // 1_000
+    assert formatdate(ms // 1_000, usegmt=True) == http_date(ms)
