@@ -15,19 +15,20 @@ from typing import ClassVar
 
 
 class DeploymarkError(Exception):
-    """The root of the tree.
-
-    Args:
-        message: One sentence that names what was wrong and what was seen.
-        hint: What the reader can do now; the class's own hint when left out.
-        field: JSON Pointer (RFC 6901) to the part of the input that was refused, or "".
-    """
+    """Something went wrong; every other problem is a kind of this one."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        """Say what went wrong.
+
+        Args:
+            message: One sentence that names what was wrong and what was seen.
+            hint: What the reader can do now; the class's own hint when left out.
+            field: JSON Pointer (RFC 6901) to the part of the input that was refused, or "".
+        """
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
@@ -59,10 +60,7 @@ class BrokenError(DeploymarkError):
 
 
 class CanonicalError(RefusedError):
-    """A value has no RFC 8785 canonical form (NaN.
-
-    Infinity, an integer beyond 2**53, a lone surrogate).
-    """
+    """A value has no RFC 8785 form: NaN, infinity, an integer beyond 2**53, a lone surrogate."""
 
     code = "not_canonical"
     default_hint = "Send the number as a string, or leave the value out."
@@ -150,10 +148,7 @@ class UnsignedRefusedError(RefusedError):
 
 
 class NoteError(RefusedError):
-    """A C2SP signed note.
-
-    Verifier key or checkpoint is malformed or not signed by a trusted key.
-    """
+    """A signed note, verifier key or checkpoint is malformed, or no trusted key signed it."""
 
     code = "bad_note"
     default_hint = (
@@ -162,10 +157,7 @@ class NoteError(RefusedError):
 
 
 class KeyFileError(RefusedError):
-    """A key file is missing.
-
-    Unreadable, open to others, or locked by a passphrase that was not given.
-    """
+    """A key file is missing, unreadable, open to others, or locked and no passphrase opens it."""
 
     code = "bad_key_file"
     default_hint = "Key files are PEM (PKCS #8), readable by their owner only (chmod 600)."
@@ -196,14 +188,17 @@ class PolicyError(RefusedError):
 
 
 class ConflictError(RefusedError):
-    """Another entry already stands under this id with other significant content.
+    """Another entry stands under this id with other significant content.
 
-    The first one stands. `index` is its position, None when no entry is in the way but a rule;
-    `leaves` are the two contents.
+    The first one stands. Significant is what tells changes apart, such as service, version, commit
+    and digest; descriptive fields that differ are no conflict.
     """
 
     code = "marker_conflict"
-    default_hint = "The first stands. If the new content is right, amend the first entry."
+    default_hint = (
+        "The first stands. If this is another change, give it another `action`, version or digest; "
+        "a wrong first entry is corrected by a signed `amendment` (docs/formats/marker.md)."
+    )
 
     def __init__(
         self,
@@ -214,6 +209,15 @@ class ConflictError(RefusedError):
         index: int | None = None,
         leaves: tuple[bytes, bytes] | None = None,
     ) -> None:
+        """Say also what stands.
+
+        Args:
+            message: As everywhere.
+            hint: As everywhere.
+            field: As everywhere.
+            index: Where it stands; None when no entry is in the way but a rule.
+            leaves: What stands and what was sent, when both are known.
+        """
         super().__init__(message, hint=hint, field=field)
         self.index = index
         self.leaves = leaves
@@ -229,7 +233,7 @@ class NotFoundError(RefusedError):
 class WitnessConfigurationError(RefusedError):
     """A witness does not know this log or its key, or is not one under this URL.
 
-    Its operator or ours must act.
+    Its operator or that of this log must act.
     """
 
     code = "witness_misconfigured"
@@ -239,20 +243,14 @@ class WitnessConfigurationError(RefusedError):
 
 
 class ReleaseError(RefusedError):
-    """A release directory has no digest.
-
-    It is absent, empty, or holds more than files, folders and links.
-    """
+    """A release directory is absent, empty, or holds more than files, folders and links."""
 
     code = "bad_release"
     default_hint = "Name the directory that the service runs from, as it will be deployed."
 
 
 class DataDirectoryError(RefusedError):
-    """The data directory is not what this command needs.
-
-    Absent, not empty, incomplete or of a newer release.
-    """
+    """The data directory is absent, not empty, incomplete or of a newer release."""
 
     code = "bad_data_directory"
     default_hint = "Name the directory with --data, or restore it whole from a backup."
@@ -354,7 +352,7 @@ class TokenError(RefusedError):
 
 
 class StoreUnavailableError(UnavailableError):
-    """The store refused a read or write (disk full, I/O error, database away).
+    """The store refused a read or write: the disk is full or fails, or the database is away.
 
     Nothing was acknowledged.
     """
@@ -385,12 +383,13 @@ class NotPublishedError(UnavailableError):
 
 
 class WitnessBehindError(UnavailableError):
-    """The witness stands at another size than assumed; ask again with a proof from `size`."""
+    """The witness stands at another size than was assumed."""
 
     code = "witness_behind"
     default_hint = "The next attempt starts from the size that the witness named."
 
     def __init__(self, message: str, *, size: int) -> None:
+        """Say also at which size it stands, from which the next proof starts."""
         super().__init__(message)
         self.size = size
 
@@ -433,33 +432,42 @@ class UnexpectedError(UnavailableError):
 
 
 class RateLimitedError(UnavailableError):
-    """Too many requests or failed attempts; the same call may succeed after `retry_after_s`."""
+    """Too many requests or failed attempts; Retry-After says when to come back."""
 
     code = "rate_limited"
     default_hint = "Wait as long as Retry-After says; send several markers in one request."
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
+        """Say also after how many seconds the same call may succeed."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManyFailuresError(RateLimitedError):
+    """Too many failed attempts to authenticate from one network; a good token is still good."""
+
+    code = "too_many_failures"
+    default_hint = "Correct the token; a good one is let in without waiting."
+
+
+class OverloadedError(UnavailableError):
+    """The bodies of all requests together take as much memory as they may."""
+
+    code = "overloaded"
+    default_hint = "Try again as Retry-After says, with less at once."
 
 
 # Broken ------------------------------------------------------------------------------------------
 
 
 class LogBrokenError(BrokenError):
-    """The stored log contradicts itself.
-
-    A hash, signature, count or column does not follow from the entries.
-    """
+    """The stored log contradicts itself: a hash, signature, count or column does not follow."""
 
     code = "log_broken"
 
 
 class RolledBackError(BrokenError):
-    """The log is behind, or forked from, what it had already published.
-
-    An old backup, or a rewritten database.
-    """
+    """The log is behind or beside what it published: an old backup, or a rewritten database."""
 
     code = "log_rolled_back"
     default_hint = "Restore the newer data, or run `deploymark log recover --from EXPORT`."

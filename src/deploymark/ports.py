@@ -510,8 +510,8 @@ class TokenStore(Protocol):
         """
         ...
 
-    def open_session(self, session: SessionRecord) -> None:
-        """Keep a new session."""
+    def open_session(self, session: SessionRecord, most: int) -> None:
+        """Keep a new session durably, and forget the oldest of its token beyond `most`."""
         ...
 
     def find_session(self, cookie_hash: bytes) -> SessionRecord | None:

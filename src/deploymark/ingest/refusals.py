@@ -47,6 +47,7 @@ CODES: Final[dict[str, FindingCode]] = {
     "bad_signature": FindingCode.MARKER_FORGED,
     "forbidden": FindingCode.MARKER_UNAUTHORISED,
     "key_untrusted": FindingCode.MARKER_UNAUTHORISED,
+    "too_many_failures": FindingCode.MARKER_UNAUTHORISED,
     "unauthenticated": FindingCode.MARKER_UNAUTHORISED,
     "marker_unsigned": FindingCode.MARKER_UNSIGNED,
     "personal_data_refused": FindingCode.SECRET_REFUSED,
@@ -80,7 +81,8 @@ TELLINGS: Final[dict[FindingCode, Telling]] = {
     FindingCode.MARKER_CONFLICT: Telling(
         "warning",
         "Another content was sent under the identity of a marker that stands; the first stands.",
-        "If the later content is right, amend the first entry; otherwise see who sent it.",
+        "Find out who sent it. A wrong first entry is corrected by a signed amendment; another "
+        "change needs another action, version or digest.",
     ),
     FindingCode.EMITTER_OVER_BUDGET: Telling(
         "info",

@@ -27,6 +27,9 @@ IDLE_MS: Final = 3_600_000
 EXTEND_MS: Final = 60_000
 """How exact the end of an idle session is kept: at most one write a minute."""
 
+PER_TOKEN: Final = 16
+"""How many sessions of one token live at once; a further one ends the oldest."""
+
 _COOKIE_BYTES = 32
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CSRF = b"deploymark csrf"
@@ -86,7 +89,7 @@ class Sessions:
         self._store.expire_sessions(now_ms)
         cookie = _base64url(self._random_bytes(_COOKIE_BYTES))
         self._store.open_session(
-            SessionRecord(_hash(cookie), token.id, now_ms, ends_at_ms=now_ms + IDLE_MS)
+            SessionRecord(_hash(cookie), token.id, now_ms, ends_at_ms=now_ms + IDLE_MS), PER_TOKEN
         )
         last_ms = now_ms + LIFETIME_MS
         return OpenedSession(

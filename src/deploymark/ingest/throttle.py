@@ -64,13 +64,20 @@ class Throttle:
                 self._full_at.popitem(last=False)
         return -(-max(excess, 0) // _TICKS_PER_MS)
 
-    def demand(self, key: str, what: str, amount: int = 1) -> None:
+    def demand(
+        self,
+        key: str,
+        what: str,
+        amount: int = 1,
+        refusal: type[RateLimitedError] = RateLimitedError,
+    ) -> None:
         """Take from a bucket, or refuse.
 
         Args:
             key: Whose bucket.
             what: What there was too much of, for the message.
             amount: As in `take`.
+            refusal: The class of the error.
 
         Raises:
             RateLimitedError: The bucket does not hold enough; says in how many seconds it will.
@@ -78,7 +85,7 @@ class Throttle:
         wait_ms = self.take(key, amount)
         if wait_ms:
             seconds = -(-wait_ms // 1000)
-            raise RateLimitedError(
+            raise refusal(
                 f"Too many {what}; the limit is {self._burst} at once. Come back in {seconds} s.",
                 retry_after_s=seconds,
             )

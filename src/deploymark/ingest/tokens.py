@@ -16,7 +16,13 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from deploymark.errors import NotFoundError, TokenError, UnauthenticatedError, UsageError
+from deploymark.errors import (
+    NotFoundError,
+    TokenError,
+    TooManyFailuresError,
+    UnauthenticatedError,
+    UsageError,
+)
 from deploymark.ingest.callers import LOCAL_PRINCIPAL, Caller
 from deploymark.ingest.permission import require
 from deploymark.ingest.throttle import Throttle
@@ -103,7 +109,7 @@ class Tokens:
         Raises:
             UnauthenticatedError: The token is malformed, unknown, wrong, revoked or ended. Only
                 who knows the secret of a token that has ended is told so.
-            RateLimitedError: The same, after too many failures from this network. Who holds a
+            TooManyFailuresError: The same, after too many failures from this network. Who holds a
                 good token is never refused for the failures of a neighbour.
             StoreUnavailableError, StateBrokenError: The store cannot tell.
         """
@@ -138,10 +144,11 @@ class Tokens:
         """Refuse an attempt to authenticate, with a token or a session, and count it.
 
         Raises:
-            RateLimitedError: There were too many from this network.
+            TooManyFailuresError: There were too many from this network.
             UnauthenticatedError: Otherwise, with this message.
         """
-        self._failures.demand(network, "failed attempts to authenticate from this network")
+        what = "failed attempts to authenticate from this network"
+        self._failures.demand(network, what, refusal=TooManyFailuresError)
         raise UnauthenticatedError(message, hint=hint)
 
     def _proven(self, given: TokenText, now_ms: int) -> TokenRecord | None:

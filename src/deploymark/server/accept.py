@@ -27,6 +27,13 @@ def check_accept(accept: bytes | None, operation: Operation) -> None:
         )
 
 
+def takes_gzip(accept_encoding: str) -> bool:
+    """Tell whether a client takes gzip (RFC 9110, `Accept-Encoding`)."""
+    parts = accept_encoding[:_LONGEST].lower().split(",")
+    is_refused = dict(_range(part) for part in parts)
+    return not is_refused.get("gzip", is_refused.get("*", True))
+
+
 @lru_cache(maxsize=512)
 def _takes(accept: bytes, offers: tuple[str, ...]) -> bool:
     ranges = [_range(part) for part in accept.decode("latin-1").lower().split(",")]

@@ -5,7 +5,8 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 
-from deploymark.errors import RequestError, UnauthenticatedError
+from deploymark.errors import RateLimitedError, RequestError, UnauthenticatedError
+from deploymark.ingest.callers import Caller
 from deploymark.ingest.sessions import csrf_token
 from deploymark.ingest.token_view import token_view
 from deploymark.model.entries import Scope
@@ -120,8 +121,13 @@ async def open_session(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/session`: a token becomes a cookie."""
     parts, network = desk.parts, request.network
     token = (await _read(desk, request, NewSession)).token
-    caller = parts.tokens.authenticate(token, network)
-    parts.throttle.demand(caller.principal, "requests")
+    caller = Caller("", frozenset(), network=network)
+    try:
+        caller = parts.tokens.authenticate(token, network)
+        parts.throttle.demand(caller.principal, "requests")
+    except (UnauthenticatedError, RateLimitedError) as error:
+        parts.turned_away(error, caller)  # a guess here is one like those in a header
+        raise
     opened = await run_in_threadpool(parts.sessions.open, token, network)
     seconds = max(0, (opened.expires_at_ms - parts.clock.now_ms()) // 1000)
     told = {
@@ -183,4 +189,5 @@ def _cookie(settings: Settings, request: Request, value: str, seconds: int) -> t
 
 async def _read(desk: Desk, request: Request, kind: type[T]) -> T:
     media_type(request, _JSON)
-    return read_as(await read_body(request, SMALL_BODY_BYTES, desk.settings.body_seconds), kind)
+    seconds = desk.settings.body_seconds
+    return read_as(await read_body(request, SMALL_BODY_BYTES, seconds, desk.bodies), kind)

@@ -12,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from deploymark.crypto.note import parse_note
 from deploymark.errors import DeploymarkError, NotFoundError, TooLargeError
+from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted
 from deploymark.ingest.submission import Submission
 from deploymark.log.checkpoint import parse_checkpoint
 from deploymark.log.reader import LogView
 from deploymark.log.receipt import format_receipt
+from deploymark.model.vocabulary import Role
 from deploymark.server.answer import JSON_HEADERS, Answer, json_answer
 from deploymark.server.body import MARKER_TYPES, items_of, media_type, read_body
 from deploymark.server.desk import Desk
@@ -51,13 +53,14 @@ async def admit(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/markers` and `POST /v1/entries`."""
     settings = desk.settings
     kind = media_type(request, MARKER_TYPES)
-    body = await read_body(request, settings.max_batch_bytes, settings.body_seconds)
+    caller = request.caller
+    limit = settings.max_batch_bytes if caller.principal else settings.max_stranger_bytes
+    body = await read_body(request, limit, settings.body_seconds, desk.bodies)
     items = items_of(body, kind, settings.max_batch_items)
     if items is None and len(body) > settings.max_marker_bytes:
         raise TooLargeError(
             f"The item has {len(body)} bytes; the limit is {settings.max_marker_bytes}."
         )
-    caller = request.caller
     if items is not None and len(items) > 1:  # the request itself was counted at the door
         desk.parts.throttle.demand(caller.principal or caller.network, "markers", len(items) - 1)
     submissions = [Submission(item, caller) for item in items or (body,)]
@@ -69,7 +72,7 @@ async def admit(desk: Desk, request: Request) -> Answer:
     receipts = [""] * len(outcomes)
     wants_receipts = request.prefers(RECEIPT)
     if wants_receipts:
-        receipts = await run_in_threadpool(_receipts, desk.parts.view, outcomes)
+        receipts = await run_in_threadpool(_receipts, desk.parts.view, outcomes, caller)
     headers = _WITH_RECEIPT if wants_receipts else JSON_HEADERS
     if items is None:
         return _single(outcomes[0], receipts[0], headers)
@@ -142,8 +145,22 @@ def _label(outcome: Outcome) -> str:
     return "duplicate" if outcome.duplicate else "new"
 
 
-def _receipts(view: LogView, outcomes: list[Outcome]) -> list[str]:
-    return ["" if isinstance(o, DeploymarkError) else _receipt(view, o) for o in outcomes]
+def _receipts(view: LogView, outcomes: list[Outcome], caller: Caller) -> list[str]:
+    return [
+        "" if isinstance(o, DeploymarkError) or not _may_see(caller, o) else _receipt(view, o)
+        for o in outcomes
+    ]
+
+
+def _may_see(caller: Caller, admitted: Admitted) -> bool:
+    """Tell whether a receipt, which holds the whole entry, is for this caller.
+
+    As GET …/receipt has it: an emitter sees its own entries only. A duplicate may be another's
+    entry; strangers share one name and have none of their own.
+    """
+    if not admitted.duplicate or caller.has(Role.READER):
+        return True
+    return bool(caller.principal) and admitted.principal == caller.principal
 
 
 def _receipt(view: LogView, admitted: Admitted) -> str:
@@ -158,7 +175,9 @@ async def keep_detail(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/details`."""
     media_type(request, DETAIL_TYPES)
     settings = desk.settings
-    content = await read_body(request, settings.max_detail_bytes, settings.body_seconds)
+    content = await read_body(
+        request, settings.max_detail_bytes, settings.body_seconds, desk.bodies
+    )
     digest, admitted = await run_in_threadpool(
         desk.parts.intake.keep_detail, content, request.caller
     )

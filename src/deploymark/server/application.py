@@ -20,6 +20,7 @@ from deploymark.errors import (
     ForbiddenError,
     MethodError,
     NotFoundError,
+    OverloadedError,
     RateLimitedError,
     UnauthenticatedError,
     UnavailableError,
@@ -29,6 +30,7 @@ from deploymark.ingest.callers import Caller
 from deploymark.server.accept import check_accept
 from deploymark.server.access import CSRF_HEADER, bearer, cookie_name
 from deploymark.server.answer import Answer, Streaming, encode_json
+from deploymark.server.budget import BodyBudget
 from deploymark.server.desk import Desk
 from deploymark.server.hosts import check_host
 from deploymark.server.landing import Landing
@@ -71,6 +73,7 @@ class Application:
             Landing(),
             RequestMeter(),
             encode_json(document_of(OPERATIONS)),
+            BodyBudget(),
         )
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in OPERATIONS:
@@ -133,7 +136,10 @@ class Application:
             await self._let_in(access, request)
         check_accept(request.headers.get(b"accept"), operation)
         request.parameters = operation.read_parameters(request)
-        return await operation.handler(self._desk, request)
+        try:
+            return await operation.handler(self._desk, request)
+        finally:
+            self._desk.bodies.free(request)
 
     async def _let_in(self, access: Access, request: Request) -> None:
         caller = Caller("", frozenset(), network=request.network)
@@ -201,7 +207,8 @@ def _refusal(error: DeploymarkError, name: str, methods: dict[str, Operation]) -
     if isinstance(error, MethodError):
         allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
         return problem_answer(error, more=((b"allow", ", ".join(allowed).encode()),))
-    if status_of(error) < SERVER_FAULT:
+    # Whoever finds no room is counted only: a line for each would flood what is read in need.
+    if status_of(error) < SERVER_FAULT or isinstance(error, OverloadedError):
         return problem_answer(error)
     incident = secrets.token_hex(_INCIDENT_BYTES)
     level = logging.WARNING if isinstance(error, UnavailableError) else logging.ERROR

@@ -20,6 +20,7 @@ from deploymark.errors import (
     SlowRequestError,
     TooLargeError,
 )
+from deploymark.server.budget import BodyBudget
 from deploymark.server.request import Request
 
 T = TypeVar("T")
@@ -57,15 +58,17 @@ def media_type(request: Request, accepted: Collection[str]) -> str:
     return name
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+async def read_body(request: Request, limit: int, seconds: float, budget: BodyBudget) -> bytes:
     """Return the body, unpacked.
 
     Args:
         request: The request; its body is read once.
         limit: Most bytes, both as sent and unpacked.
         seconds: Within which it must have arrived.
+        budget: The room that all bodies have together; who called frees it.
 
     Raises:
+        OverloadedError: There is no room for it now.
         TooLargeError: More than `limit`.
         SlowRequestError: It did not arrive in time.
         RequestError: It is not the gzip that it says, or broke off.
@@ -77,15 +80,18 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
             f"The Content-Encoding is {encoding[:_SHOWN]!r}; only gzip is unpacked.",
             hint="Send the body plain or with gzip.",
         )
-    body = await _receive(request, limit, seconds)
+    body = await _receive(request, limit, seconds, budget)
     if encoding != "gzip":
         return body
     if len(body) > _WORTH_A_THREAD_BYTES:
-        return await run_in_threadpool(unpack, body, limit)
-    return unpack(body, limit)
+        unpacked = await run_in_threadpool(unpack, body, limit)
+    else:
+        unpacked = unpack(body, limit)
+    budget.take(request, len(unpacked))
+    return unpacked
 
 
-async def _receive(request: Request, limit: int, seconds: float) -> bytes:
+async def _receive(request: Request, limit: int, seconds: float, budget: BodyBudget) -> bytes:
     _check_declared(request, limit)
     parts: list[bytes] = []
     size = 0
@@ -99,6 +105,7 @@ async def _receive(request: Request, limit: int, seconds: float) -> bytes:
                     size += len(part)
                     if size > limit:
                         raise _too_large(limit)
+                    budget.take(request, len(part))
                     parts.append(part)
                 if not message.get("more_body", False):
                     return parts[0] if len(parts) == 1 else b"".join(parts)

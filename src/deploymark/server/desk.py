@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from deploymark.server.budget import BodyBudget
 from deploymark.server.landing import Landing
 from deploymark.server.metrics import RequestMeter
 from deploymark.server.parts import Parts
@@ -20,6 +21,7 @@ class Desk:
         landing: Brings what other threads have finished to the event loop.
         requests: What was asked, for the metrics.
         document: The OpenAPI document, encoded.
+        bodies: The room that all bodies have together.
     """
 
     parts: Parts
@@ -28,3 +30,4 @@ class Desk:
     landing: Landing
     requests: RequestMeter
     document: bytes
+    bodies: BodyBudget

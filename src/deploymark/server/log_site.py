@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from deploymark.errors import NotFoundError
 from deploymark.log.reader import full_note
 from deploymark.log.tiles import ENTRIES, parse_tile_path
+from deploymark.server.accept import takes_gzip
 from deploymark.server.answer import BYTES, IMMUTABLE, Answer, Headers, headers_of, text_answer
 from deploymark.server.desk import Desk
 from deploymark.server.request import Request
@@ -42,7 +43,7 @@ async def show_tile(desk: Desk, request: Request) -> Answer:
 async def show_bundle(desk: Desk, request: Request) -> Answer:
     """Answer `GET /log/tile/entries/{index}`."""
     name = parse_tile_path(f"tile/{ENTRIES}/{request.parameters['index']}")
-    is_packed = "gzip" in request.text(b"accept-encoding").lower()
+    is_packed = takes_gzip(request.text(b"accept-encoding"))
 
     def bundle() -> bytes:
         body = desk.parts.view.tile(name)

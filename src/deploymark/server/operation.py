@@ -183,17 +183,24 @@ def _value(parameter: Parameter, texts: list[str]) -> Any:  # noqa: ANN401 - of 
 
 def _converted(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the parameter's type
     try:
-        return msgspec.convert(text, parameter.type, strict=False)
+        return _read(parameter, text)
     except msgspec.ValidationError as error:
         raise RequestError(
             f"The parameter {parameter.name!r} is {text[:_SHOWN]!r}: {error}."
         ) from None
 
 
+def _read(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - as above
+    found = msgspec.convert(text, parameter.type, strict=False)
+    if isinstance(found, int) and str(found) != text:  # `1.0`, `01`: a number has one spelling
+        raise msgspec.ValidationError("Expected plain decimal digits")
+    return found
+
+
 def _segment(parameter: Parameter, segments: dict[str, str]) -> Any:  # noqa: ANN401 - as above
     text = segments[parameter.name]
     try:
-        return msgspec.convert(text, parameter.type, strict=False)
+        return _read(parameter, text)
     except msgspec.ValidationError as error:
         raise NotFoundError(
             f"The {parameter.name} {text[:_SHOWN]!r} in the address names nothing: {error}."

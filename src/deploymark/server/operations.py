@@ -35,10 +35,10 @@ from deploymark.server.parameters import (
     AFTER,
     CURSOR,
     INDEX,
-    LIMIT,
     PREFER,
     STREAM_FILTERS,
     filters_of,
+    limit_of,
 )
 from deploymark.server.request import Request
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
@@ -86,7 +86,7 @@ _BUNDLES = Access(
 _METRICS = Access(
     (Role.READER,),
     open_when=_metrics_are_open,
-    described="anyone on this host if metrics.access is loopback",
+    described="anyone on this host if server.metrics is loopback",
 )
 
 
@@ -123,7 +123,8 @@ OPERATIONS: Final = (
         parameters=(PREFER,), body=_HANDED_IN, problems=_ADMISSION_PROBLEMS,
         description=(
             "A flat marker, an in-toto Statement or a DSSE envelope; a JSON array of them, or one "
-            "a line as NDJSON, makes a batch of at most 1,000. gzip is unpacked. A batch is "
+            "a line as NDJSON, makes a batch of at most 1,000 and 4 MB, or 512 KB without a token. "
+            "gzip is unpacked. A batch is "
             "answered item by item in its order; when all were refused its status is theirs, or "
             "422 when they differ. A 5xx acknowledges nothing."
         ),
@@ -199,7 +200,7 @@ OPERATIONS: Final = (
         parameters=(
             Parameter("service", str, "Of this service."),
             Parameter("environment", str, "In this environment."),
-            LIMIT,
+            limit_of(reading.DEPLOYMENTS_LIMIT),
             CURSOR,
         ),
     ),

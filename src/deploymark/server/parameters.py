@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from deploymark.model.vocabulary import Kind, Phase
-from deploymark.projections.search_query import ENTRY_TYPES, MAX_LIMIT
+from deploymark.projections.search_query import DEFAULT_LIMIT, ENTRY_TYPES, MAX_LIMIT
 from deploymark.server.operation import Parameter
 
 _Index = Annotated[int, Meta(ge=0, lt=2**53)]
@@ -14,7 +14,6 @@ _Word = Annotated[str, Meta(max_length=256)]
 INDEX = Parameter("index", _Index, "Position in the log.", "path")
 CURSOR = Parameter("cursor", _Word, "`next_cursor` of the page before.")
 AFTER = Parameter("after", _Index, "Wait until this entry can be found.")
-LIMIT = Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_LIMIT)], "Longest page.")
 PREFER = Parameter("Prefer", str, "`receipt` adds a provisional receipt to each item.", "header")
 
 _TOLD = {
@@ -26,16 +25,21 @@ _TOLD = {
     "deployment_id": "Deployment, `d-…`; `d-…~2` for one occurrence.",
     "since": "Received then or later (RFC 3339).",
     "until": "Received before then (RFC 3339).",
-    "order": "`newest` or `oldest` first.",
-    "limit": "Longest page, 1 to 1,000.",
+    "order": "`newest`, unless said otherwise, or `oldest` first.",
     "type": f"Type of entry: {', '.join(ENTRY_TYPES)}.",
     "code": "Code of a finding.",
 }
 
 
+def limit_of(default: int) -> Parameter:
+    """Return the parameter for the longest page; the handler holds to the default."""
+    told = f"Longest page; {default} when left out."
+    return Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_LIMIT)], told)
+
+
 def filters_of(query: type[Struct]) -> tuple[Parameter, ...]:
     """Return a parameter for each field of a query of the search view."""
-    shared = {"cursor": CURSOR, "limit": LIMIT}
+    shared = {"cursor": CURSOR, "limit": limit_of(DEFAULT_LIMIT)}
     return tuple(
         shared.get(name)
         or Parameter(

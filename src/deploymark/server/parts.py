@@ -48,7 +48,7 @@ class Tokens(Protocol):
 
         Raises:
             UnauthenticatedError: Nobody's.
-            RateLimitedError: The same, after too many failures from this network.
+            TooManyFailuresError: The same, after too many failures from this network.
         """
         ...
 

@@ -1,7 +1,8 @@
 """HTTP connections with bounds: how long a head may take, how large it may be, how many there are.
 
 A subclass of uvicorn's own protocol, which bounds none of these. Bodies are bounded where they
-are read (`server.body`); answers to clients that take nothing by flow control.
+are read (`server.body`), here only what stands around their bytes; answers to clients that take
+nothing are bounded by flow control.
 
 Limits per peer go by the address of the connection. Behind a proxy all connections are the
 proxy's: loopback is exempt, another proxy bounds its own clients. X-Forwarded-For is ignored.
@@ -12,16 +13,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from deploymark.errors import DeploymarkError, LogBusyError, RequestError, TooLargeError
 from deploymark.server.answer import PROBLEM, SECURITY, encode_json
-from deploymark.server.problems import problem
+from deploymark.server.problems import problem, status_of
 from deploymark.server.request import ABORT
 
 _TOO_LARGE_HEAD = 431
+_AROUND_A_BYTE = 9  # more than the smallest chunk costs: a size, two ends of lines, the byte
 _PHRASES = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Busy"}
 
 
@@ -34,7 +37,8 @@ class Bounds:
         per_peer: How many at once from one address other than loopback.
         head_seconds: Within which the head of a request must arrive, from the connection's
             beginning or the request's first byte.
-        head_bytes: How large the head may be, address and headers together.
+        head_bytes: How large the head may be, address and headers together; also how much may
+            come without a byte of the body while one is sent.
         headers: How many headers it may have.
         linger_seconds: How long the rest of a body is taken in, and thrown away, once the
             request was answered: a client that still sends would not read the answer.
@@ -77,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_begun = False
         self._body_open = False
+        self._around_bytes = 0
+        self._declined = b""
         self._refused: DeploymarkError | None = None
         self._extensions: dict[str, Any] = {}
 
@@ -108,12 +114,22 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, within the bounds of a head."""
+        """Feed the parser, within the bounds of a head and of what stands around a body."""
         if self.transport.is_closing():
             return
         self._head_bytes += len(data)
-        super().data_received(data)
+        if self._body_open:
+            self._around_bytes += len(data)
+        self._unset_keepalive_if_required()
+        self._feed(memoryview(data))
         if self.transport.is_closing():
+            return
+        if self._body_open and self._around_bytes > self.bounds.head_bytes:
+            self._refused = RequestError(
+                f"More than {self.bounds.head_bytes} bytes came without one of the body.",
+                hint="Send larger chunks, without extensions.",
+            )
+            self.send_400_response("")
             return
         if self._head_begun or (self._is_idle and self.timeout_keep_alive_task is None):
             if self._head_bytes > self.bounds.head_bytes:
@@ -121,6 +137,31 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.send_400_response("")
             elif self._deadline is None:
                 self._expect_head()
+
+    def _feed(self, data: memoryview) -> None:
+        """Parse; what is not HTTP is answered and not logged: strangers would fill our log."""
+        try:
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                except HttpParserUpgrade as offer:
+                    data = data[offer.args[0] :]
+                    self._decline()
+                else:
+                    return
+        except HttpParserError:
+            self.send_400_response("The request is not HTTP.")
+
+    def _decline(self) -> None:
+        """Parse a head again without its offer to speak another protocol (RFC 9110, 7.8).
+
+        The parser stops behind a head with `Upgrade`, such as `curl --http2` and Java's HttpClient
+        send, and would take the body for the other protocol.
+        """
+        head, self._declined = self._declined, b""
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.parser.feed_data(head)
 
     @property
     def _is_idle(self) -> bool:
@@ -148,7 +189,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
+        """Take one header.
+
+        One behind the body would count like those of the head, which a proxy in front has checked
+        and this has not; nothing here needs any.
+        """
+        if self._body_open:
+            self._refused = RequestError(
+                "Headers behind a body (trailers) are not taken.", hint="Send them in the head."
+            )
+            raise self._refused
         super().on_header(name, value)
         if len(self.headers) > self.bounds.headers:
             self._refused = _too_large_head(self.bounds)
@@ -156,17 +206,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request."""
+        if self.parser.should_upgrade():
+            self._declined = self._head_without_offer()
+            return
         self._stop_clock()
-        self._head_begun, self._body_open = False, True
-        self._head_bytes = 0
+        self._head_begun = False
+        self._head_bytes = self._around_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.bounds.head_bytes:
             self._refused = _too_large_head(self.bounds)
             raise self._refused
         super().on_headers_complete()
+        self._body_open = True
+
+    def _head_without_offer(self) -> bytes:
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refused = RequestError("This is no proxy; it does not take CONNECT.")
+            raise self._refused
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._around_bytes = max(0, self._around_bytes - _AROUND_A_BYTE * len(body))
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request's body."""
+        if self._declined:
+            return
         self._body_open = False
         self._head_bytes = 0
         super().on_message_complete()
@@ -194,13 +264,21 @@ class BoundedProtocol(HttpToolsProtocol):
     # What cannot be parsed -----------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, unless an answer is being written: then only close."""
-        if self._is_answering:
-            self.transport.close()
-        elif self._refused is not None:
-            self._refuse(_TOO_LARGE_HEAD, self._refused)
+        """Answer what is not HTTP, unless an answer is being or was written: then only close."""
+        if self._body_open:
+            is_free = not self.pipeline and not self.cycle.response_started
         else:
-            self._refuse(400, RequestError(msg or "The request is not HTTP."))
+            is_free = not self._is_answering
+        if not is_free:
+            self.transport.close()
+            return
+        if self._body_open:  # whoever reads it learns that nothing more comes, and says nothing
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        error = self._refused or RequestError(msg)
+        self._refuse(
+            _TOO_LARGE_HEAD if isinstance(error, TooLargeError) else status_of(error), error
+        )
 
     def _refuse(self, status: int, error: DeploymarkError) -> None:
         self._stop_clock()

@@ -210,7 +210,7 @@ def _after(request: Request) -> int | None:
         after = int(text)
     except ValueError:
         after = -2
-    if not -1 <= after < 2**53:
+    if not -1 <= after < 2**53 or str(after) != text:
         raise RequestError(f"Last-Event-ID is {text[:64]!r}; it is the index of an entry.")
     return after
 

@@ -18,7 +18,14 @@ from deploymark.ingest.callers import ANONYMOUS, Caller
 ABORT = "deploymark.abort"
 """The ASGI extension that ends a connection at once, for clients that take nothing."""
 
-_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"x-csrf-token")
+_ONCE = (
+    b"host",
+    b"authorization",
+    b"content-type",
+    b"content-encoding",
+    b"cookie",
+    b"x-csrf-token",
+)
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
 
 
@@ -35,9 +42,10 @@ class Request:
         caller: Who asks, once authenticated.
         parameters: What the operation takes from path and query, converted.
         check: Raises once the caller may not do this any more; for answers that last.
+        held_bytes: What its body takes of the room that all have (`server.budget`).
     """
 
-    __slots__ = ("caller", "check", "headers", "parameters", "receive", "scope")
+    __slots__ = ("caller", "check", "headers", "held_bytes", "parameters", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         raw: list[tuple[bytes, bytes]] = scope["headers"]
@@ -47,6 +55,7 @@ class Request:
         self.caller: Caller = ANONYMOUS
         self.parameters: dict[str, Any] = {}
         self.check: Check | None = None
+        self.held_bytes = 0
         if len(self.headers) != len(raw):
             _refuse_repeated(raw)
 
@@ -95,12 +104,20 @@ class Request:
         return preference in (word.strip().lower() for word in asked.decode("latin-1").split(","))
 
     def cookie(self, name: str) -> str:
-        """Return a cookie, "" when it was not sent."""
-        for part in self.text(b"cookie").split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == name:
-                return value
-        return ""
+        """Return a cookie, "" when it was not sent.
+
+        Raises:
+            RequestError: It was sent twice. Another server under this name may have set one of
+                them, and its reader would work in a stranger's session.
+        """
+        pairs = (part.strip().partition("=") for part in self.text(b"cookie").split(";"))
+        found = [value for key, _, value in pairs if key == name]
+        if len(found) > 1:
+            raise RequestError(
+                f"There are several cookies called {name}.",
+                hint="Delete this site's cookies in the browser and log in again.",
+            )
+        return found[0] if found else ""
 
 
 def _refuse_repeated(raw: list[tuple[bytes, bytes]]) -> None:

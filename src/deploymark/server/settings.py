@@ -59,6 +59,7 @@ class Settings:
         fresh_seconds: How long a query waits for views to be as fresh as it asks.
         max_marker_bytes: Of one marker, statement or envelope.
         max_batch_bytes: Of a batch.
+        max_stranger_bytes: Of whatever a caller without a token hands in, also a batch.
         max_batch_items: Of a batch.
         max_detail_bytes: Of erasable content.
         stream: Bounds of the live stream.
@@ -72,6 +73,7 @@ class Settings:
     fresh_seconds: float = 5.0
     max_marker_bytes: int = 64 * KILOBYTE
     max_batch_bytes: int = 4 * KILOBYTE * KILOBYTE
+    max_stranger_bytes: int = 512 * KILOBYTE
     max_batch_items: int = 1_000
     max_detail_bytes: int = KILOBYTE * KILOBYTE
     stream: StreamSettings = field(default_factory=StreamSettings)

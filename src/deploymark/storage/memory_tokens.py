@@ -51,9 +51,13 @@ class MemoryTokenStore:
             )
             return True
 
-    def open_session(self, session: SessionRecord) -> None:
+    def open_session(self, session: SessionRecord, most: int) -> None:
         """See `TokenStore.open_session`."""
         with self._lock:
+            mine = [each for each in self._sessions.values() if each.token_id == session.token_id]
+            mine.sort(key=lambda each: (each.opened_at_ms, each.cookie_hash))
+            for old in mine[: max(0, len(mine) - most + 1)]:
+                del self._sessions[old.cookie_hash]
             self._sessions[session.cookie_hash] = session
 
     def find_session(self, cookie_hash: bytes) -> SessionRecord | None:

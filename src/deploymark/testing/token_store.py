@@ -11,6 +11,7 @@ from deploymark.model.vocabulary import Role
 from deploymark.ports import SessionRecord, TokenRecord, TokenStore
 
 _NOW = 1_795_000_000_000
+_MOST = 3
 _RACERS = 8
 
 
@@ -35,6 +36,7 @@ def exercise_token_store(make: Callable[[], TokenStore]) -> None:
         _returns_a_session_as_it_was_kept,
         _moves_the_end_of_a_session_only_away,
         _forgets_a_session,
+        _keeps_the_newest_sessions_of_a_token,
         _forgets_sessions_that_have_ended,
         _ends_the_sessions_of_a_revoked_token,
         _lets_one_racer_have_the_name,
@@ -133,14 +135,14 @@ def _does_not_end_what_never_was(store: TokenStore) -> None:
 
 def _returns_a_session_as_it_was_kept(store: TokenStore) -> None:
     for number in (1, 2):
-        store.open_session(_session(number))
+        store.open_session(_session(number), _MOST)
     assert store.find_session(_session(1).cookie_hash) == _session(1)
     assert store.find_session(_session(2).cookie_hash) == _session(2)
 
 
 def _moves_the_end_of_a_session_only_away(store: TokenStore) -> None:
     session = _session(1)
-    store.open_session(session)
+    store.open_session(session, _MOST)
     for ends_at_ms in (_NOW + 9000, _NOW + 5000):
         store.extend_session(session.cookie_hash, ends_at_ms)
         assert store.find_session(session.cookie_hash) == replace(session, ends_at_ms=_NOW + 9000)
@@ -150,16 +152,30 @@ def _moves_the_end_of_a_session_only_away(store: TokenStore) -> None:
 
 def _forgets_a_session(store: TokenStore) -> None:
     for number in (1, 2):
-        store.open_session(_session(number))
+        store.open_session(_session(number), _MOST)
     for _again in range(2):
         store.drop_session(_session(1).cookie_hash)
         assert store.find_session(_session(1).cookie_hash) is None
     assert store.find_session(_session(2).cookie_hash) == _session(2)
 
 
+def _keeps_the_newest_sessions_of_a_token(store: TokenStore) -> None:
+    other = _session(1, _token(1).id)
+    store.open_session(other, _MOST)
+    for number in range(2, _MOST + 4):
+        store.open_session(replace(_session(number), opened_at_ms=_NOW + number), _MOST)
+    alive = [
+        number
+        for number in range(2, _MOST + 4)
+        if store.find_session(_session(number).cookie_hash) is not None
+    ]
+    assert alive == list(range(4, _MOST + 4))
+    assert store.find_session(other.cookie_hash) == other
+
+
 def _forgets_sessions_that_have_ended(store: TokenStore) -> None:
     for number in (1, 2, 3):
-        store.open_session(_session(number))
+        store.open_session(_session(number), _MOST)
     store.expire_sessions(_session(2).ends_at_ms)
     found = [store.find_session(_session(number).cookie_hash) for number in (1, 2, 3)]
     assert found == [None, None, _session(3)]
@@ -167,8 +183,8 @@ def _forgets_sessions_that_have_ended(store: TokenStore) -> None:
 
 def _ends_the_sessions_of_a_revoked_token(store: TokenStore) -> None:
     assert store.add(_token(1))
-    store.open_session(_session(1, _token(1).id))
-    store.open_session(_session(2, _token(2).id))
+    store.open_session(_session(1, _token(1).id), _MOST)
+    store.open_session(_session(2, _token(2).id), _MOST)
     assert store.revoke(_token(1).id, _NOW, "local")
     assert store.find_session(_session(1).cookie_hash) is None
     assert store.find_session(_session(2).cookie_hash) == _session(2, _token(2).id)

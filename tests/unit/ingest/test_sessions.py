@@ -12,7 +12,13 @@ from deploymark.errors import (
     UnauthenticatedError,
 )
 from deploymark.ingest.callers import LOCAL, Caller
-from deploymark.ingest.sessions import EXTEND_MS, IDLE_MS, LIFETIME_MS, csrf_token
+from deploymark.ingest.sessions import (
+    EXTEND_MS,
+    IDLE_MS,
+    LIFETIME_MS,
+    PER_TOKEN,
+    csrf_token,
+)
 from deploymark.ingest.tokens import FAILURE_BURST
 from deploymark.model.vocabulary import Role
 
@@ -41,6 +47,20 @@ def test_each_session_has_a_cookie_and_a_csrf_token_of_its_own(office: Office) -
     first, second = office.sessions.open(text), office.sessions.open(text)
     assert len({first.cookie, second.cookie, first.csrf, second.csrf}) == 4
     assert first.csrf == csrf_token(first.cookie)
+
+
+def test_one_session_too_many_ends_the_oldest_of_its_token(office: Office) -> None:
+    other, _ = _opened(office)
+    text, _ = office.issue("team")
+    cookies = []
+    for _ in range(PER_TOKEN + 2):
+        office.clock.advance(1)
+        cookies.append(office.sessions.open(text).cookie)
+    for ended in cookies[:2]:
+        with pytest.raises(UnauthenticatedError):
+            office.sessions.authenticate(ended)
+    for alive in (other, *cookies[2:]):
+        office.sessions.authenticate(alive)
 
 
 def test_a_wrong_token_opens_no_session(office: Office) -> None:

@@ -177,7 +177,7 @@ def test_who_guesses_too_often_is_told_to_wait(door: Door) -> None:
         refused = door.ask("GET", "/v1/session", None, headers=guess, peer=f"192.0.2.{number}")
         if refused.status == 429:
             break
-    assert refused.json["code"] == "rate_limited"
+    assert refused.json["code"] == "too_many_failures"
     assert int(refused.headers["retry-after"]) >= 1
     # Another network is another matter, and what a header says about networks is not believed.
     other = door.ask("GET", "/v1/session", None, headers=guess, peer="198.51.100.1")

@@ -7,7 +7,7 @@ import json
 import zlib
 
 import pytest
-from door_samples import BREAKS_OFF, Door, marker
+from door_samples import ALL, BREAKS_OFF, Door, marker
 
 from deploymark.crypto.dsse import sign_envelope
 from deploymark.crypto.note import parse_note
@@ -48,7 +48,9 @@ def test_a_conflict_is_a_409(door: Door) -> None:
 
 
 def test_statement_and_envelope_are_taken_too(door: Door) -> None:
-    signed = envelope_json(sign(marker(1), door.log.admin))
+    key = producer("shop")
+    door.log.register(key, "shop", ALL)
+    signed = envelope_json(sign(marker(1), key))
     admitted = door.post(signed)
     assert admitted.status == 201, admitted.body
     shown = door.ask("GET", f"/v1/markers/{admitted.json['index']}", Role.READER).json
@@ -56,8 +58,9 @@ def test_statement_and_envelope_are_taken_too(door: Door) -> None:
 
 
 def test_a_forged_envelope_is_a_403(door: Door) -> None:
-    envelope = sign(marker(1), door.log.admin)
-    other = sign(marker(2), door.log.admin)
+    key = producer("shop")
+    door.log.register(key, "shop", ALL)
+    envelope, other = sign(marker(1), key), sign(marker(2), key)
     forged = {**json.loads(envelope_json(envelope)), "payload": other.payload}
     assert (door.post(forged).status, door.post(forged).json["code"]) == (403, "bad_signature")
     stranger = envelope_json(sign(marker(1), producer("stranger")))

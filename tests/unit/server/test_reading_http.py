@@ -13,6 +13,7 @@ from deploymark.log.tiles import decode_bundle
 from deploymark.log.tree import leaf_hash
 from deploymark.model.schema import schema
 from deploymark.model.vocabulary import Role
+from deploymark.server.accept import takes_gzip
 from deploymark.server.hosts import answered_hosts
 from deploymark.server.settings import LogAccess, Settings
 
@@ -127,6 +128,24 @@ def test_a_bundle_is_packed_for_who_takes_gzip(door: Door) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
+
+
+_ENCODINGS = {
+    "gzip": True,
+    "GZIP;q=0.5, br": True,
+    "*": True,
+    "": False,
+    "br": False,
+    "gzip;q=0": False,
+    "gzip; q=0.000, *": False,
+    "*;q=0": False,
+    "xgzip": False,
+}
+
+
+@pytest.mark.parametrize("accepted", _ENCODINGS)
+def test_only_who_takes_gzip_is_given_it(accepted: str) -> None:
+    assert takes_gzip(accepted) is _ENCODINGS[accepted]
 
 
 @pytest.mark.parametrize(

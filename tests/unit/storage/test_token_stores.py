@@ -98,7 +98,7 @@ def test_what_was_answered_is_there_after_a_restart(path: Path) -> None:
     with closing(StateFile(path)) as state:
         store = SqliteTokenStore(state)
         store.add(_TOKEN)
-        store.open_session(_SESSION)
+        store.open_session(_SESSION, 16)
     with closing(StateFile(path)) as state:
         store = SqliteTokenStore(state)
         assert store.all() == [_TOKEN]

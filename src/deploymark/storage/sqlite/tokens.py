@@ -25,6 +25,11 @@ WHERE NOT EXISTS (
 )"""
 _REVOKE = "UPDATE token SET revoked_at = ?, revoked_by = ? WHERE id = ? AND revoked_at IS NULL"
 _SESSION = "SELECT cookie_hash, token_id, opened_at, ends_at FROM session WHERE cookie_hash = ?"
+_MAKE_ROOM = """
+DELETE FROM session WHERE cookie_hash IN (
+  SELECT cookie_hash FROM session WHERE token_id = ?
+  ORDER BY opened_at DESC, cookie_hash DESC LIMIT -1 OFFSET ?
+)"""
 _EXTEND = "UPDATE session SET ends_at = max(ends_at, ?) WHERE cookie_hash = ?"
 
 
@@ -70,9 +75,10 @@ class SqliteTokenStore:
             connection.execute("DELETE FROM session WHERE token_id = ?", (token_id,))
             return revoked
 
-    def open_session(self, session: SessionRecord) -> None:
+    def open_session(self, session: SessionRecord, most: int) -> None:
         """See `TokenStore.open_session`."""
         with self._state.writing() as connection:
+            connection.execute(_MAKE_ROOM, (session.token_id, most - 1))
             connection.execute(
                 "INSERT INTO session VALUES (?, ?, ?, ?)", msgspec.structs.astuple(session)
             )

@@ -20,3 +20,6 @@ CREATE TABLE IF NOT EXISTS session (
   opened_at   INTEGER NOT NULL,
   ends_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS session_of_token ON session (token_id, opened_at);
+CREATE INDEX IF NOT EXISTS session_by_end ON session (ends_at);
