@@ -30,7 +30,13 @@ from msgspec.structs import asdict, replace
 from deploymark.crypto import ed25519
 from deploymark.crypto.base64text import encode_base64
 from deploymark.crypto.dsse import signature_bytes, signed_message
-from deploymark.crypto.registration import RegisteredKey, public_key, registered_key
+from deploymark.crypto.registration import (
+    KEY_ENTRY,
+    RegisteredKey,
+    brought_in,
+    key_entry,
+    registered_key,
+)
 from deploymark.crypto.scope import (
     MARKER_ENTRY,
     Said,
@@ -41,15 +47,13 @@ from deploymark.crypto.scope import (
 )
 from deploymark.errors import KeyFileError, KeyUntrustedError, SignatureError
 from deploymark.model.canonical import encode
-from deploymark.model.entries import KeyEntry, decode_entry
+from deploymark.model.entries import KeyEntry
 from deploymark.model.ids import key_id
 from deploymark.model.leaf import Leaf
 from deploymark.model.marker import decode_marker
 from deploymark.model.vocabulary import KEY
 
 EXPORT_VERSION: Final = 1
-
-_KEY_ENTRY: Final = "key"
 _ALLOWED_SIZE: Final = 4_096
 
 
@@ -133,7 +137,8 @@ class KeyRing:
     def plan(self, leaf: Leaf, payload: bytes | None = None) -> list[SignatureCheck]:
         """Return the signature checks that a leaf needs: its first signature and every known key's.
 
-        Cheap. Verify the checks on any thread, then ask `authorise`.
+        Cheap. Verify the checks on any thread, then ask `authorise`; of a key entry `judge`, which
+        verifies them again. A key that a key entry brings in may sign along.
 
         Args:
             leaf: The leaf.
@@ -141,12 +146,17 @@ class KeyRing:
 
         Raises:
             KeyUntrustedError: The leaf is unsigned, or the key of its first signature is not
-                registered.
+                registered, or may never sign this key entry.
             SignatureError: A signature is not base64.
             EnvelopeError: The payload is not base64.
+            MarkerError: The payload is not a key entry although its type says so.
         """
         first = self.key(leaf.key_id)
         known = {first.key_id: first.public_key}
+        if leaf.dsse.payloadType == KEY:
+            known.update(brought_in(entry := key_entry(leaf)))
+            if entry.successor_of != first.key_id:  # a key may always name its own successor
+                _check_administrator(first)
         if len(leaf.dsse.signatures) > 1:
             known.update((key.key_id, key.public_key) for key in self._named(leaf))
         return _checks(leaf, known, payload)
@@ -214,12 +224,12 @@ class KeyRing:
             KeyUntrustedError: The keys do not follow from such an entry at that index.
             SignatureError: The signature is not the one of the key that it names.
         """
-        entry = _key_entry(leaf)
+        entry = key_entry(leaf)
         changed, signer = self.key(entry.key_id), self.key(leaf.key_id)
         if entry.action == "revoked":
             ended = index if entry.distrust_from is None else min(index, entry.distrust_from)
             counted = changed.end_index is not None and changed.end_index <= ended
-            counted = counted and allows_entry(signer.scope, _KEY_ENTRY)
+            counted = counted and allows_entry(signer.scope, KEY_ENTRY)
         else:
             counted = (changed.from_index, changed.registered_by) == (index, signer.key_id)
             counted = counted and entry.scope in (None, changed.scope)
@@ -238,9 +248,22 @@ class KeyRing:
     def apply(self, index: int, leaf: Leaf) -> None:
         """Fold one key entry in; a refused one changes nothing.
 
+        Raises:
+            SignatureError, KeyUntrustedError, MarkerError: As `judge`, with the same arguments.
+        """
+        changed = self.judge(index, leaf)
+        self._keys = {**self._keys, **{key.key_id: key for key in changed}}
+        self._applied_index = index
+
+    def judge(self, index: int, leaf: Leaf) -> list[RegisteredKey]:
+        """Return the keys as one key entry would leave them, and change nothing.
+
         Args:
             index: Its index; higher than that of every key entry before.
             leaf: The leaf, of payload type key/v1.
+
+        Returns:
+            The keys that are new or ended by it; no other one changes.
 
         Raises:
             SignatureError: A signature does not verify.
@@ -252,7 +275,7 @@ class KeyRing:
             raise KeyUntrustedError(
                 f"Key entries are applied in order: {index} after {self._applied_index}."
             )
-        entry = _key_entry(leaf)
+        entry = key_entry(leaf)
         if not self._keys:
             changed = [_first_key(index, leaf, entry)]
         elif entry.action == "registered":
@@ -264,15 +287,12 @@ class KeyRing:
             self._administrator(index, leaf, entry)
             changed = [self._revoked(index, entry)]
         keys = {**self._keys, **{key.key_id: key for key in changed}}
-        if not any(
-            k.end_index is None and allows_entry(k.scope, _KEY_ENTRY) for k in keys.values()
-        ):
+        if not any(k.end_index is None and allows_entry(k.scope, KEY_ENTRY) for k in keys.values()):
             raise KeyUntrustedError(
                 "After this no administrator's key would be left, and no key could ever change.",
                 hint="Register another key with `key` in its entries first.",
             )
-        self._keys = keys
-        self._applied_index = index
+        return changed
 
     def _registered(
         self,
@@ -292,7 +312,7 @@ class KeyRing:
         else:
             signer = self._administrator(index, leaf, entry)
         new = self._registered(index, entry, signer, old)
-        if new.scope != old.scope and not allows_entry(signer.scope, _KEY_ENTRY):
+        if new.scope != old.scope and not allows_entry(signer.scope, KEY_ENTRY):
             raise KeyUntrustedError(
                 f"The key {old.key_id} cannot give its successor another scope than its own.",
                 hint="Leave the scope out, or let an administrator's key sign the rotation.",
@@ -311,17 +331,12 @@ class KeyRing:
 
     def _administrator(self, index: int, leaf: Leaf, entry: KeyEntry) -> RegisteredKey:
         signer = self._signer(index, leaf, entry)
-        if not allows_entry(signer.scope, _KEY_ENTRY):
-            raise KeyUntrustedError(
-                f"The key {signer.key_id} ({signer.name}) may not sign key entries."
-            )
+        _check_administrator(signer)
         return signer
 
     def _signer(self, index: int, leaf: Leaf, entry: KeyEntry) -> RegisteredKey:
         signer = self._valid_key(index, leaf.key_id)
-        known = {key.key_id: key.public_key for key in self._named(leaf)}
-        if entry.action != "revoked":  # a new key may sign along, to show that it is held
-            known.setdefault(entry.key_id, public_key(entry))
+        known = {**brought_in(entry), **{key.key_id: key.public_key for key in self._named(leaf)}}
         for signature_check in _checks(leaf, known):
             signature_check.verify()
         return signer
@@ -394,7 +409,7 @@ def _first_key(index: int, leaf: Leaf, entry: KeyEntry) -> RegisteredKey:
     if leaf.key_id != entry.key_id:
         raise KeyUntrustedError("The first key registers itself: it signs its own registration.")
     key = registered_key(index, entry, entry.key_id, None)
-    if not allows_entry(key.scope, _KEY_ENTRY):
+    if not allows_entry(key.scope, KEY_ENTRY):
         raise KeyUntrustedError(
             "The first key must be allowed to sign key entries.",
             hint='Put "key" into scope.entries of the first key.',
@@ -428,10 +443,8 @@ def _check_scope(signer: RegisteredKey, said: Said) -> None:
         raise KeyUntrustedError(f"The key {signer.key_id} ({signer.name}): {refusal}.")
 
 
-def _key_entry(leaf: Leaf) -> KeyEntry:
-    entry = None
-    if entry_name(leaf.dsse.payloadType) == _KEY_ENTRY:
-        entry = decode_entry(leaf.dsse.payload_bytes(), leaf.dsse.payloadType, strict=False)
-    if not isinstance(entry, KeyEntry):
-        raise KeyUntrustedError(f"Only {KEY} entries are applied, not {leaf.dsse.payloadType!r}.")
-    return entry
+def _check_administrator(signer: RegisteredKey) -> None:
+    if not allows_entry(signer.scope, KEY_ENTRY):
+        raise KeyUntrustedError(
+            f"The key {signer.key_id} ({signer.name}) may not sign key entries."
+        )

@@ -4,13 +4,20 @@ Judges the content of one entry alone; whether anybody with authority signed it 
 `keyring`. Pure: no I/O, no clock.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from deploymark.crypto import ed25519
 from deploymark.crypto.base64text import decode_base64
+from deploymark.crypto.scope import entry_name
 from deploymark.errors import KeyUntrustedError
-from deploymark.model.entries import KeyEntry, Scope
+from deploymark.model.entries import KeyEntry, Scope, decode_entry
 from deploymark.model.ids import key_id
+from deploymark.model.leaf import Leaf
+from deploymark.model.vocabulary import KEY
+
+KEY_ENTRY: Final = "key"
 
 
 class RegisteredKey(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +79,30 @@ def registered_key(
         registered_by=registered_by,
         successor_of=None if replaced is None else replaced.key_id,
     )
+
+
+def key_entry(leaf: Leaf) -> KeyEntry:
+    """Return the key entry in a leaf.
+
+    Raises:
+        KeyUntrustedError: The leaf is of another type.
+        MarkerError: The payload is not a key entry although its type says so.
+    """
+    entry = None
+    if entry_name(leaf.dsse.payloadType) == KEY_ENTRY:
+        entry = decode_entry(leaf.dsse.payload_bytes(), leaf.dsse.payloadType, strict=False)
+    if not isinstance(entry, KeyEntry):
+        raise KeyUntrustedError(f"Only {KEY} entries are applied, not {leaf.dsse.payloadType!r}.")
+    return entry
+
+
+def brought_in(entry: KeyEntry) -> dict[str, bytes]:
+    """Return the key that an entry brings in by its id: it may sign along, to show it is held.
+
+    Raises:
+        KeyUntrustedError: As `public_key`.
+    """
+    return {} if entry.action == "revoked" else {entry.key_id: public_key(entry)}
 
 
 def public_key(entry: KeyEntry) -> bytes:

@@ -30,8 +30,11 @@ from deploymark.ports import LogReader, Position, StoredEntry
 REMEMBERED: Final = 16_384
 """How many decisions about numbered markers this process remembers."""
 
+COMPARED: Final = 16
+"""With how many earlier entries a marker is compared at most, the newest."""
+
 RESENT_MS: Final = 15 * 60_000
-"""How long the same bytes of an emitter without numbers count as sent again, not as said again."""
+"""How long the same bytes without a number or a time count as sent again, not as said again."""
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -96,7 +99,7 @@ class EntryAuthority:
         if decided == (1, 0) and self.registry.is_first(sighting):
             found = decided
         else:
-            found = self._recall(sighting) or self._seen_before(claim) or decided
+            found = self._recall(sighting) or self._seen_before(claim, sighting) or decided
         if sighting.emission is not None:
             # A copy of a duplicate must be found too, and the log does not hold duplicates.
             self._decided[sighting.marker_id, sighting.emission] = found
@@ -113,8 +116,8 @@ class EntryAuthority:
         """Raise KeyUntrustedError or SignatureError unless the entry may stand at this index."""
         claim = _claim_of(candidate)
         if claim.is_key:
-            # Tried on a copy: the real ring moves only when the entry is on the disk.
-            KeyRing.load(self.ring.export()).apply(index, claim.leaf)
+            # Only judged: the ring moves when the entry is on the disk.
+            self.ring.judge(index, claim.leaf)
             return
         if len(claim.leaf.dsse.signatures) > 1:
             # A key that was unknown when the signatures were verified may be registered by now.
@@ -140,12 +143,18 @@ class EntryAuthority:
         """Return the significant fields in which two leaves of one identity differ."""
         return differing_leaves(first, second)
 
-    def _seen_before(self, claim: Claim) -> tuple[int, int] | None:
-        """Return what was decided of the entry that this copies, by its number or its bytes."""
-        marker = claim.leaf.ids["marker_id"]
-        for index in reversed(self._reader.indexes(f"{marker}~")):
+    def _seen_before(self, claim: Claim, sighting: Sighting) -> tuple[int, int] | None:
+        """Return what was decided of the entry that this copies, by its number or its bytes.
+
+        Bounded, because one thread decides for all: of the entries with this marker id under the
+        newest occurrences and repeats, the newest `COMPARED` are read. A copy of something older
+        is known again only while this process remembers its number.
+        """
+        filed = self.registry.filed(sighting, COMPARED)
+        asked = [replace(claim.leaf, occurrence=one, repeat=two).dedupe for one, two in filed]
+        for index in sorted(self._reader.find(asked).values(), reverse=True)[:COMPARED]:
             body = self._reader.entry(index).leaf
-            if body is not None and _is_copy(claim, leaf := decode_leaf(body)):
+            if body is not None and _is_copy(claim, sighting, leaf := decode_leaf(body)):
                 return leaf.occurrence, leaf.repeat
         return None
 
@@ -167,13 +176,15 @@ def _with_leaf(candidate: Candidate, claim: Claim, leaf: Leaf) -> Candidate:
     )
 
 
-def _is_copy(claim: Claim, earlier: Leaf) -> bool:
-    emission = claim.sighting.emission if claim.sighting is not None else None
-    if emission is not None:
+def _is_copy(claim: Claim, sighting: Sighting, earlier: Leaf) -> bool:
+    if sighting.emission is not None:
         first = sighting_of(earlier.ids, marker_fields(earlier), 0)
-        return first.emission == emission
+        return first.emission == sighting.emission
     if claim.leaf.dsse.payload != earlier.dsse.payload:
         return False
+    # What states its time is said once: whoever read it in the log could hand it in again.
+    if marker_fields(earlier).get("timestamp") is not None:
+        return True
     elapsed_ms = parse_instant(claim.leaf.received_at) - parse_instant(earlier.received_at)
     return elapsed_ms <= RESENT_MS
 

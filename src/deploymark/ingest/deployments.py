@@ -9,6 +9,7 @@ from typing import Any
 from deploymark.errors import NotFoundError, UsageError
 from deploymark.ingest.occurrences import DeploymentRecord, Occurrence
 from deploymark.ingest.registry import Registry
+from deploymark.ingest.registry_facts import is_own
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Kind, Phase
@@ -56,15 +57,24 @@ class Deployments:
     def get(self, name: str) -> dict[str, Any]:
         """Return one deployment, named by an id, an alias, or one occurrence of it (`id~2`).
 
+        When several records are filed under the id, the one that it follows from comes first, else
+        the oldest; the others stand under `changes`.
+
         Raises:
             IdError: The name is no id.
             NotFoundError: There is no such deployment or occurrence.
         """
         identifier, occurrence = parse_occurrence(name)
         records = self._registry.get(identifier)
-        records.sort(key=lambda record: record.line.kind != Kind.DEPLOYMENT)
+        records.sort(
+            key=lambda record: (
+                occurrence not in (None, *[each.number for each in record.occurrences]),
+                not is_own(identifier, record),
+                record.line.kind != Kind.DEPLOYMENT,
+            )
+        )
         view = deployment_view(records[0])
-        if len(records) > 1:  # one id that names changes of several kinds
+        if len(records) > 1:  # one id that names changes of several kinds, or is given by others
             view["changes"] = [deployment_view(record) for record in records[1:]]
         if occurrence is not None:
             view["occurrences"] = [

@@ -9,8 +9,9 @@ far, and stands for all of them while none is named. An occurrence is over when 
 opened has ended; a general place does not count once a place inside it is named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import product
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +23,14 @@ from deploymark.model.vocabulary import Phase
 KEPT: Final = 64
 """Occurrences that are remembered in detail; older ones take no more news."""
 
-MAX_SPOTS: Final = 1_024
+MAX_SPOTS: Final = 256
+"""Places that are remembered over all occurrences of a deployment: every marker walks them."""
+
+MAX_ALIASES: Final = 16
+"""Further ids of one deployment; an id too many is a deployment of its own."""
+
+MAX_CUTOVERS: Final = 128
+"""Cutovers of a deployment that are remembered; one that is older is no longer seen to return."""
 
 _OPENING = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
 _ENDING = frozenset({Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED})
@@ -91,18 +99,28 @@ class Occurrence(Struct, frozen=True, gc=False, array_like=True):
         return self.opened_ms <= at_ms and (self.closing is None or at_ms <= self.closing.at_ms)
 
 
+class Filed(Struct, frozen=True, gc=False, array_like=True):
+    """A cutover that stands in the log, under which occurrence and repeat."""
+
+    marker_id: str
+    occurrence: int
+    repeat: int
+
+
 class DeploymentRecord(Struct, frozen=True, gc=False, array_like=True):
     """What admission must know of one deployment.
 
     Attributes:
         id: The first id that it had.
-        aliases: Further ids: of the same action with a subject that does not contradict.
+        aliases: Further ids, at most `MAX_ALIASES`: of the same action with a subject that does not
+            contradict.
         digest, commit, version: Its subject, as far as said.
         phase: Of the marker that is newest by `at_ms`.
         at_ms: The time of that marker.
         last_index: Of its newest entry.
-        occurrences: The newest `KEPT` of them, in order.
-        repeats: How often each cutover of it has come again, by marker id.
+        occurrences: The newest `KEPT` of them with at most `MAX_SPOTS` places together, in order.
+        cutovers: The newest `MAX_CUTOVERS`, in the order of the log.
+        guest: Its id is used by another service or environment too, which was first.
     """
 
     id: str
@@ -116,7 +134,18 @@ class DeploymentRecord(Struct, frozen=True, gc=False, array_like=True):
     at_ms: int = 0
     last_index: int = 0
     occurrences: tuple[Occurrence, ...] = ()
-    repeats: dict[str, int] = {}
+    cutovers: tuple[Filed, ...] = ()
+    guest: bool = False
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest occurrence, 0 for none."""
+        return self.occurrences[-1].number if self.occurrences else 0
+
+    @property
+    def spots(self) -> int:
+        """How many places are remembered, over all occurrences."""
+        return sum([len(each.spots) for each in self.occurrences])
 
     @property
     def over(self) -> bool:
@@ -214,9 +243,34 @@ def fold(
         phase=sighting.phase if newest else record.phase,
         at_ms=max(record.at_ms, sighting.at_ms),
         last_index=max(record.last_index, index),
-        occurrences=tuple(known[each] for each in sorted(known))[-KEPT:],
-        repeats=record.repeats,
+        occurrences=_newest([known[each] for each in sorted(known)]),
+        cutovers=record.cutovers,
+        guest=record.guest,
     )
+
+
+def _newest(occurrences: list[Occurrence]) -> tuple[Occurrence, ...]:
+    """Return the newest that are few enough, and have few enough places together."""
+    kept = occurrences[-KEPT:]
+    spots = sum([len(each.spots) for each in kept])
+    while spots > MAX_SPOTS and len(kept) > 1:
+        spots -= len(kept.pop(0).spots)
+    return tuple(kept)
+
+
+def cut_over(
+    record: DeploymentRecord, marker_id: str, occurrence: int, repeat: int
+) -> DeploymentRecord:
+    """Return what is known of a deployment after one of its cutovers was filed."""
+    filed = Filed(marker_id, occurrence, repeat)
+    others = [each for each in record.cutovers if each != filed]
+    return replace(record, cutovers=(*others, filed)[-MAX_CUTOVERS:])
+
+
+def repeats_of(record: DeploymentRecord, marker_id: str) -> int | None:
+    """Return how often a cutover has come again; None when it never came, as far as is known."""
+    found = [each.repeat for each in record.cutovers if each.marker_id == marker_id]
+    return max(found, default=None)
 
 
 def _after(occurrence: Occurrence, sighting: Sighting) -> Occurrence:
@@ -309,12 +363,21 @@ def _closed(
 
 def _is_over(spots: tuple[Spot, ...]) -> bool:
     spots = _opened(spots)
-    standing = [spot.place for spot in spots if spot.state is not SpotState.ENDED]
+    standing = {spot.place for spot in spots if spot.state is not SpotState.ENDED}
+    if not spots or any(None not in place for place in standing):
+        return False
+    if not standing:
+        return True
     # A general place that stands is only waiting: the places inside it speak for themselves.
-    return bool(spots) and all(
-        None in place and any(place != spot.place and place.covers(spot.place) for spot in spots)
-        for place in standing
-    )
+    return standing <= {
+        place for spot in spots for place in covering(spot.place) if place != spot.place
+    }
+
+
+def covering(place: Place) -> Iterator[tuple[str | None, ...]]:
+    """Return the places that cover one, itself last: sixteen at most, however many are known."""
+    # As plain tuples, which equal places and are made in a third of the time.
+    return product(*[(None,) if part is None else (None, part) for part in place])
 
 
 def _opened(spots: tuple[Spot, ...]) -> tuple[Spot, ...]:
@@ -331,6 +394,17 @@ def live_places(record: DeploymentRecord, number: int, at_ms: int) -> list[Place
         for spot in each.spots
         if spot.state is SpotState.LIVE and spot.live_ms == at_ms
     ]
+
+
+def standing_in(record: DeploymentRecord) -> set[tuple[str | None, ...]]:
+    """Return every place that covers one in which a deployment has not ended."""
+    return {
+        place
+        for each in record.occurrences
+        for spot in each.spots
+        if spot.state is not SpotState.ENDED
+        for place in covering(spot.place)
+    }
 
 
 def superseded(
@@ -352,13 +426,14 @@ def superseded(
     """
     if all(each.closing is not None or each.number == sparing for each in record.occurrences):
         return record  # nothing stands that could end
+    ended = set(places)
     occurrences = []
     for each in record.occurrences:
         spots = tuple(
             Spot(spot.place, SpotState.ENDED, at_ms, emission, spot.opened)
             if spot.state is not SpotState.ENDED
             and _is_before(spot, at_ms, emission)
-            and any(place.covers(spot.place) for place in places)
+            and not ended.isdisjoint(covering(spot.place))
             else spot
             for spot in each.spots
         )

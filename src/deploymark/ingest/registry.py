@@ -9,7 +9,7 @@ One thread (the writer's) decides and folds; `flush`, `listed` and `get` may run
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -18,14 +18,19 @@ from msgspec.structs import replace
 
 from deploymark.errors import ConflictError, NotFoundError, UnavailableError
 from deploymark.ingest.occurrences import (
+    MAX_ALIASES,
     DeploymentRecord,
+    cut_over,
     fold,
     live_places,
     occurrence_for,
+    repeats_of,
     same_subject,
+    standing_in,
     superseded,
 )
 from deploymark.ingest.registry_facts import (
+    MAX_RECORDS,
     NO_ONE,
     Fact,
     Owner,
@@ -34,18 +39,18 @@ from deploymark.ingest.registry_facts import (
     decode_fact,
     encode_fact,
     identity_of,
+    is_own,
     keys_of,
-    kind_of,
     line_key,
     newest_colour,
     newest_live,
+    still_open,
 )
 from deploymark.ingest.sighting import Place, Sighting
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import ListedDeployment, Position, RegistryStore
 
 CACHED_FACTS: Final = 65_536
-ACTION_RECORDS: Final = 64
 _SPARE: Final = 8
 
 
@@ -76,19 +81,14 @@ class Registry:
 
     # Deciding, in the writer's thread ------------------------------------------------------------
 
-    def begin(self, sightings: Iterable[Sighting]) -> None:
+    def begin(self, sightings: Sequence[Sighting]) -> None:
         """Forget what an earlier group tried, and read at once what these markers will need."""
         self._tentative.clear()
         self._asked = None
         asked = [key for each in sightings for key in keys_of(each)]
         self._read(asked)
-        records = [
-            record
-            for key in asked
-            if isinstance(owner := self._get(key), Owner)
-            for record in owner.records.values()
-        ]
-        self._read([f"r/{record}" for record in records])
+        owned = [(each, self._owner(each.deployment_id)) for each in sightings]
+        self._read([f"r/{owner.record_of(each)}" for each, owner in owned if owner is not None])
 
     def place(self, sighting: Sighting) -> tuple[int, int]:
         """Return the occurrence of a marker, and how often this cutover has come before.
@@ -97,23 +97,50 @@ class Registry:
             ConflictError: Its deployment id belongs to another service or environment.
         """
         record = self._record_of(sighting)
-        return occurrence_for(record, sighting), self._repeat_of(record, sighting)
+        occurrence = occurrence_for(record, sighting)
+        if record is None or occurrence > record.newest:
+            occurrence = max(occurrence, self._highest_of_others(record, sighting) + 1)
+        return occurrence, self._repeat_of(record, sighting)
+
+    def filed(self, sighting: Sighting, limit: int) -> list[tuple[int, int]]:
+        """Return the occurrences and repeats under which copies of a marker may stand.
+
+        Args:
+            sighting: The marker.
+            limit: How many occurrences at most, and as many repeats; the newest.
+        """
+        record = self._record_of(sighting)
+        if record is None:
+            return []
+        kept = [each.number for each in record.occurrences[-limit:]]
+        before = range(max(1, kept[0] - limit + len(kept)), kept[0])  # not known in detail
+        again = [
+            (each.occurrence, each.repeat)
+            for each in record.cutovers
+            if each.marker_id == sighting.marker_id and each.repeat
+        ]
+        return [*again[-limit:], *[(number, 0) for number in (*before, *kept)]]
 
     def is_first(self, sighting: Sighting) -> bool:
         """Tell whether a marker's deployment has happened at most once, and no cutover returned."""
         record = self._record_of(sighting)
-        return record is None or (len(record.occurrences) <= 1 and not any(record.repeats.values()))
+        return record is None or (
+            len(record.occurrences) <= 1 and not any(each.repeat for each in record.cutovers)
+        )
 
     def take(self, index: int, sighting: Sighting, occurrence: int, repeat: int) -> None:
         """Fold a marker in, tentatively until `commit`."""
         before = self._record_of(sighting)
         self._asked = None
         record = fold(before, sighting, occurrence, index)
+        owner = self._owner(sighting.deployment_id)
+        if before is None and owner is not None and not owner.is_first(sighting.line):
+            record = replace(record, guest=True)
         if sighting.phase == Phase.CUTOVER:
-            count = max(repeat, record.repeats.get(sighting.marker_id, 0))
-            record = replace(record, repeats={**record.repeats, sighting.marker_id: count})
+            record = cut_over(record, sighting.marker_id, occurrence, repeat)
         if before is None or before.aliases != record.aliases:
             self._name(record, sighting)
+        self._own(record, sighting)
         self._settle_line(record, sighting, occurrence)
 
     def commit(self, position: Position) -> None:
@@ -166,6 +193,8 @@ class Registry:
 
     def get(self, deployment: str) -> list[DeploymentRecord]:
         """Return what is known under a deployment id: one record for each kind and key.
+
+        Under an id of derived form also those of other services that gave it, the first first.
 
         Raises:
             NotFoundError: No marker of it was ever admitted.
@@ -249,25 +278,37 @@ class Registry:
         return self._asked[1]
 
     def _find_record(self, sighting: Sighting) -> DeploymentRecord | None:
-        owner = self._get(f"d/{sighting.deployment_id}")
-        if isinstance(owner, Owner):
-            if (owner.service, owner.environment) != sighting.line[:2]:
+        owner = self._owner(sighting.deployment_id)
+        if owner is not None:
+            if owner.refuses(sighting):
+                service, environment = owner.proven or (owner.service, owner.environment)
                 raise ConflictError(
-                    f"The deployment id {sighting.deployment_id} belongs to {owner.service} in "
-                    f"{owner.environment}.",
+                    f"The deployment id {sighting.deployment_id} belongs to {service} in "
+                    f"{environment}.",
                     hint="Leave deployment_id out, or choose one that nobody uses; `release_id` "
                     "names what several deployments share.",
                     field="/deployment_id",
                 )
-            known = owner.records.get(kind_of(sighting.line))
-            if known is not None:
-                return self._record(known)
+            known = self._record(owner.record_of(sighting))
+            # Under an id that others use, occurrences of another id would collide with theirs.
+            if known is not None or owner.is_apart(sighting.line):
+                return known
         # Several ids are one deployment when one action said them of subjects that agree.
-        for other in reversed(self._records_of_action(sighting)):
+        others = self._records_of_action(sighting)
+        self._read([f"r/{each}" for each in others])
+        for other in reversed(others):
             record = self._record(other)
-            if record is not None and same_subject(record, sighting):
+            if (
+                record is not None
+                and same_subject(record, sighting)
+                and len(record.aliases) < MAX_ALIASES
+            ):
                 return record
         return None
+
+    def _owner(self, deployment: str) -> Owner | None:
+        fact = self._get(f"d/{deployment}")
+        return fact if isinstance(fact, Owner) else None
 
     def _record(self, identity: str) -> DeploymentRecord | None:
         fact = self._get(f"r/{identity}")
@@ -280,20 +321,40 @@ class Registry:
 
     def _name(self, record: DeploymentRecord, sighting: Sighting) -> None:
         """File a record under the id that a marker names it by."""
-        key = f"d/{sighting.deployment_id}"
-        owner = self._get(key)
-        if not isinstance(owner, Owner):
-            owner = Owner(sighting.line.service, sighting.line.environment, {})
-        records = {**owner.records, kind_of(sighting.line): identity_of(record)}
-        self._tentative[key] = replace(owner, records=records)
+        identity = identity_of(record)
+        owner = self._owner(sighting.deployment_id) or Owner(*sighting.line[:2])
+        named = owner.with_record(sighting.line, identity)
+        self._tentative[f"d/{sighting.deployment_id}"] = named
         if action := action_key(sighting):
-            others = [each for each in self._records_of_action(sighting) if each != record.id]
-            self._tentative[action] = (*others[-ACTION_RECORDS:], record.id)
+            others = [each for each in self._records_of_action(sighting) if each != identity]
+            self._tentative[action] = (*others, identity)[-MAX_RECORDS:]
+
+    def _own(self, record: DeploymentRecord, sighting: Sighting) -> None:
+        """Note under all ids of a record which numbers are taken, and to whom its own belongs."""
+        for deployment in (record.id, *record.aliases):
+            owner = self._owner(deployment)
+            if owner is None:
+                continue
+            proven = owner.proven
+            if proven is None and deployment == sighting.deployment_id:
+                proven = sighting.line[:2] if is_own(deployment, sighting) else None
+            if owner.highest < record.newest or owner.proven != proven:
+                highest = max(owner.highest, record.newest)
+                after = replace(owner, highest=highest, proven=proven)
+                self._tentative[f"d/{deployment}"] = after
+
+    def _highest_of_others(self, record: DeploymentRecord | None, sighting: Sighting) -> int:
+        """Return the highest number of an occurrence that is not ours, under all of our ids."""
+        ids = {sighting.deployment_id}
+        if record is not None:
+            ids.update((record.id, *record.aliases))
+        owners = [owner for each in ids if (owner := self._owner(each)) is not None]
+        return max((each.highest for each in owners if each.is_apart(sighting.line)), default=0)
 
     def _repeat_of(self, record: DeploymentRecord | None, sighting: Sighting) -> int:
         if sighting.phase != Phase.CUTOVER or record is None:
             return 0
-        last = record.repeats.get(sighting.marker_id)
+        last = repeats_of(record, sighting.marker_id)
         if last is None:
             return 0
         active = next(
@@ -315,24 +376,28 @@ class Registry:
         standing = self._standing(sighting)
         identity = identity_of(record)
         places = live_places(record, occurrence, sighting.at_ms)
-        for each in standing.live:  # something that is live already may have come after this
-            if each.record != identity and each.at_ms > sighting.at_ms:
+        later = [each for each in standing.live if each.at_ms > sighting.at_ms]
+        around = standing_in(record) if later else set()
+        for each in later:  # something that is live already may have come after this
+            if each.record != identity and each.place in around:
                 record = superseded(record, [each.place], each.at_ms, each.emission)
         if places:
             record = superseded(
                 record, places, sighting.at_ms, sighting.emission, sparing=occurrence
             )
-        records = [each for each in standing.records if each != identity]
+        records = {each: spots for each, spots in standing.records.items() if each != identity}
         if places:
-            records = [each for each in records if self._outlives(each, places, sighting)]
+            self._read([f"r/{each}" for each in records])
+            records = {
+                each: spots
+                for each, spots in records.items()
+                if self._outlives(each, places, sighting)
+            }
         if not record.over:
-            records.append(identity)
+            records[identity] = record.spots
         self._tentative[f"r/{identity}"] = record
-        after = Standing(
-            tuple(records),
-            newest_live(standing.live, places, sighting, identity),
-            newest_colour(standing.active, sighting),
-        )
+        live = newest_live(standing.live, places, sighting, identity)
+        after = Standing(still_open(records, live), live, newest_colour(standing.active, sighting))
         if after != standing:
             self._tentative[line_key(record.line)] = after
 

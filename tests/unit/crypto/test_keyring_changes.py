@@ -20,6 +20,7 @@ from ring_samples import (
     with_bad_signature,
 )
 
+from deploymark.crypto.signer import Ed25519EnvelopeSigner
 from deploymark.errors import DeploymarkError, KeyUntrustedError, SchemaVersionError, SignatureError
 from deploymark.model.leaf import Leaf
 from deploymark.model.vocabulary import KEY
@@ -149,9 +150,10 @@ def test_a_refused_key_entry_changes_nothing(
     ring.apply(6, key_leaf(registered(OTHER, ADMIN_SCOPE), ADMIN))
     ring.apply(7, key_leaf(revoked(OTHER), ADMIN))
     before = ring.export()
-    with pytest.raises(error, match=message):
-        ring.apply(9, leaf)
-    assert ring.export() == before
+    for attempt in (ring.judge, ring.apply):
+        with pytest.raises(error, match=message):
+            attempt(9, leaf)
+        assert ring.export() == before
 
 
 @pytest.mark.parametrize("index", [5, 4, 0])
@@ -179,3 +181,47 @@ def test_an_administrator_may_rotate_its_own_key() -> None:
     ring.apply(4, key_leaf(registered(PRODUCER), NEXT))
     with pytest.raises(KeyUntrustedError, match="ended at 3"):
         ring.apply(5, key_leaf(registered(OTHER), ADMIN))
+
+
+def test_to_judge_a_key_entry_is_to_know_which_keys_it_would_change() -> None:
+    ring = usual_ring()
+    before, leaf = ring.export(), key_leaf(rotated(PRODUCER, NEXT), ADMIN)
+    changed = ring.judge(20, leaf)
+    assert [key.key_id for key in changed] == [PRODUCER.key_id, NEXT.key_id]
+    assert ring.export() == before
+    ring.apply(20, leaf)
+    assert [ring.key(key.key_id) for key in changed] == changed
+
+
+PLANNED = {
+    "a registration": (key_leaf(registered(NEXT), ADMIN), [ADMIN]),
+    "a registration that the new key signs along": (
+        key_leaf(registered(NEXT), ADMIN, NEXT),
+        [ADMIN, NEXT],
+    ),
+    "a rotation by the old key": (key_leaf(rotated(PRODUCER, NEXT), PRODUCER), [PRODUCER]),
+    "a revocation": (key_leaf(revoked(PRODUCER), ADMIN), [ADMIN]),
+}
+
+
+@pytest.mark.parametrize(("leaf", "signers"), PLANNED.values(), ids=PLANNED)
+def test_signatures_of_a_key_entry_can_be_planned(
+    leaf: Leaf, signers: list[Ed25519EnvelopeSigner]
+) -> None:
+    checks = usual_ring().plan(leaf)
+    assert [check.key_id for check in checks] == [signer.key_id for signer in signers]
+    for check in checks:
+        check.verify()
+
+
+UNPLANNED = {
+    "of a stranger": key_leaf(registered(NEXT), STRANGER),
+    "of a key that may never sign it": key_leaf(registered(NEXT), PRODUCER),
+    "of a key that ends another": key_leaf(rotated(ADMIN, NEXT), PRODUCER),
+}
+
+
+@pytest.mark.parametrize("leaf", UNPLANNED.values(), ids=UNPLANNED)
+def test_a_key_entry_that_nobody_may_sign_is_not_even_verified(leaf: Leaf) -> None:
+    with pytest.raises(KeyUntrustedError):
+        usual_ring().plan(leaf)
