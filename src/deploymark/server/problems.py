@@ -36,6 +36,7 @@ STATUS: dict[type[DeploymarkError], int] = {
     errors.TooLargeError: 413,
     errors.ConflictError: 409,
     errors.NotFoundError: 404,
+    errors.NotPublishedError: 404,  # with Retry-After: it will stand there in a moment
     errors.MethodError: 405,
     errors.NotAcceptableError: 406,
     errors.MediaTypeError: 415,
@@ -58,6 +59,9 @@ STATUS: dict[type[DeploymarkError], int] = {
     errors.RateLimitedError: 429,
 }
 """HTTP status by class; a class without a row has that of the class that it derives from."""
+
+HEAD_TOO_LARGE = 431
+"""Answered by the protocol, before there is a request that a problem could be about."""
 
 _UNSAID = "The service could not do this; its own log says why."
 _RETRY_SECONDS = 1
@@ -105,7 +109,7 @@ def problem_answer(
     headers = [*_HEADERS, *more]
     if status == 401:  # noqa: PLR2004 - RFC 9110 demands the header with this very status
         headers.append((b"www-authenticate", b'Bearer realm="deploymark"'))
-    if status in {429, 503}:
+    if status in {429, 503} or isinstance(error, errors.NotPublishedError):
         headers.append((b"retry-after", b"%d" % retry_seconds(error)))
     return Answer(status, encode_json(told), tuple(headers))
 
@@ -137,7 +141,7 @@ def page_of(code: str) -> str:
             f"No problem has the code {code[:64]!r}.", hint="docs/reference/errors.md lists all."
         )
     meaning = " ".join(inspect.cleandoc(each.__doc__ or "").split())
-    again = "The same call may succeed later." if each.retryable else "Trying again is useless."
+    again = "The same call may succeed later." if each.retryable else "The same request will be refused again."
     status = next(STATUS[base] for base in each.__mro__ if base in STATUS)
     lines = [f"{title_of(code)} ({code}), HTTP {status}", "", meaning, again]
     if each.default_hint:
