@@ -10,13 +10,14 @@ from deploymark.model.envelope import Envelope
 from deploymark.model.schema import schema
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.operation import Media, Operation, Parameter, Reply
+from deploymark.server.problems import HEAD_TOO_LARGE
 from deploymark.server.shapes import PROBLEM
 
 Schema = dict[str, Any]
 
 _VERSION = "3.1.0"
 _CONVERTER = re.compile(r":path\}")
-_ALWAYS = (400, 406, 421, 500)
+_ALWAYS = (400, 406, 421, HEAD_TOO_LARGE, 500)
 _OF_CALLERS = (401, 403, 429, 503)
 TAGS = {
     "markers": "What was deployed, and by whom.",
@@ -40,6 +41,7 @@ _PHRASES = {
     415: "Not a type or encoding that this takes.",
     421: "This server does not answer to that name.",
     422: "The body says what may not be said.",
+    431: "The head of the request, or its query, is too long.",
     429: "Too often; Retry-After says when.",
     500: "The service failed.",
     503: "Not now; Retry-After says when.",

@@ -192,7 +192,7 @@ OPERATIONS: Final = (
                 "Why, for the auditor.", required=True,
             ),
         ),
-        problems=(404, 503),
+        problems=(404, 422),
     ),
     Operation(
         "GET", "/v1/deployments", "list_deployments", "List deployments.", "deployments",
