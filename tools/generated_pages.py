@@ -13,9 +13,13 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
+from body_fields import fields_table, limits_of, type_of
 from deploymark import errors
-from deploymark.server.openapi import TAGS, problem_statuses
-from deploymark.server.operation import Operation
+from deploymark.projections.search_query import MAX_VALUES
+from deploymark.server.openapi import TAGS, document_of, problem_statuses
+from deploymark.server.operation import Operation, Parameter
 from deploymark.server.operations import OPERATIONS
 from deploymark.server.problems import status_of
 
@@ -147,6 +151,49 @@ def _prose(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").split())
 
 
+_HTTP_EXAMPLE = """\
+## An example
+
+With a token of the role *emitter*, whose scope has this service and environment:
+
+```sh
+curl -sS "$DEPLOYMARK_URL/v1/markers" -H "Authorization: Bearer $DEPLOYMARK_TOKEN" \\
+  -H 'Content-Type: application/json' \\
+  -d '{"service": "checkout", "environment": "prod", "phase": "applied", "version": "2.31.0"}'
+```
+
+This is the least that a marker says; [its page](../formats/marker.md) has everything else. It is
+answered with 201, and with 200 and `"duplicate": true` when it is sent again:
+
+```json
+{
+  "index": 7,
+  "received_at": "2026-11-23T00:00:00.000Z",
+  "duplicate": false,
+  "ignored": [],
+  "marker_id": "m-472mt16kgjp7k24p23vz84mwyx",
+  "deployment_id": "d-3th5nk6h67zq84ja3xrp81855w",
+  "occurrence": 1
+}
+```
+
+With `"phase": "done"` it is refused with 422, and the answer says where and why:
+
+```json
+{
+  "type": "/problems/bad_marker",
+  "title": "Bad marker",
+  "status": 422,
+  "detail": "/phase must be one of planned, applying, applied, running, cutover, promoted, failed, rolling_back, rolled_back, removed, not 'done'.",
+  "code": "bad_marker",
+  "field": "/phase",
+  "hint": "`deploymark schema check FILE` explains every problem of a marker file.",
+  "retryable": false
+}
+```
+"""  # noqa: E501 - the answer, as it comes
+
+
 def http_page() -> str:
     """Return docs/reference/http.md: every operation of the HTTP interface."""
     lines = [
@@ -158,12 +205,15 @@ def http_page() -> str:
         "changes something. An administrator may do everything. Errors are",
         "`application/problem+json` (RFC 9457) with a `code` that [errors](errors.md) explains.",
         "",
+        _HTTP_EXAMPLE,
     ]
+    document = document_of(OPERATIONS)
     for tag, told in TAGS.items():
         lines += [f"## {tag.capitalize()}", "", told, ""]
         for operation in OPERATIONS:
             if operation.tag == tag:
-                lines += _operation_section(operation)
+                lines += _operation_section(operation, document)
+    lines += _handed_in_section(document["components"]["schemas"])
     lines += ["## Statuses of problems", "", "| status | codes |", "|---|---|"]
     codes: dict[int, list[str]] = {}
     for each in error_classes():
@@ -172,7 +222,31 @@ def http_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _operation_section(operation: Operation) -> list[str]:
+def _handed_in_section(components: dict[str, Any]) -> list[str]:
+    return [
+        "## What is handed in",
+        "",
+        "`POST /v1/markers` and `POST /v1/entries` take these, alone or in a batch. A field that",
+        "is not required may also be null. [Marker and leaf](../formats/marker.md) says what the",
+        "fields mean and which of them belong together.",
+        "",
+        "### Flat marker",
+        "",
+        *fields_table(components["Marker"], components),
+        "### Statement",
+        "",
+        "The `predicate` is a flat marker.",
+        "",
+        *fields_table(components["Statement"], components),
+        "### Envelope",
+        "",
+        "Its [page](../formats/envelope.md) tells what is signed.",
+        "",
+        *fields_table(components["Envelope"], components),
+    ]
+
+
+def _operation_section(operation: Operation, document: dict[str, Any]) -> list[str]:
     path = operation.path.replace(":path", "")
     text = _prose(f"{operation.summary} {operation.description}".strip())
     section = [f"### `{operation.method} {path}`", "", text, ""]
@@ -188,13 +262,33 @@ def _operation_section(operation: Operation) -> list[str]:
     problems = [each for each in problem_statuses(operation) if each not in operation.replies]
     section += [f"- problems: {', '.join(map(str, problems))}", ""]
     if operation.parameters:
-        rows = [
-            f"| `{each.name}` | {each.place} | {_cell(each.description)}"
-            f"{' May be repeated.' if each.many else ''} |"
-            for each in operation.parameters
-        ]
-        section += ["| parameter | in | meaning |", "|---|---|---|", *rows, ""]
-    return section
+        rows = [_parameter_row(each) for each in operation.parameters]
+        section += ["| parameter | in | takes | meaning |", "|---|---|---|---|", *rows, ""]
+    if any(each.many for each in operation.parameters):
+        section += [f"A query names at most {MAX_VALUES} values in all.", ""]
+    return [*section, *_body_section(document["paths"][path][operation.method.lower()], document)]
+
+
+def _parameter_row(parameter: Parameter) -> str:
+    schema = msgspec.json.schema(parameter.type)
+    for definition in schema.pop("$defs", {}).values():
+        schema = definition  # an enum stands alone
+    takes = ", ".join(filter(None, [type_of(schema), limits_of(schema)]))
+    meaning = _cell(parameter.description)
+    meaning += " May be repeated." if parameter.many else ""
+    meaning += " Required." if parameter.required else ""
+    return f"| `{parameter.name}` | {parameter.place} | {takes} | {meaning} |"
+
+
+def _body_section(told: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """Return a table of a JSON body's fields; what is handed in has a section of its own."""
+    content = told.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema")
+    if schema is None:
+        return []
+    if schema["$ref"].endswith("/HandedIn"):
+        return ["Its fields: [what is handed in](#what-is-handed-in).", ""]
+    return fields_table(schema, document["components"]["schemas"])
 
 
 def coverage_table() -> dict[str, dict[str, Any]]:

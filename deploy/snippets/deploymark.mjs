@@ -141,7 +141,7 @@ export async function mark(fields, options = {}) {
       await new Promise((resolve) => setTimeout(resolve, waitMs * attempt));
     }
   } catch (error) {
-    result = { ...result, error: String(error?.message ?? error) };
+    result = { ...result, error: reasonOf(error) };
   }
   if (require && !result.ok) throw new Error(`the marker was not delivered: ${result.error}`);
   return result;
@@ -153,11 +153,18 @@ async function post(fetch, target, request, timeoutMs) {
     const answer = await response.json().catch(() => null);
     const { ok, status } = response;
     const retryable = status === 408 || status === 429 || status >= 500;
-    const error = ok ? "" : (answer?.title ?? answer?.detail ?? `HTTP ${status}`);
+    const told = [answer?.detail ?? answer?.title, answer?.hint].filter(Boolean).join(" ");
+    const error = ok ? "" : [`HTTP ${status}`, told].filter(Boolean).join(": ");
     return { ok, status, retryable, error, answer };
   } catch (error) {
-    return { ok: false, status: 0, retryable: true, error: String(error?.message ?? error) };
+    return { ok: false, status: 0, retryable: true, error: reasonOf(error) };
   }
+}
+
+function reasonOf(error) {
+  // "fetch failed" says nothing: why stands in its cause, which may be several errors in one.
+  const cause = error?.cause?.message || error?.cause?.code;
+  return [String(error?.message ?? error), cause].filter(Boolean).join(": ");
 }
 
 async function sha256(bytes) {

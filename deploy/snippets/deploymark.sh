@@ -5,13 +5,19 @@
 #   deploymark.sh mark PHASE --service=S --environment=E OPTIONS   send it, print the deployment id
 #   deploymark.sh show PHASE ...                                   print the marker, send nothing
 #   deploymark.sh id PHASE ...                                     print both ids
+#   deploymark.sh --help                                           print this
+#
+# PHASE is planned, applying, applied, running, cutover, promoted, failed, rolling_back,
+# rolled_back or removed.
 #
 # Options (all as --name=value; an empty value counts as not given):
-#   artifact (a digest sha256:…, or NAME@sha256:…)  version  commit  kind  action  deployment-id
-#   cluster  region  zone  node  namespace  workload  instance  instance-uid  colour  weight
-#   strategy  track  key  revision  value  direction  owner  ticket  author  deployer  reason
-#   repository  ref  build-id  build-url  correlation-id  attempt  emitter-kind  emitter-id
-#   timestamp  label (NAME=VALUE, may repeat)
+#   always: --service  --environment
+#   and one of: --artifact (a digest sha256:…, or NAME@sha256:…)  --version  --commit
+#   --kind  --action  --deployment-id  --cluster  --region  --zone  --node  --namespace
+#   --workload  --instance  --instance-uid  --colour  --weight  --strategy  --track  --key
+#   --revision  --value  --direction  --owner  --ticket  --author  --deployer  --reason
+#   --repository  --ref  --build-id  --build-url  --correlation-id  --attempt  --emitter-kind
+#   --emitter-id  --timestamp  --label (NAME=VALUE, may repeat)
 #
 # Environment: DEPLOYMARK_URL, DEPLOYMARK_TOKEN, DEPLOYMARK_TRIES (3), DEPLOYMARK_REQUIRE.
 #
@@ -28,6 +34,11 @@ export LC_ALL
 fail() { # fail CODE MESSAGE
     printf 'deploymark: %s\n' "$2" >&2
     case ${DEPLOYMARK_REQUIRE:-} in 1 | true | yes | on) exit "$1" ;; esac
+    exit 0
+}
+
+help() { # what stands at the top of this file
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
     exit 0
 }
 
@@ -128,11 +139,14 @@ emitter_in_ci() {
 
 # What is said ---------------------------------------------------------------------------------
 
+for option; do
+    case $option in -h | --help) help ;; esac
+done
 verb=${1:-} phase=${2:-}
 case $verb in
 encode) encode "${2:-}" && exit ;; # for tests: canonical JSON in, id out
 mark | show | id) ;;
-*) fail 64 "usage: deploymark.sh mark PHASE --service=S --environment=E ..." ;;
+*) fail 64 "usage: deploymark.sh mark PHASE --service=S --environment=E ...; see --help" ;;
 esac
 case $phase in
 planned | applying | applied | running | cutover | promoted | failed) ;;
@@ -189,7 +203,9 @@ for option; do
     --timestamp=*) timestamp=$given ;;
     --label=*=) ;;
     --label=?*=*) labels="$labels${labels:+,}$(json "${given%%=*}"):$(json "${given#*=}")" ;;
-    *) fail 64 "'$option' is not an option; options are written --name=value" ;;
+    --label=*) fail 64 "'$option' has no value; a label is written --label=NAME=VALUE" ;;
+    --?*=*) fail 64 "'${option%%=*}' is not a known option; --help lists them" ;;
+    *) fail 64 "'$option' is not an option; options are written --name=value, --help lists them" ;;
     esac
 done
 
@@ -290,17 +306,50 @@ esac
 
 # Sending ----------------------------------------------------------------------------------------
 
-post() { # prints the status of the answer, 000 without one
+post() { # prints the answer and, as the last line, its status, 000 without one
     if command -v curl >/dev/null 2>&1; then
         # The token goes through standard input, not through the list of processes.
         printf 'header = "Authorization: Bearer %s"\n' "$token" |
-            curl --silent --output /dev/null --write-out '%{http_code}' --max-time 5 --config - \
+            curl --silent --write-out '\n%{http_code}' --max-time 5 --config - \
                 --header 'Content-Type: application/json' --data-binary "$body" "$url"
     else
-        wget -S -O /dev/null -T 5 -t 1 --header 'Content-Type: application/json' \
+        # Only some can show the body of a refusal.
+        more=''
+        case $(wget --help 2>&1) in *--content-on-error*) more=--content-on-error ;; esac
+        # shellcheck disable=SC2086 # no word at all where there is none
+        wget -S -O - -T 5 -t 1 $more --header 'Content-Type: application/json' \
             --header "Authorization: Bearer $token" --post-data "$body" "$url" 2>&1 |
-            awk '/^ *HTTP\// { status = $2 } END { print status ? status : "000" }'
+            awk '/^ *HTTP\// { status = $2 } { print } END { print status ? status : "000" }'
     fi
+}
+
+said() { # said NAME: a text of the answer, which is JSON
+    printf '%s' "$answer" | tr -d '\001-\011\013-\037\177' | name=$1 awk '{
+        if (done || !match($0, "\"" ENVIRON["name"] "\": *\"([^\"\\\\]|\\\\.)*\"")) next
+        text = substr($0, RSTART, RLENGTH - 1)
+        sub(/^"[a-z]*": *"/, "", text)
+        gsub(/\\"/, "\"", text); gsub(/\\\\/, "\\", text)
+        printf " %s", text
+        done = 1
+    }'
+}
+
+why() { # what became of the last try, in words
+    case $status in
+    000) ;;
+    *)
+        explained=$(said detail)$(said hint)
+        printf 'HTTP %s%s' "$status" "${explained:+:$explained}"
+        return
+        ;;
+    esac
+    case $ended in
+    6) printf 'the name of the server in %s is not known' "$url" ;;
+    7) printf 'nothing answers at %s' "$url" ;;
+    28) printf '%s did not answer in time' "$url" ;;
+    35 | 51 | 58 | 60 | 77) printf 'no safe connection to %s: check its certificate' "$url" ;;
+    *) printf 'no answer from %s' "$url" ;;
+    esac
 }
 
 url=${DEPLOYMARK_URL:-http://127.0.0.1:8420}
@@ -312,14 +361,16 @@ command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 ||
     fail 69 "there is neither curl nor wget; the marker was not sent"
 try=1
 while :; do
-    status=$(post)
+    answer=$(post)
+    ended=$?
+    status=$(printf '%s' "$answer" | awk 'END { print }')
     case $status in
     200 | 201) printf '%s\n' "$id" && exit 0 ;;
     408 | 429 | 5?? | 000) ;;
-    *) fail 1 "the server refused the marker (HTTP $status); \`show\` prints what was sent" ;;
+    *) fail 1 "the server refused the marker ($(why)); \`show\` prints what was sent" ;;
     esac
     [ "$try" -lt "$tries" ] || break
     sleep "$try"
     try=$((try + 1))
 done
-fail 69 "the marker was not delivered after $tries tries (HTTP $status) and is lost"
+fail 69 "the marker was not delivered after $tries tries ($(why)) and is lost"

@@ -1,9 +1,14 @@
 """The generated pages of docs/ stand as their sources say, and say everything."""
 
 import argparse
+import re
 
+import msgspec
 import pytest
 
+from body_fields import fields_table
+from deploymark.runtime.config import Configuration
+from deploymark.server.operations import OPERATIONS
 from generated_pages import ROOT, build_parser, cli_page, commands, options, pages
 
 _PAGES = {path.relative_to(ROOT).as_posix(): text for path, text in pages().items()}
@@ -51,3 +56,45 @@ def test_the_page_of_a_parser_lists_nested_commands_and_their_flags() -> None:
     assert "| `--kind a\\|b` | which (required) |" in page
     assert "| `--quiet` | say less |" in page
     assert "--hidden" not in page
+
+
+def test_a_table_of_fields_says_type_need_and_limits_of_every_part() -> None:
+    role = {"enum": ["reader", "admin"]}
+    scope = {
+        "type": "object",
+        "required": [],
+        "properties": {"kinds": {"type": "array", "items": {"type": "string"}, "default": ["*"]}},
+    }
+    body = {
+        "type": "object",
+        "required": ["name", "scope"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 2_048},
+            "share": {"anyOf": [{"type": "integer"}, {"type": "number", "minimum": 0}]},
+            "role": {"anyOf": [{"$ref": "#/components/schemas/Role"}, {"type": "null"}]},
+            "scope": {"$ref": "#/components/schemas/Scope"},
+            "parts": {"type": "array", "maxItems": 1, "items": scope},
+            "old": {"type": "string", "deprecated": True},
+        },
+    }
+    assert fields_table(body, {"Role": role, "Scope": scope})[2:] == [
+        "| `name` | text | yes | 1 to 2,048 characters |",
+        "| `share` | number |  | from 0 |",
+        "| `role` | text |  | `reader`, `admin` |",
+        "| `scope` | object | yes |  |",
+        "| `scope.kinds` | list of text |  | `*` when left out |",
+        "| `parts` | list of objects |  | at most 1 item |",
+        "| `parts[].kinds` | list of text |  | `*` when left out |",
+        "",
+    ]
+
+
+def test_the_settings_that_open_an_operation_exist() -> None:
+    sections = msgspec.to_builtins(Configuration())
+    named = {
+        name
+        for each in OPERATIONS
+        for name in re.findall(r"\b([a-z]+)\.([a-z_]+)\b", each.access.described)
+    }
+    assert named == {("log", "access"), ("server", "metrics")}
+    assert all(name in sections[section] for section, name in named)

@@ -284,7 +284,8 @@ class Team:
         """Wait until the server has accounted for every number that its emitters have used."""
         for _ in range(100):
             accounts = self._items("/v1/emitters")
-            made = sum(each["highest"] + 1 for each in accounts)
+            # An account whose clock was measured before its first number is folded has none yet.
+            made = sum(each["highest"] + 1 for each in accounts if each["highest"] is not None)
             counted = [
                 sum(each[name] for each in accounts)
                 for name in ("accepted", "duplicates", "refused")

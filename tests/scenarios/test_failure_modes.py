@@ -70,8 +70,9 @@ def test_a_server_that_hangs_does_not_hold_up_the_deploy(
     # It never answers: a deploy that waited for it would never end.
     assert team.deploy(100, 1, url=hanging_server, budget="0.2")["state"] == "spooled"
     assert team.answered() == 1
-    assert team.deploy(101, 2)["index"] == 7
-    assert phases(team, 7) == ["planned", "applying", "applied"] * 2
+    # What was made for the one that hangs is never delivered to another one.
+    assert team.deploy(101, 2)["index"] == 4
+    assert phases(team, 4) == ["planned", "applying", "applied"]
 
 
 def test_a_spool_that_cannot_be_written_does_not_hold_up_the_deploy(team: Team) -> None:  # F8

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from deploymark.cli.checkup import Remark, advice, fine, wrong
 from deploymark.emit.ci import CiRun, detect
-from deploymark.emit.inspection import inspect_spool
+from deploymark.emit.inspection import elsewhere_said, inspect_spool
 from deploymark.emit.settings import Settings
 from deploymark.emit.signing import open_signer
 from deploymark.errors import DeploymarkError
@@ -106,13 +106,18 @@ def spool(machine: Machine) -> Iterator[Remark]:
             f"{given.spool} is not used: {found.trouble}. Markers are kept in memory only.",
             "Set DEPLOYMARK_SPOOL to a directory of this user's own.",
         )
-    elif found.waiting:
+    elif own := found.waiting - sum(found.elsewhere(given.url).values()):
         yield advice(
-            f"{given.spool}: {counted(found.waiting, 'marker')} not delivered yet.",
+            f"{given.spool}: {counted(own, 'marker')} not delivered yet.",
             "`deploymark flush` delivers them now, and says why when it cannot.",
         )
     else:
         yield fine(f"{given.spool}, nothing waits")
+    if elsewhere := found.elsewhere(given.url):
+        yield advice(
+            f"{elsewhere_said(elsewhere)}.",
+            "`deploymark flush --url` with that server delivers them.",
+        )
     if found.bytes > _ALMOST * given.spool_max_bytes:
         yield advice(
             f"It takes {found.bytes // _MEGABYTE} of {given.spool_max_bytes // _MEGABYTE} MB; "

@@ -7,7 +7,7 @@ from deploymark.cli.numbers import seconds
 from deploymark.cli.output import Output
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
-from deploymark.emit.inspection import inspect_spool
+from deploymark.emit.inspection import elsewhere_said, inspect_spool
 from deploymark.emit.settings import read_settings
 from deploymark.errors import ServerUnavailableError
 from deploymark.log.steps import counted
@@ -20,8 +20,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser = commands.add_parser(
         "flush",
         help=sentence,
-        description="Delivers every marker that waits in the spool, also those of other processes "
-        "that have ended.",
+        description="Delivers every marker that waits in the spool for this server, also those of "
+        "other processes that have ended. Markers for another server are counted and left alone.",
     )
     parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
     parser.add_argument(
@@ -42,7 +42,9 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
     if options.url is not None:
         settings = settings._replace(url=options.url)
     done = Emitter(settings, facts={}).flush(options.budget)
-    left = inspect_spool(settings.spool, host.user()).waiting
+    found = inspect_spool(settings.spool, host.user())
+    elsewhere = found.elsewhere(settings.url)
+    left = found.waiting - sum(elsewhere.values())
     sentence = f"{done.delivered} delivered, {done.refused} refused, {left} left in the spool"
     if done.problem and left:
         sentence += f": {done.problem}"
@@ -51,8 +53,11 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
         "refused": done.refused,
         "left": left,
         "problem": done.problem,
+        "elsewhere": elsewhere,
     }
     output.say(sentence, record)
+    if elsewhere:
+        output.remark(f"{elsewhere_said(elsewhere)}; `--url` delivers them.")
     if left and options.require:
         raise ServerUnavailableError(f"{counted(left, 'marker')} left in {settings.spool}.")
     return 0

@@ -20,9 +20,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "the same for every job and retry of it. Nothing is sent.",
     )
     add_marker_flags(parser)
-    parser.add_argument("--require", action="store_true", help="fail when it cannot be told")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
-    parser.set_defaults(run=_id, url=None, sign=None, budget=0.0, spares_deploy=True)
+    parser.set_defaults(run=_id, url=None, sign=None, budget=0.0)
 
 
 def _id(options: argparse.Namespace, output: Output) -> int:

@@ -34,9 +34,20 @@ def conclude(
     _say(output, phase, fields, marked)
     if not required or marked.state is State.DELIVERED:
         return DONE
+    return fail(output, "The marker is not in the log", marked)
+
+
+def fail(output: Output, what: str, marked: Marked) -> int:
+    """Say that a marker that was required is not in the log; return the exit code for it.
+
+    Args:
+        output: Where to.
+        what: What that means, as the beginning of a sentence.
+        marked: What became of the marker.
+    """
     code = str(marked.answer.get("code", ""))
     hint = str(marked.answer.get("hint") or "`deploymark doctor` looks for the cause.")
-    error = DeploymarkError(f"The marker is not in the log: {marked.reason}", hint=hint)
+    error = DeploymarkError(f"{what}: {marked.reason}", hint=hint)
     output.error(error, code=code or ServerUnavailableError.code)
     if code in _NOT_ALLOWED:
         return NOT_ALLOWED

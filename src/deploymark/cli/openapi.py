@@ -22,7 +22,8 @@ def _openapi(_: argparse.Namespace, output: Output) -> int:
     except ModuleNotFoundError as error:
         raise ExtraMissingError(
             f"The HTTP interface needs more packages ({error.name}).",
-            hint="pip install 'deploymark[server]'",
+            hint="Install this package with its extra `server`: pip install '.[server]' in its "
+            "folder.",
         ) from error
     output.raw(json.dumps(document_of(OPERATIONS), indent=None if output.json else 2))
     return 0

@@ -21,11 +21,11 @@ from deploymark.cli.marker_flags import (
     emitter_of,
     marker_fields,
 )
-from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude
+from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude, fail
 from deploymark.cli.output import Output
-from deploymark.emit.emitter import Emitter, Marked
+from deploymark.emit.emitter import Emitter, Marked, State
 from deploymark.emit.host import SystemHost
-from deploymark.errors import DeploymarkError, UsageError
+from deploymark.errors import DeploymarkError, ReleaseError, UsageError
 
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # as shells say it
 _PASSED_ON: Final = (
@@ -36,6 +36,7 @@ _PASSED_ON: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+_NOT_BEGUN: Final = "not begun: its first markers could not be delivered"
 _FROM_KEYBOARD: Final = (signal.SIGINT, signal.SIGQUIT)
 
 
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     before = wrapped.begin()
     if before:
         return before
-    code, reason = _execute(options.words, wrapped.deployment_id)
+    code, reason = _execute(options.words, wrapped.deployment_id, said)
     return wrapped.end(reason, code)
 
 
@@ -74,6 +75,7 @@ class _Wrapped:
         self._output = output
         self._fields: Fields = {}
         self._emitter: Emitter | None = None
+        self._before: list[Marked] = []
         # A deploy may make the release: then its digest is known only afterwards.
         self._later = options.release is not None and not os.path.isdir(options.release)  # noqa: PTH112 - pathlib costs 4 ms
 
@@ -82,29 +84,46 @@ class _Wrapped:
         try:
             self._fields = marker_fields(self._options, release=not self._later)
             self._emitter = emitter_of(self._options, self._fields)
-            codes = [self._say_before("planned"), self._say_before("applying")]
+            # Without the first in the log the second is not tried.
+            return self._say_before("planned") or self._say_before("applying")
         except UsageError:
             raise
         except Exception as error:
             if self._options.require:
                 raise
             self._complain(error)
+            self._output.remark("Nothing was marked; the deploy goes on.")
             self._emitter = None  # what is wrong now is wrong at the end as well
             return DONE
-        return next((code for code in codes if code), DONE)
 
     def _say_before(self, phase: str) -> int:
         assert self._emitter is not None  # noqa: S101 - made just before
         if self._options.require:
-            marked = self._emitter.mark_and_deliver(
-                phase, budget_seconds=self._options.budget, patient=True, **self._fields
-            )
+            marked = self._deliver(phase, self._fields, patient=True)
         else:
             marked = self._emitter.mark(phase, **self._fields)
         self.deployment_id = self.deployment_id or marked.deployment_id
-        if not (self._options.require or marked.reason):
-            return DONE  # it is delivered while the command runs
-        return self._conclude(phase, self._fields, marked)
+        self._before.append(marked)
+        if self._options.require and marked.state is not State.DELIVERED:
+            return self._not_begun(phase, marked)
+        if self._options.require or marked.reason:
+            self._conclude(phase, self._fields, marked)
+        return DONE  # else it is delivered while the command runs
+
+    def _not_begun(self, phase: str, marked: Marked) -> int:
+        """Say that the command is not started, also to whoever sees the first markers later."""
+        code = fail(
+            self._output, f"The command was not started: `{phase}` is not in the log", marked
+        )
+        if any(each.state in {State.DELIVERED, State.SPOOLED} for each in self._before):
+            self._deliver("failed", {**self._fields, "reason": _NOT_BEGUN}, patient=False)
+        return code
+
+    def _deliver(self, phase: str, fields: Fields, *, patient: bool) -> Marked:
+        assert self._emitter is not None  # noqa: S101 - asked before
+        return self._emitter.mark_and_deliver(
+            phase, budget_seconds=self._options.budget, patient=patient, **fields
+        )
 
     def end(self, reason: str, code: int) -> int:
         """Say how it ended; return our exit code, which is the command's unless it went well."""
@@ -123,14 +142,33 @@ class _Wrapped:
             return DONE
         phase = "failed" if reason else "applied"
         fields = {**self._fields, "reason": reason} if reason else self._fields
+        found = True
         if self._later and not reason:
             # The digest is what an id is derived from, and it is the same deployment as before.
             fields = {**fields, "deployment_id": self.deployment_id}
+            found = self._add_release(fields)
+        marked = self._deliver(phase, fields, patient=self._options.require)
+        self._tell_of_refusals(self._emitter)
+        return self._conclude(phase, fields, marked) or (DONE if found else NO)
+
+    def _add_release(self, fields: Fields) -> bool:
+        try:
             add_release(fields, self._options.release)
-        marked = self._emitter.mark_and_deliver(
-            phase, budget_seconds=self._options.budget, patient=self._options.require, **fields
-        )
-        return self._conclude(phase, fields, marked)
+        except ReleaseError as error:
+            # What was applied was applied: without its digest rather than applying for ever.
+            self._complain(error)
+            return False
+        return True
+
+    def _tell_of_refusals(self, emitter: Emitter) -> None:
+        """Say which of the first markers the server refused while the command ran."""
+        problems = [problem for each in self._before if (problem := emitter.refusal_of(each))]
+        if problems:
+            first = str(problems[0].get("detail") or problems[0].get("code"))
+            count = len(problems)
+            what = "1 earlier marker was" if count == 1 else f"{count} earlier markers were"
+            record = {"refused": count, "reason": first, "code": problems[0].get("code")}
+            self._output.say(f"{what} refused: {first}", record)
 
     def _conclude(self, phase: str, fields: Fields, marked: Marked) -> int:
         return conclude(self._output, phase, fields, marked, required=self._options.require)
@@ -144,7 +182,7 @@ class _Wrapped:
         self._output.error(error)
 
 
-def _execute(words: list[str], deployment_id: str) -> tuple[int, str]:
+def _execute(words: list[str], deployment_id: str, output: Output) -> tuple[int, str]:
     """Run the command; return its exit code, and why it failed or ""."""
     environment = dict(SystemHost().environment())
     if deployment_id:
@@ -156,15 +194,22 @@ def _execute(words: list[str], deployment_id: str) -> tuple[int, str]:
             child = subprocess.Popen(words, env=environment)  # noqa: S603 - the user's own command
         except FileNotFoundError as error:
             # The folder of a script, or its interpreter, can be what is missing.
-            return NOT_FOUND, f"{error.filename or words[0]} was not found"
+            return NOT_FOUND, _said(output, f"{error.filename or words[0]} was not found")
         except OSError as error:
-            return NOT_EXECUTABLE, f"{words[0]} cannot be run: {error.strerror}"
+            return NOT_EXECUTABLE, _said(output, f"{words[0]} cannot be run: {error.strerror}")
         signals.go_to(child)
         status = child.wait()
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
         return BY_SIGNAL - status, f"ended by {name}"
     return status, f"exit code {status}" if status else ""
+
+
+def _said(output: Output, reason: str) -> str:
+    """Say why the command was not started, as a shell would, and return it."""
+    hint = "Name the deploy command after --, with its path when it is not in PATH."
+    output.error(UsageError(f"{reason}.", hint=hint))
+    return reason
 
 
 class _Signals:

@@ -49,7 +49,8 @@ def _up(options: argparse.Namespace, output: Output) -> int:
     except ModuleNotFoundError as error:
         raise ExtraMissingError(
             f"The server needs more packages ({error.name}).",
-            hint="pip install 'deploymark[server]'",
+            hint="Install this package with its extra `server`: pip install '.[server]' in its "
+            "folder.",
         ) from error
     environment = read_environment()
     configuration = effective(

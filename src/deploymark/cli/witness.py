@@ -115,7 +115,9 @@ def _serve(options: argparse.Namespace, output: Output) -> int:
         run_witness(options.directory, vkeys, passphrase(options), (host, port), listening)
     except ImportError as error:
         raise ExtraMissingError(
-            f"Running a witness needs {error.name}.", hint="pip install 'deploymark[server]'"
+            f"Running a witness needs {error.name}.",
+            hint="Install this package with its extra `server`: pip install '.[server]' in its "
+            "folder.",
         ) from error
     return 0
 

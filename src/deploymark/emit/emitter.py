@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from deploymark.emit.ci import detect
 from deploymark.emit.draft import Draft, body_of, draft_marker
+from deploymark.emit.endpoint import server_of
 from deploymark.emit.host import Host, SystemHost
 from deploymark.emit.journal import Record
 from deploymark.emit.sender import Round, Sender
 from deploymark.emit.settings import Settings, read_settings
-from deploymark.emit.spool import Counts, Place, Spool
+from deploymark.emit.spool import REFUSED, Counts, Place, Spool
 from deploymark.errors import DeploymarkError
 from deploymark.model.vocabulary import EmitterKind, Phase
 
@@ -99,6 +100,7 @@ class Emitter:
         self._strict = strict
         self._signer: MarkerSigner | None = None
         self._warned: set[str] = set()
+        self._told = False
         self._process = -1
         self._start_process()
         _living.add(self)
@@ -107,7 +109,11 @@ class Emitter:
         """Begin anew in this process; nothing is shared with the one it was forked from."""
         self._process = self._host.process()
         self._spool = Spool(
-            self._settings.spool, self._id, self._settings.spool_max_bytes, self._host
+            self._settings.spool,
+            self._id,
+            server_of(self._settings.url),
+            self._settings.spool_max_bytes,
+            self._host,
         )
         self._sender = Sender(self._spool, self._settings, self._host)
         self._awaited = True  # nothing was said that nobody has waited for
@@ -235,18 +241,25 @@ class Emitter:
         """Let go of the journal, for the next process to go on with.
 
         What `mark` has kept is flushed before; `mark_and_deliver` has used its budget already.
+        What is not in the log then is logged as one warning, unless the emitter is strict.
 
         Args:
             seconds: How long to wait for that; the budget of the settings when left out.
         """
-        if not self._awaited and self._process == self._host.process():
-            self.flush(seconds)
+        if self._process == self._host.process():
+            last = self._sender.total() if self._awaited else self.flush(seconds)
+            if not self._strict:  # a command has said it already
+                self._tell_what_is_left(last)
         self._sender.stop()
         self._spool.close()
 
     def counts(self) -> Counts:
         """Return what waits and what was tolerated."""
         return self._spool.counts()
+
+    def refusal_of(self, marked: Marked) -> Mapping[str, Any]:
+        """Return the problem with which the server refused a marker since; empty without one."""
+        return dict(self._sender.refusals()).get((marked.epoch, marked.number), _NOTHING)
 
     # Inside -------------------------------------------------------------------------------------
 
@@ -300,6 +313,27 @@ class Emitter:
         self._warn(reason)
         return Marked(State.LOST, reason=reason)
 
+    def _tell_what_is_left(self, last: Round) -> None:
+        """Log once what is not in the log at the end: nobody else would ever hear of it."""
+        spool, in_memory = self._settings.spool, self._spool.waiting_in_memory()
+        waiting = self._spool.counts().waiting - in_memory
+        problem = last.problem or "the server was not asked yet."
+        said = []
+        if waiting:
+            said.append(f"{_markers(waiting, 'waits', 'wait')} in {spool}: {problem}")
+        if in_memory:
+            said.append(f"{_markers(in_memory, 'is', 'are')} lost with this process: {problem}")
+        refusals = self._sender.refusals()
+        if refusals:
+            detail = refusals[-1][1].get("detail") or "no reason was given."
+            refused = _markers(last.refused, "was", "were")
+            said.append(f"{refused} refused, see {spool}/{REFUSED}; the last: {detail}")
+        if said and not self._told:
+            self._told = True
+            import logging  # noqa: PLC0415 - as below
+
+            logging.getLogger(LOGGER).warning("deploymark: %s", " ".join(said))
+
     def _warn(self, reason: str) -> None:
         """Log each trouble once: a marker a second must not become a line a second."""
         if reason in self._warned or len(self._warned) >= _WARNINGS:
@@ -313,6 +347,10 @@ class Emitter:
 _WARNINGS: Final = 32
 _living: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
 _registered: list[bool] = []
+
+
+def _markers(number: int, one: str, several: str) -> str:
+    return f"1 marker {one}" if number == 1 else f"{number} markers {several}"
 
 
 def _marked(draft: Draft, place: Place) -> Marked:

@@ -16,6 +16,7 @@ _URL: Final = (
 _MAX_PORT: Final = 65_535
 _HTTPS_PORT: Final = 443
 _HTTP_PORT: Final = 80
+_MAX_SHOWN: Final = 200
 
 
 class Endpoint(NamedTuple):
@@ -84,6 +85,24 @@ def parse_endpoint(settings: Settings) -> Endpoint:
     path = (found["path"] or "").rstrip("/") + _PATH
     server = (host, int(found["port"] or 0) or _usual_port(secure=secure))
     return Endpoint(server, path, secure, proxy, login, url)
+
+
+def server_of(url: str) -> str:
+    """Return the one spelling of a server's URL by which the spool tells servers apart.
+
+    One that is no URL gives a text that no server has; what stands before an @ may be a password.
+
+    Args:
+        url: As it was given.
+    """
+    found = re.fullmatch(_URL, url)
+    if found is None:
+        return f"{url.rpartition('@')[2][:_MAX_SHOWN]} (not a URL)"
+    scheme, port = found["scheme"].lower(), int(found["port"] or 0)
+    host = found["name"] or f"[{found['ip6']}]"
+    usual = port in (0, _usual_port(secure=scheme == "https"))
+    path = (found["path"] or "").rstrip("/")
+    return f"{scheme}://{host.lower()}{'' if usual else f':{port}'}{path}"
 
 
 def _proxy(settings: Settings, host: str) -> tuple[tuple[str, int] | None, str]:

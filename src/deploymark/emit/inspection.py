@@ -9,10 +9,11 @@ import binascii
 import json
 import os
 import stat
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from deploymark.emit.endpoint import server_of
 from deploymark.emit.journal import SUFFIX
 from deploymark.emit.lines import Head, Kept, Settled, read_line
 from deploymark.emit.spool import CORRUPT_SUFFIX, REFUSED
@@ -31,7 +32,8 @@ class SpoolState(NamedTuple):
     """What a spool holds.
 
     Attributes:
-        waiting: Markers that are not delivered yet.
+        waiting: Markers that are not delivered yet, for whichever server.
+        servers: Which server how many of them are for; "" where the journal no longer tells.
         journals: Files that keep them.
         bytes: What the directory takes in all.
         set_aside: Damaged journals, kept as evidence.
@@ -41,12 +43,30 @@ class SpoolState(NamedTuple):
     """
 
     waiting: int = 0
+    servers: tuple[tuple[str, int], ...] = ()
     journals: int = 0
     bytes: int = 0
     set_aside: int = 0
     refused: tuple[str, ...] = ()
     refused_file: str = ""
     trouble: str = ""
+
+    def elsewhere(self, url: str) -> dict[str, int]:
+        """Return how many markers wait for which server other than that of a URL.
+
+        Whoever delivers there leaves them alone.
+        """
+        own = ("", server_of(url))
+        return {server: count for server, count in self.servers if server not in own}
+
+
+def elsewhere_said(elsewhere: Mapping[str, int]) -> str:
+    """Return `SpoolState.elsewhere` as a sentence: "3 markers wait for http://…"; "" if none."""
+    said = [
+        f"{count} {'marker waits' if count == 1 else 'markers wait'} for {server}"
+        for server, count in elsewhere.items()
+    ]
+    return "; ".join(said)
 
 
 def inspect_spool(directory: str, user: int) -> SpoolState:
@@ -73,9 +93,14 @@ def inspect_spool(directory: str, user: int) -> SpoolState:
             hint="Name another directory in DEPLOYMARK_SPOOL, or mend its permissions.",
         ) from error
     journals = [path for name, path in files.items() if name.endswith(SUFFIX)]
+    servers: Counter[str] = Counter()
+    for server, count in map(_waiting, journals):
+        servers[server] += count
+    servers = +servers  # only where something waits
     older = [files[name] for name in (f"{REFUSED}.1", REFUSED) if name in files]
     return SpoolState(
-        waiting=sum(map(_waiting, journals)),
+        waiting=sum(servers.values()),
+        servers=tuple(sorted(servers.items())),
         journals=len(journals),
         bytes=sum(map(_size, files.values())),
         set_aside=sum(name.endswith(CORRUPT_SUFFIX) for name in files),
@@ -119,7 +144,9 @@ def _read(path: str, limit_bytes: int) -> bytes:
         return b""  # as above
 
 
-def _waiting(path: str) -> int:
+def _waiting(path: str) -> tuple[str, int]:
+    """Return for which server a journal is, and how many markers wait in it."""
+    server = ""
     numbers: set[int] = set()
     # A last line without its end is being written just now.
     for line in _read(path, MAX_JOURNAL_BYTES).split(b"\n")[:-1]:
@@ -128,9 +155,11 @@ def _waiting(path: str) -> int:
                 numbers.add(number)
             case Settled(number=number):
                 numbers.discard(number)
-            case Head() | None:
+            case Head() as head:
+                server = head.server
+            case None:
                 pass
-    return len(numbers)
+    return server, len(numbers)
 
 
 def _refused(paths: list[str]) -> Iterator[str]:

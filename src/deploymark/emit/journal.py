@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from deploymark.emit.lines import (
@@ -19,8 +19,8 @@ from deploymark.emit.lines import (
     Kept,
     Settled,
     head_line,
+    journal_mark,
     marker_line,
-    owner_mark,
     read_line,
     settled_line,
 )
@@ -88,8 +88,9 @@ class Journal:
     @classmethod
     def create(cls, directory: int, head: Head) -> "Journal":
         """Lay down an empty journal of a new epoch; OSError when the disk refuses."""
-        # The name tells whose it is, so that an emitter finds its own without opening all.
-        journal = cls(directory, f"{owner_mark(head.emitter)}-{head.epoch}{SUFFIX}")
+        # The name tells whose it is and for whom, so that nobody opens all to find his own.
+        marks = f"{journal_mark(head.emitter)}-{journal_mark(head.server)}"
+        journal = cls(directory, f"{marks}-{head.epoch}{SUFFIX}")
         journal.head, journal.next, journal.numbered = head, head.next, True
         journal._rewrite(())
         return journal
@@ -197,6 +198,24 @@ class Journal:
         else:
             self._write(lines)
 
+    def expunge(self, numbers: Sequence[int]) -> None:
+        """Settle markers and take them off the disk: what they say must not stay there.
+
+        Args:
+            numbers: Of markers that wait.
+
+        Raises:
+            OSError: The disk refuses. They are settled for this process, and tried again by the
+                next.
+        """
+        places = [self.waiting[number] for number in numbers if number in self.waiting]
+        for number in numbers:
+            self._forget(number)
+        if self.numbered:
+            self._rewrite(list(self.waiting))
+        else:
+            self._cut(places, b"".join([settled_line(number, "refused") for number in numbers]))
+
     # Ending -------------------------------------------------------------------------------------
 
     def is_current(self) -> bool:
@@ -273,17 +292,8 @@ class Journal:
         return self.size + needed <= limit_bytes
 
     def _rewrite(self, kept: Iterable[int]) -> None:
-        """Replace the file by one that holds only what still waits.
-
-        If we stop before the rename, the old file stands and the draft is swept away; after it,
-        the new one stands, owned by us from its first moment. Either knows the next number.
-        """
-        draft = self.name + DRAFT_SUFFIX
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=self._directory)
-        fresh = os.open(draft, _OPEN | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._directory)
-        try:
-            fcntl.flock(fresh, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Replace the file by one that holds only what still waits, and the next number."""
+        with self._replacement() as fresh:
             content = self._head_line(fresh)
             places: dict[int, Waiting] = {}
             for number in kept:
@@ -291,6 +301,37 @@ class Journal:
             _write_all(fresh, content)
             if self._synced and places:
                 os.fdatasync(fresh)
+        self.size, self._synced = len(content), False
+        self._wait_anew(places)
+
+    def _cut(self, places: Sequence[Waiting], settled: bytes) -> None:
+        """Cut some lines out of a file that nobody numbers in; all else stays as it was found.
+
+        Its head above all: with the inode of the new file a copy would pass for the original.
+        """
+        content = bytearray(os.pread(self._descriptor, self.size, 0))
+        for place in sorted(places, key=lambda each: -each.start):
+            del content[place.start : place.end]
+        with self._replacement() as fresh:
+            _write_all(fresh, content + settled)
+        self._wait_anew({})
+        self.evicted = 0
+        self._load()
+
+    @contextlib.contextmanager
+    def _replacement(self) -> Iterator[int]:
+        """Give an empty file that takes the place of ours in the end.
+
+        If we stop before the rename, the old file stands and the draft is swept away; after it,
+        the new one stands, owned by us from its first moment.
+        """
+        draft = self.name + DRAFT_SUFFIX
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=self._directory)
+        fresh = os.open(draft, _OPEN | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._directory)
+        try:
+            fcntl.flock(fresh, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield fresh
             os.rename(draft, self.name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         except BaseException:
             os.close(fresh)
@@ -298,7 +339,9 @@ class Journal:
                 os.unlink(draft, dir_fd=self._directory)
             raise
         self.close()
-        self._descriptor, self.size, self._synced = fresh, len(content), False
+        self._descriptor = fresh
+
+    def _wait_anew(self, places: Mapping[int, Waiting]) -> None:
         self.waiting, self._live, self._counts = {}, 0, [0] * PRIORITIES
         for number, place in places.items():
             self._wait(number, place)

@@ -13,7 +13,7 @@ FORMAT_VERSION: Final = 1
 PRIORITIES: Final = EXPENDABLE + 1
 EVICTED: Final = "evicted"
 
-_HEAD_TEXTS: Final = 4
+_HEAD_TEXTS: Final = 5
 _CRC: Final = 9  # eight digits and a space
 _MARKER_WORDS: Final = 5
 _SETTLED_WORDS: Final = 3
@@ -25,6 +25,7 @@ class Head(NamedTuple):
     Attributes:
         epoch: Random text; the numbers below belong to it.
         emitter: The id of the emitter whose markers these are.
+        server: The server that they are for, as `endpoint.server_of` spells it.
         place: Boot and name of the host that numbers here.
         inode: Device and inode of the file.
         next: The first number that this file may use.
@@ -33,6 +34,7 @@ class Head(NamedTuple):
 
     epoch: str
     emitter: str
+    server: str
     place: str
     inode: str = ""
     next: int = 0
@@ -86,9 +88,9 @@ def read_line(line: bytes) -> Line | None:
         return None
 
 
-def owner_mark(emitter: str) -> str:
-    """Return eight digits with which the names of an emitter's journals begin."""
-    return f"{zlib.crc32(emitter.encode(errors='replace')):08x}"
+def journal_mark(text: str) -> str:
+    """Return the eight digits that stand for an emitter, or a server, in a journal's name."""
+    return f"{zlib.crc32(text.encode(errors='replace')):08x}"
 
 
 def _line(content: bytes) -> bytes:

@@ -3,7 +3,7 @@
 Its epoch ends with the process, so that a number is never used twice.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from deploymark.emit.journal import Record
@@ -47,6 +47,11 @@ class MemoryJournal:
     def settle(self, outcomes: Mapping[int, str]) -> None:
         """Note that markers need not be sent again."""
         for number in outcomes:
+            self._forget(number)
+
+    def expunge(self, numbers: Sequence[int]) -> None:
+        """Settle markers that must not stay anywhere."""
+        for number in numbers:
             self._forget(number)
 
     def _forget(self, number: int) -> None:

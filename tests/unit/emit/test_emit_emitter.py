@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from emit_samples import DIGEST, NOBODY, fields, open_emitter
+from emit_samples import DIGEST, NOBODY, away, fields, open_emitter
 
 from deploymark.crypto.keyfile import save_private
 from deploymark.emit.emitter import Marked, State
@@ -49,9 +49,10 @@ def test_what_was_marked_while_the_server_was_away_is_delivered_when_it_is_back(
 
 
 def test_the_next_process_delivers_what_the_last_one_left_and_numbers_on(tmp_path: Path) -> None:
-    with open_emitter(tmp_path) as emitter:
+    url, port = away()
+    with open_emitter(tmp_path, url) as emitter:
         left = emitter.mark("planned", **fields())
-    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
+    with receiving_server(port=port) as server, open_emitter(tmp_path, server.url) as emitter:
         marked = emitter.mark_and_deliver("applied", **fields())
         phases = [each["phase"] for each in server.markers()]
     assert (marked.epoch, marked.number) == (left.epoch, 1)
@@ -59,9 +60,11 @@ def test_the_next_process_delivers_what_the_last_one_left_and_numbers_on(tmp_pat
 
 
 def test_flush_delivers_what_processes_left_that_were_somebody_else(tmp_path: Path) -> None:
-    with open_emitter(tmp_path, facts={"emitter": {"kind": "ci", "id": "pipeline"}}) as emitter:
+    url, port = away()
+    facts = {"emitter": {"kind": "ci", "id": "pipeline"}}
+    with open_emitter(tmp_path, url, facts=facts) as emitter:
         emitter.mark("planned", **fields())
-    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
+    with receiving_server(port=port) as server, open_emitter(tmp_path, server.url) as emitter:
         assert emitter.flush().delivered == 1
         (marker,) = server.markers()
     assert marker["emitter"]["id"] == "pipeline"
@@ -88,7 +91,8 @@ def test_a_command_that_waited_does_not_wait_again_at_its_end(tmp_path: Path) ->
         emitter.mark_and_deliver("planned", **fields())
         emitter.close()
         assert len(server.requests) == 1
-    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
+    port = int(server.url.rpartition(":")[2])
+    with receiving_server(port=port) as server, open_emitter(tmp_path, server.url) as emitter:
         emitter.mark("applied", **fields())
         emitter.close()
         assert [each["phase"] for each in server.markers()] == ["planned", "applied"]
@@ -139,7 +143,7 @@ def test_a_server_that_hangs_costs_the_budget_and_no_more(tmp_path: Path) -> Non
 
 
 def test_what_the_server_refuses_is_kept_for_people_and_not_sent_again(tmp_path: Path) -> None:
-    refusal = problem(422, "secret_refused", "It holds a secret.")
+    refusal = problem(422, "bad_marker", "No such environment.")
     with (
         receiving_server(lambda _: Answer(422, refusal)) as server,
         open_emitter(tmp_path, server.url) as emitter,
@@ -147,11 +151,87 @@ def test_what_the_server_refuses_is_kept_for_people_and_not_sent_again(tmp_path:
         marked = emitter.mark_and_deliver("applied", **fields())
         assert emitter.flush().refused == 1
         assert len(server.requests) == 1
-    assert (marked.state, marked.reason) == (State.REFUSED, "It holds a secret.")
+    assert (marked.state, marked.reason) == (State.REFUSED, "No such environment.")
     (line,) = (tmp_path / "spool" / "refused.ndjson").read_text().splitlines()
     kept = json.loads(line)
     assert (kept["status"], kept["problem"]) == (422, refusal)
     assert json.loads(kept["marker"])["service"] == "checkout"
+
+
+@pytest.mark.parametrize("code", ["secret_refused", "personal_data_refused"])
+@pytest.mark.parametrize("by", ["the command that made it", "flush"])
+def test_what_was_refused_for_what_it_says_does_not_stay_on_the_disk(
+    tmp_path: Path, code: str, by: str
+) -> None:
+    def on_disk() -> list[str]:
+        files = (tmp_path / "spool").iterdir()
+        return [each.name for each in files if b"hunter2" in each.read_bytes()]
+
+    def refuse(request: Request) -> Answer:
+        results = [
+            problem(422, code, "It says too much.") if "reason" in item else server.take(item)
+            for item in request.items
+        ]
+        return Answer(422, results[0]) if len(results) == 1 else Answer(207, {"results": results})
+
+    url, port = away()
+    with open_emitter(tmp_path, url) as emitter:
+        emitter.mark_and_deliver("planned", **fields())
+        emitter.mark("applying", **fields(reason="password hunter2"))
+        assert on_disk()
+    with (
+        receiving_server(refuse, port=port) as server,
+        open_emitter(tmp_path, url, facts={} if by == "flush" else None) as emitter,
+    ):
+        if by != "flush":
+            emitter.mark_and_deliver("applied", **fields(reason="it was hunter2"))
+        assert emitter.flush().refused == (1 if by == "flush" else 2)
+        assert on_disk() == []
+        assert emitter.counts().waiting == 0
+    refused = (tmp_path / "spool" / "refused.ndjson").read_text()
+    kept = [json.loads(line) for line in refused.splitlines()]
+    assert {each["problem"]["code"] for each in kept} == {code}
+    assert all(len(each["marker_sha256"]) == 64 and "marker" not in each for each in kept)
+
+
+def test_what_waits_for_another_server_is_not_sent_to_this_one(tmp_path: Path) -> None:
+    url, port = away()
+    with open_emitter(tmp_path, url) as emitter:
+        emitter.mark("planned", **fields())
+    with receiving_server() as server, open_emitter(tmp_path, server.url) as emitter:
+        emitter.mark_and_deliver("applied", **fields())
+        assert emitter.flush().delivered == 1
+        assert [each["phase"] for each in server.markers()] == ["applied"]
+    with receiving_server(port=port) as server, open_emitter(tmp_path, f"{url}/") as emitter:
+        assert emitter.flush().delivered == 1
+
+
+def test_what_is_left_at_the_end_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = problem(422, "bad_marker", "No such environment.")
+    with caplog.at_level(logging.WARNING):
+        with open_emitter(tmp_path, strict=True) as emitter:
+            emitter.mark("planned", **fields())
+        assert caplog.messages == [], "a command says it itself"
+        with open_emitter(tmp_path) as emitter:
+            emitter.mark("applying", **fields())
+            emitter.flush()
+            emitter.close()
+        with (
+            receiving_server(lambda _: Answer(422, refusal)) as server,
+            open_emitter(tmp_path, server.url) as emitter,
+        ):
+            marked = emitter.mark("applied", **fields())
+            emitter.close()
+            assert emitter.refusal_of(marked) == refusal
+    waiting, refused = caplog.messages
+    spool = tmp_path / "spool"
+    assert waiting.startswith(f"deploymark: 2 markers wait in {spool}: {NOBODY} did not answer")
+    assert refused == (
+        f"deploymark: 1 marker was refused, see {spool}/refused.ndjson; the last: "
+        "No such environment."
+    )
 
 
 def test_a_batch_refused_as_a_whole_is_divided_until_the_culprit_stands_alone(
@@ -161,12 +241,12 @@ def test_a_batch_refused_as_a_whole_is_divided_until_the_culprit_stands_alone(
         bad = any(item["service"] == "bad" for item in request.items)
         return Answer(400, problem(400, "bad_marker")) if bad else None
 
-    with receiving_server(one_is_bad) as server:
-        with open_emitter(tmp_path) as emitter:
-            for number in range(9):
-                emitter.mark("planned", **fields(service="bad" if number == 4 else f"s{number}"))
-        with open_emitter(tmp_path, server.url) as emitter:
-            done = emitter.flush()
+    url, port = away()
+    with open_emitter(tmp_path, url) as emitter:
+        for number in range(9):
+            emitter.mark("planned", **fields(service="bad" if number == 4 else f"s{number}"))
+    with receiving_server(one_is_bad, port=port), open_emitter(tmp_path, url) as emitter:
+        done = emitter.flush()
     assert (done.delivered, done.refused, done.problem) == (8, 1, "")
 
 
@@ -180,14 +260,17 @@ def test_one_marker_that_must_wait_holds_up_no_other(tmp_path: Path) -> None:
         ]
         return Answer(207, {"results": results})
 
-    with receiving_server(one_waits) as server:
-        with open_emitter(tmp_path) as emitter:
-            for number in range(600):
-                emitter.mark("planned", **fields(service=f"s{number}"))
-        with open_emitter(tmp_path, server.url) as emitter:
-            emitter.mark("planned", **fields(service="last"))
-            done = emitter.flush()
-            assert emitter.counts().waiting == 1
+    url, port = away()
+    with open_emitter(tmp_path, url) as emitter:
+        for number in range(600):
+            emitter.mark("planned", **fields(service=f"s{number}"))
+    with (
+        receiving_server(one_waits, port=port) as server,
+        open_emitter(tmp_path, url) as emitter,
+    ):
+        emitter.mark("planned", **fields(service="last"))
+        done = emitter.flush()
+        assert emitter.counts().waiting == 1
     assert (done.delivered, done.refused) == (600, 0)
     assert "No such key." in done.problem
 
@@ -213,10 +296,10 @@ def test_a_wrong_marker_is_returned_as_refused_and_logged_once(
         marked = emitter.mark("aplied", **fields())
         emitter.mark("aplied", **fields())
         waited = emitter.mark_and_deliver("aplied", **fields())
+        assert len(caplog.records) == 1
         assert emitter.mark("applied", **fields()).number == 0, "no number was used"
     assert (marked.state, waited.state) == (State.REFUSED, State.REFUSED)
     assert "`applied`" in marked.reason
-    assert len(caplog.records) == 1
 
 
 def test_a_strict_emitter_raises_what_is_wrong(tmp_path: Path) -> None:

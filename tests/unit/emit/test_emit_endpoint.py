@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploymark.emit.endpoint import parse_endpoint
+from deploymark.emit.endpoint import parse_endpoint, server_of
 from deploymark.emit.settings import Settings
 from deploymark.errors import UsageError
 
@@ -79,3 +79,27 @@ _NAMES = {
 def test_a_server_is_named_with_its_port_unless_that_is_the_usual_one(url: str) -> None:
     endpoint = parse_endpoint(Settings(url=url))
     assert (endpoint.authority, endpoint.name, endpoint.path) == _NAMES[url]
+
+
+_SPELLINGS = {
+    "https://a.example": [
+        "https://a.example/",
+        "HTTPS://A.Example:443",
+        "https://a.example:0443//",
+    ],
+    "http://a.example:8420/b": ["http://A.example:8420/b/", "http://a.example:08420/b"],
+    "http://[::1]": ["http://[::1]:80"],
+}
+
+
+@pytest.mark.parametrize("server", _SPELLINGS)
+def test_a_server_is_the_same_however_its_url_is_spelt(server: str) -> None:
+    assert {server_of(url) for url in [server, *_SPELLINGS[server]]} == {server}
+
+
+def test_what_is_no_url_is_no_server_and_shows_no_password() -> None:
+    for url in ("nowhere", "", "https://me:hunter2@a.example", "x@https://a.example", "y" * 900):
+        server = server_of(url)
+        assert server.endswith(" (not a URL)")
+        assert "hunter2" not in server
+        assert len(server) < 300

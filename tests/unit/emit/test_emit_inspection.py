@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploymark.emit.emitter import Emitter
-from deploymark.emit.inspection import SpoolState, inspect_spool
+from deploymark.emit.inspection import SpoolState, elsewhere_said, inspect_spool
 from deploymark.emit.settings import Settings
 from deploymark.errors import StoreUnavailableError
 
@@ -15,9 +15,9 @@ NOBODY = "http://127.0.0.1:1"
 ME = os.geteuid()
 
 
-def filled(directory: Path, count: int) -> Emitter:
+def filled(directory: Path, count: int, url: str = NOBODY) -> Emitter:
     """Return an emitter that is at work in a spool."""
-    emitter = Emitter(Settings(url=NOBODY, spool=str(directory)), facts={})
+    emitter = Emitter(Settings(url=url, spool=str(directory)), facts={})
     for number in range(count):
         emitter.mark("applied", service="a", environment="b", version=str(number))
     return emitter
@@ -29,6 +29,16 @@ def test_what_waits_is_counted_while_its_emitter_is_at_work(tmp_path: Path) -> N
     assert (found.waiting, found.journals, found.trouble) == (3, 1, "")
     assert found.bytes > 300
     emitter.close(0)
+
+
+def test_what_waits_for_which_server_is_told_apart(tmp_path: Path) -> None:
+    for url, count in [(NOBODY, 2), ("http://127.0.0.1:2", 3), ("HTTP://127.0.0.1:2/", 1)]:
+        filled(tmp_path / "spool", count, url).close(0)
+    found = inspect_spool(str(tmp_path / "spool"), ME)
+    assert found.waiting == 6
+    assert found.elsewhere(NOBODY) == {"http://127.0.0.1:2": 4}
+    assert elsewhere_said(found.elsewhere(NOBODY)) == "4 markers wait for http://127.0.0.1:2"
+    assert elsewhere_said({"a": 1, "b": 2}) == "1 marker waits for a; 2 markers wait for b"
 
 
 def test_a_line_that_is_being_written_does_not_count(tmp_path: Path) -> None:

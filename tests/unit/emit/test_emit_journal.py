@@ -23,6 +23,7 @@ from deploymark.emit.lines import (
 )
 
 _PLACE = "boot-1 host-a"
+_SERVER = "https://a.example"
 _PLENTY = 10_000_000
 
 
@@ -48,7 +49,7 @@ class JournalMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.directory = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        self.journal = Journal.create(self.directory, Head("epoch", "someone", _PLACE))
+        self.journal = Journal.create(self.directory, Head("epoch", "someone", _SERVER, _PLACE))
         self.name = self.journal.name
         self.waiting: dict[int, bytes] = {}
         self.used = 0
@@ -140,7 +141,7 @@ test_a_journal_loses_and_repeats_nothing = JournalMachine.TestCase
 
 
 def test_a_journal_has_one_owner(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     assert Journal.adopt(directory, journal.name, _PLACE, _PLENTY) is None
     journal.close()
     adopted = Journal.adopt(directory, journal.name, _PLACE, _PLENTY)
@@ -149,7 +150,7 @@ def test_a_journal_has_one_owner(directory: int) -> None:
 
 
 def test_a_rewritten_journal_still_has_one_owner(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     _append(journal)
     journal._rewrite([0])
     assert Journal.adopt(directory, journal.name, _PLACE, _PLENTY) is None
@@ -158,7 +159,7 @@ def test_a_rewritten_journal_still_has_one_owner(directory: int) -> None:
 
 @pytest.mark.parametrize("place", ["boot-2 host-a", "boot-1 host-b"])
 def test_nobody_numbers_in_the_journal_of_another_place(directory: int, place: str) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     _append(journal)
     journal.close()
     adopted = Journal.adopt(directory, journal.name, place, _PLENTY)
@@ -169,7 +170,7 @@ def test_nobody_numbers_in_the_journal_of_another_place(directory: int, place: s
 
 
 def test_nobody_numbers_in_a_copy(directory: int, tmp_path: Path) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     _append(journal)
     journal.close()
     path = tmp_path / journal.name
@@ -190,7 +191,7 @@ def test_nobody_numbers_in_a_copy(directory: int, tmp_path: Path) -> None:
 def test_a_damaged_journal_gives_back_what_is_sound_and_is_not_numbered_in(
     directory: int, tmp_path: Path, position: int
 ) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     for _ in range(3):
         _append(journal, "some text")
     bodies = {number: journal.body(number) for number in journal.waiting}
@@ -210,7 +211,7 @@ def test_a_damaged_journal_gives_back_what_is_sound_and_is_not_numbered_in(
 
 
 def test_a_marker_that_is_refused_while_it_is_made_uses_no_number(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
 
     def fail(_epoch: str, _number: int) -> Record:
         raise ZeroDivisionError
@@ -222,7 +223,7 @@ def test_a_marker_that_is_refused_while_it_is_made_uses_no_number(directory: int
 
 
 def test_a_full_journal_gives_up_the_least_important_first(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     limit = 4_000
     urgent = {_append(journal, "u" * 50, 0, limit) for _ in range(5)}
     for _ in range(100):
@@ -239,7 +240,7 @@ def test_a_full_journal_gives_up_the_least_important_first(directory: int) -> No
 
 
 def test_what_is_less_important_than_all_else_is_given_up_itself(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     limit = 2_000
     while journal.size < limit - 100:
         _append(journal, "u" * 20, 0, limit)
@@ -250,7 +251,7 @@ def test_what_is_less_important_than_all_else_is_given_up_itself(directory: int)
 
 
 def test_failures_make_room_for_failures_when_nothing_else_is_left(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     numbers = [_append(journal, "u" * 50, 0, 4_000) for _ in range(200)]
     assert numbers[-1] in journal.waiting
     assert numbers[0] not in journal.waiting
@@ -259,7 +260,7 @@ def test_failures_make_room_for_failures_when_nothing_else_is_left(directory: in
 
 
 def test_a_journal_without_waiting_markers_does_not_grow_for_ever(directory: int) -> None:
-    journal = Journal.create(directory, Head("epoch", "someone", _PLACE))
+    journal = Journal.create(directory, Head("epoch", "someone", _SERVER, _PLACE))
     for number in range(700):
         _append(journal, "x" * 200)
         journal.settle({number: "delivered"})
@@ -286,7 +287,7 @@ def test_noise_is_not_a_line(line: bytes) -> None:
 
 
 def test_lines_read_back() -> None:
-    head = Head("e", "émetteur \u2028", "b h", "1:2", 7, 3)
+    head = Head("e", "émetteur \u2028", _SERVER, "b h", "1:2", 7, 3)
     assert read_line(head_line(head)[:-1]) == head
     line, body_at = marker_line(7, 2, "d-x", b'{"a": "b c"}')
     assert read_line(line[:-1]) == Kept(7, 2, "d-x", body_at)

@@ -84,9 +84,13 @@ def test_a_process_delivers_what_it_marked_before_it_ends(tmp_path: Path) -> Non
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_a_process_ends_in_time_and_in_silence_when_nobody_listens(tmp_path: Path) -> None:
+def test_a_process_ends_in_time_and_says_once_what_waits_when_nobody_listens(
+    tmp_path: Path,
+) -> None:
     ran = _run(_MARKS, tmp_path, NOBODY)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"deploymark: 2 markers wait in {tmp_path}/spool: {NOBODY} did not")
     with socket.create_server(("127.0.0.1", 0)) as listener:  # takes calls and says nothing
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert _run(_MARKS, tmp_path, url).returncode == 0

@@ -16,6 +16,7 @@ from deploymark.emit.journal import Record
 from deploymark.emit.spool import Parcel, Spool
 
 _MAX = 1_000_000
+_SERVER = "https://a.example"
 
 
 @pytest.fixture
@@ -23,8 +24,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "spool"
 
 
-def _spool(folder: Path, emitter: str = "someone", host: SampleHost | None = None) -> Spool:
-    return Spool(str(folder), emitter, _MAX, host or SampleHost())
+def _spool(
+    folder: Path,
+    emitter: str = "someone",
+    host: SampleHost | None = None,
+    server: str = _SERVER,
+) -> Spool:
+    return Spool(str(folder), emitter, server, _MAX, host or SampleHost())
 
 
 def _append(
@@ -110,6 +116,84 @@ def test_an_orphan_is_drained_by_any_later_call_but_not_while_its_owner_lives(
     goes_on = _spool(folder)
     assert _append(goes_on) == (left[0], 1)
     goes_on.close()
+
+
+def test_what_is_for_another_server_is_neither_numbered_in_nor_delivered(folder: Path) -> None:
+    first = _spool(folder)
+    left = _append(first)
+    first.close()
+    other = _spool(folder, server="https://b.example")
+    own = _append(other)
+    assert own[0] != left[0]
+    assert _drain(other) == [own]
+    other.close()
+    again = _spool(folder)
+    assert _append(again) == (left[0], 1)
+    assert len(_drain(again)) == 2
+    again.close()
+
+
+def test_a_name_that_lies_about_the_server_is_found_out(folder: Path) -> None:
+    first, other = _spool(folder), _spool(folder, server="https://b.example")
+    _append(first)
+    own = _append(other)
+    first.close()
+    (path,) = (each for each in folder.iterdir() if own[0] not in each.name)
+    (others,) = (each for each in folder.iterdir() if own[0] in each.name)
+    path.rename(folder / f"{others.name.rpartition('-')[0]}-renamed.journal")
+    assert _drain(other) == [own]
+    other.close()
+
+
+def test_where_the_head_is_damaged_the_name_says_for_which_server_it_is(folder: Path) -> None:
+    spool = _spool(folder)
+    _append(spool)
+    spool.close()
+    (path,) = folder.glob("*.journal")
+    path.write_bytes(path.read_bytes().replace(b"someone", b"someome"))
+    for server, count in [("https://b.example", 0), (_SERVER, 1)]:
+        later = _spool(folder, server=server)
+        assert len(_drain(later)) == count
+        later.close()
+
+
+def _holding(folder: Path, text: bytes) -> list[str]:
+    return [each.name for each in folder.iterdir() if text in each.read_bytes()]
+
+
+DAMAGES = {
+    "sound": (b"", b""),
+    "of another boot": (b"", b""),
+    "of a damaged head": (b"someone", b"someome"),
+    "with a damaged line": (b" 2 1 d-one", b" 2 1 d-two"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_what_must_not_stay_is_cut_out_of_a_journal_that_is(folder: Path, name: str) -> None:
+    spool = _spool(folder)
+    for text in ("first", "hunter2", "third", "fourth"):
+        spool.append(lambda _e, _n, text=text: Record(1, "d-one", text.encode()))  # type: ignore[misc]
+    spool.close()
+    (path,) = folder.glob("*.journal")
+    path.write_bytes(path.read_bytes().replace(*DAMAGES[name]))
+    assert _holding(folder, b"hunter2")
+    host = SampleHost(boot="boot-2") if name == "of another boot" else None
+    later = _spool(folder, host=host, server=_SERVER)
+    later.open()
+    for parcels in later.orphans():
+        by_number = {parcel.number: parcel for parcel in parcels}
+        later.expunge([by_number[1]])
+        assert _holding(folder, b"hunter2") == []
+        assert later.body(by_number[0]) == b"first"
+        assert later.body(by_number[3]) == b"fourth"
+    left = [parcel.number for parcels in later.orphans() for parcel in parcels]
+    assert left == ([0, 3] if name == "with a damaged line" else [0, 2, 3])
+    later.close()
+    again = _spool(folder)
+    _, number = _append(again)
+    assert number == (4 if name == "sound" else 0), "a file that was cut is no longer its own"
+    again.close()
 
 
 def test_the_most_important_deployment_comes_first_and_in_its_own_order(folder: Path) -> None:
@@ -251,7 +335,7 @@ import sys
 from deploymark.emit.host import SystemHost
 from deploymark.emit.journal import Record
 from deploymark.emit.spool import Spool
-spool = Spool(sys.argv[1], "someone", 50_000_000, SystemHost())
+spool = Spool(sys.argv[1], "someone", "https://a.example", 50_000_000, SystemHost())
 while True:
     def make(epoch, number):
         return Record(number % 3, "d-one", b'{"epoch":"%b","n":%d}' % (epoch.encode(), number))
