@@ -19,8 +19,10 @@ from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings, read_settings
 from deploymark.errors import (
     DeploymarkError,
+    ForbiddenError,
     RefusedError,
     ServerUnavailableError,
+    UnauthenticatedError,
     UnavailableError,
     UsageError,
 )
@@ -29,6 +31,8 @@ SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 64 << 20
 
 _MARKERS: Final = "/v1/markers"
+_SET_ONE: Final = "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new` makes one."
+_SESSION: Final = "/v1/session"
 _REDIRECTED: Final = 300  # redirects are not followed: the token would travel along
 _AWAY: Final = 500
 
@@ -118,7 +122,10 @@ class Client:
         accept: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
-        """Open an answer to read it piece by piece; raises as `get`."""
+        """Open an answer to read it piece by piece; raises as `get`.
+
+        Whom the token makes us is asked for to explain a refusal, but not to explain its own.
+        """
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
         target = self._endpoint.path.removesuffix(_MARKERS) + path
         if given:
@@ -133,7 +140,9 @@ class Client:
             connection.request(method, target, body, sent)
             answer = connection.getresponse()
             if answer.status >= _REDIRECTED:
-                raise self._refusal(answer.status, answer.read(MAX_ANSWER_BYTES))
+                raise self._refusal(
+                    answer.status, answer.read(MAX_ANSWER_BYTES), explained=path != _SESSION
+                )
             yield answer
         except (OSError, http.client.HTTPException) as error:
             raise self._away(f"gives no answer ({str(error) or type(error).__name__})") from error
@@ -172,10 +181,25 @@ class Client:
             connection.set_tunnel(*self._endpoint.server, headers=through)
         return connection
 
+    def _token_hint(self, code: str) -> str:
+        """Return what to do about a token that is absent or may not; "" for other refusals."""
+        if code == UnauthenticatedError.code or (code == ForbiddenError.code and not self._token):
+            return _SET_ONE
+        if code != ForbiddenError.code:
+            return ""
+        try:
+            with self.opened("GET", _SESSION) as answer:
+                session = self._object(answer.read(MAX_ANSWER_BYTES))
+        except DeploymarkError:
+            return ""
+        roles = ", ".join(map(str, session.get("roles") or ())) or "none"
+        principal = session.get("principal")
+        return f"This needs another role: DEPLOYMARK_TOKEN is of {principal}, roles: {roles}."
+
     def _away(self, what: str) -> ServerUnavailableError:
         return ServerUnavailableError(f"The server {self.shown} {what}.")
 
-    def _refusal(self, status: int, content: bytes) -> DeploymarkError:
+    def _refusal(self, status: int, content: bytes, *, explained: bool) -> DeploymarkError:
         try:
             problem = json.loads(content)
             code, detail = str(problem["code"]), str(problem["detail"])
@@ -186,7 +210,9 @@ class Client:
             UnavailableError if status >= _AWAY else RefusedError
         )
         error = kind.__new__(kind)  # some take more arguments, which the problem does not carry
-        hint = hint or kind.default_hint or f"{self.shown}/problems/{quote(code)} explains it."
+        # What a server hints at is for HTTP clients, who have a header and no environment.
+        hint = (self._token_hint(code) if explained else "") or hint or kind.default_hint
+        hint = hint or f"{self.shown}/problems/{quote(code)} explains it."
         DeploymarkError.__init__(error, detail, hint=hint, field=field)
         return error
 

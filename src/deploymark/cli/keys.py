@@ -194,6 +194,7 @@ def _append_to_file(payload: bytes, options: argparse.Namespace) -> int:
     secret = passphrase(options)
     try:
         with open_log(data_directory(options), secret) as log:
+            _check_distrust(options, log.store.head().size)
             signer = _administrator(options.by, log.data, secret)
             envelope = sign_envelope(KEY, payload, [signer])
             (acknowledgement,) = expect(log.receiver.receive([envelope]))
@@ -214,8 +215,20 @@ def _hand_in(payload: bytes, options: argparse.Namespace) -> int:
             hint="Name the data directory with --data, or an administrator's key with --by.",
         )
     signer = _administrator(options.by, data, secret)
-    answer = ServedKeys(options.url).append(sign_envelope(KEY, payload, [signer]))
-    return int(answer["index"])
+    served = ServedKeys(options.url)
+    if getattr(options, "distrust_from", None) is not None:
+        _check_distrust(options, served.size())
+    return int(served.append(sign_envelope(KEY, payload, [signer]))["index"])
+
+
+def _check_distrust(options: argparse.Namespace, size: int | None) -> None:
+    """Refuse to distrust from an entry that is not there: it would take no trust away."""
+    first: int | None = getattr(options, "distrust_from", None)
+    if first is not None and size is not None and first > size:
+        raise UsageError(
+            f"--distrust-from {first} is beyond the log, which has {size} entries.",
+            hint="Name the first entry that is not believed; leave the flag out if there is none.",
+        )
 
 
 def _administrator(name: str | None, data: DataDirectory, secret: str | None) -> EnvelopeSigner:

@@ -12,7 +12,12 @@ _PAGE: Final = 100
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark ls`."""
-    parser = commands.add_parser("ls", help=sentence)
+    parser = commands.add_parser(
+        "ls",
+        help=sentence,
+        description="Lists deployments, the one with the newest news first; of each its latest "
+        "occurrence. `deploymark show ID` has the others.",
+    )
     parser.add_argument("--service", help="only of this service")
     parser.add_argument("--environment", help="only of this environment")
     parser.add_argument(

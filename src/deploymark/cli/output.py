@@ -74,16 +74,29 @@ class Output:
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Show rows, aligned for people, as objects for programs.
 
-        On a terminal that is too narrow, cells are cut; what a person copies never is.
+        On a terminal times are shown to the second, and cells are cut when it is too narrow; what
+        a person copies, and a time, never is.
         """
         if self.json:
             for row in rows:
                 self._write(_record(dict(zip(columns, map(str, row), strict=True))))
             return
-        from deploymark.cli.table import laid_out  # noqa: PLC0415 - most commands show none
+        from deploymark.cli.table import (  # noqa: PLC0415 - most commands show none
+            TIMES,
+            laid_out,
+            short_time,
+        )
 
-        content = [[plain(str(cell)) for cell in row] for row in rows]
-        for line in laid_out(columns, content, self._width()):
+        width = self._width()
+        watched = width is not None
+        content = [
+            [
+                short_time(plain(str(cell))) if watched and name in TIMES else plain(str(cell))
+                for name, cell in zip(columns, row, strict=True)
+            ]
+            for row in rows
+        ]
+        for line in laid_out(columns, content, width):
             self._write(f"{line}\n")
 
     def step(self, step: "Step") -> None:

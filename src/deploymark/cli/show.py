@@ -12,7 +12,12 @@ _PLACE: Final = ("cluster", "region", "namespace", "workload")
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
     """Add `deploymark show`."""
-    parser = commands.add_parser("show", help=sentence)
+    parser = commands.add_parser(
+        "show",
+        help=sentence,
+        description="Shows one deployment: what it is, every occurrence with its places, and every "
+        "marker of it, oldest first.",
+    )
     parser.add_argument("deployment", metavar="ID", help="its id, or one occurrence as ID~2")
     parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
     parser.add_argument("--json", action="store_true", help="answer in JSON, one object")

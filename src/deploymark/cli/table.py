@@ -7,7 +7,11 @@ from unicodedata import combining, east_asian_width
 WHOLE: Final = frozenset({"id", "key_id", "deployment", "identity"})
 """Columns that people copy from, so that they are never cut."""
 
-_LEAST: Final = 6
+TIMES: Final = frozenset({"at", "received_at"})
+"""Columns of instants: half a time is a wrong one, so they are never cut either."""
+
+_CUT_FIRST: Final = ("what", "service", "reason", "by")
+_LEAST: Final = 5  # so that `ls` fits into 80 columns
 _GAP: Final = "  "
 
 
@@ -24,10 +28,19 @@ def laid_out(
     titles = [name.upper().replace("_", " ") for name in columns]
     widths = [max(map(columns_of, column)) for column in zip(titles, *rows, strict=True)]
     if width is not None:
-        _narrow(widths, [name not in WHOLE for name in columns], width)
+        for cut in (_CUT_FIRST, [name for name in columns if name not in WHOLE | TIMES]):
+            _narrow(widths, [name in cut for name in columns], width)
     for row in (titles, *rows):
         cells = [_fitted(cell, size) for cell, size in zip(row, widths, strict=True)]
         yield _GAP.join(cells).rstrip()
+
+
+def short_time(instant: str) -> str:
+    """Return an instant as people read it: to the second, `2026-11-23 06:49:48Z`."""
+    date, t, time = instant.partition("T")
+    if not (t and time.endswith("Z")):
+        return instant
+    return f"{date} {time.removesuffix('Z').partition('.')[0]}Z"
 
 
 def columns_of(text: str) -> int:

@@ -18,15 +18,17 @@ from deploymark.log.export import CHECKPOINT, Export
 from deploymark.log.policy import Policy, parse_policy
 from deploymark.log.receipt import HEADER, parse_receipt
 from deploymark.log.steps import Result, Step, verdict
-from deploymark.log.verify import ExportVerification, ReceiptVerification
+from deploymark.log.verify import ExportVerification, Found, ReceiptVerification
 from deploymark.model.envelope import Envelope, decode_envelope
+
+Fields = dict[str, object] | None
 
 _EXIT = {Result.HOLDS: 0, Result.FAILS: 1, Result.UNCHECKED: 2}
 _ENVELOPE_MEMBERS = {"payload", "payloadType", "signatures"}
 _MAX_TEXT_BYTES = 1 << 20
 _KEYS_STEP = 4  # of the steps of an export, docs/formats/verification
 _OF_OTHERS = ("keys", "export", "receipt")
-_NOT_IT = "The artifact in hand has another digest."
+_CLAIMS = ("service", "environment", "phase")
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -59,6 +61,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         help="what EVIDENCE is; say `artifact` of anything that will be run, because a file can be "
         "made to look like a receipt (default: by its content)",
     )
+    for name in _CLAIMS:
+        parser.add_argument(f"--{name}", help=f"the {name} that the entry must name, else it fails")
     add_json(parser)
     parser.set_defaults(run=_verify)
 
@@ -70,6 +74,7 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     kind = options.kind or _kind(evidence, proven=proven)
     if kind == "export":
         _refuse_flags(options, "An export holds entries and keys itself", *_OF_OTHERS)
+        _refuse_flags(options, "An export holds many entries", *_CLAIMS)
         path = evidence if evidence.is_dir() else evidence.parent
         _, steps = _verify_export(path, policy, output)
         return _conclude(steps, f"the export {path}", output)
@@ -157,14 +162,66 @@ def _verify_receipt(
     verification = ReceiptVerification(text, policy, ring, envelope, export)
     steps = _show(verification.steps(), output)
     found = verification.found
-    if file != options.evidence and envelope is None and verdict(steps) is not Result.FAILS:
-        faults = () if _artifact_digest(options.evidence) == _digest(found.fields) else (_NOT_IT,)
-        step = Step(len(steps) + 1, "The entry names the artifact", _digest(found.fields), faults)
-        output.step(step)
-        steps.append(step)
-    if verdict(steps) is not Result.FAILS:
+    if verdict(steps) is Result.FAILS:
+        return _conclude(steps, f"the receipt {file}", output)
+    if of_artifact := file != options.evidence and envelope is None:
+        number = len(steps) + 1
+        steps += _show([_artifact_step(number, options.evidence, found.fields)], output)
+    if _claims(options) and verdict(steps) is not Result.FAILS:
+        faults = _unlike(_claims(options), found.fields)
+        step = Step(len(steps) + 1, "The entry says what was claimed", "", faults)
+        steps += _show([step], output)
+        if faults:
+            said = f"NOT verified: {file} is of another event."
+            output.say(said, {"result": Result.FAILS, "entry": None})
+            return _EXIT[Result.FAILS]
+    entry = _entry(found) if verdict(steps) is not Result.FAILS else None
+    if entry is not None:
         _describe(found.index, found.fields, output)
-    return _conclude(steps, f"the receipt {file}", output)
+    if of_artifact:
+        return _conclude_artifact(steps, options.evidence, file, entry, output)
+    return _conclude(steps, f"the receipt {file}", output, entry)
+
+
+def _artifact_step(number: int, file: Path, fields: Fields) -> Step:
+    held, named = _artifact_digest(file), _digest(fields)
+    fault = f"The artifact in hand has another digest. The entry names {named or 'none'}."
+    detail = f"The artifact in hand is {held}"
+    return Step(number, "The entry names the artifact", detail, () if held == named else (fault,))
+
+
+def _claims(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the caller says that the entry must say."""
+    given = {name: getattr(options, name) for name in _CLAIMS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _unlike(claims: dict[str, str], fields: Fields) -> tuple[str, ...]:
+    """Return in what an entry differs from what was claimed of it, one sentence each."""
+    if fields is None:
+        return ("The entry is no marker.",)
+    return tuple(
+        f"It says {name} {fields[name]}, not {value}."
+        for name, value in claims.items()
+        if fields[name] != value
+    )
+
+
+def _entry(found: Found) -> dict[str, object] | None:
+    """Return what the entry of a receipt says, for programs; None when it is no marker."""
+    fields, leaf = found.fields, found.leaf
+    if fields is None or leaf is None:
+        return None
+    return {
+        "index": found.index,
+        "service": fields["service"],
+        "environment": fields["environment"],
+        "phase": fields["phase"],
+        "version": fields.get("version"),
+        "digest": _digest(fields) or None,
+        "deployment_id": leaf.ids.get("deployment_id"),
+        "occurrence": leaf.occurrence,
+    }
 
 
 def _ring(options: argparse.Namespace, policy: Policy, receipt: str) -> KeyRing | None:
@@ -240,6 +297,12 @@ def _find(
             indexes = verification.artifacts.get(digest, [])
         entries = ", ".join(map(str, indexes))
         faults = () if indexes else ("No entry of the log names it.",)
+        claims = _claims(options)
+        if claims and indexes:
+            indexes = [at for at in indexes if not _unlike(claims, verification.fields(at))]
+            said = ", ".join(f"{key} {value}" for key, value in claims.items())
+            faults = () if indexes else (f"No entry that names it says {said}.",)
+            entries = ", ".join(map(str, indexes))
         step = Step(number, name, f"entries {entries}" if indexes else "", faults)
         output.step(step)
         steps.append(step)
@@ -258,7 +321,7 @@ def _artifact_digest(file: Path) -> str:
         raise unreadable(file, error) from error
 
 
-def _digest(fields: dict[str, object] | None) -> str:
+def _digest(fields: Fields) -> str:
     """Return the artifact digest that a flat marker names, "" when it names none."""
     artifact = (fields or {}).get("artifact")
     digest = artifact.get("digest") if isinstance(artifact, dict) else None
@@ -273,7 +336,7 @@ def _show(steps: Iterable[Step], output: Output) -> list[Step]:
     return shown
 
 
-def _describe(index: int, fields: dict[str, object] | None, output: Output) -> None:
+def _describe(index: int, fields: Fields, output: Output) -> None:
     if fields is None:
         return
     said = (fields.get("version"), _digest(fields), fields.get("commit_hash"))
@@ -285,12 +348,33 @@ def _describe(index: int, fields: dict[str, object] | None, output: Output) -> N
     )
 
 
-def _conclude(steps: list[Step], what: str, output: Output) -> int:
+def _conclude_artifact(
+    steps: list[Step],
+    artifact: Path,
+    receipt: Path,
+    entry: dict[str, object] | None,
+    output: Output,
+) -> int:
+    """End with a sentence about the artifact: the receipt holds, whatever the artifact is."""
+    result = verdict(steps)
+    if result is Result.UNCHECKED or (result is Result.HOLDS and entry is None):
+        return _conclude(steps, f"the receipt {receipt}", output, entry)
+    said = f"NOT verified: {artifact} is not what {receipt} names."
+    if entry is not None:
+        event = f"{entry['service']} {entry['phase']} in {entry['environment']}"
+        said = f"Verified: {artifact} is what {receipt} names: {event}."
+    output.say(said, {"result": result, "entry": entry})
+    return _EXIT[result]
+
+
+def _conclude(
+    steps: list[Step], what: str, output: Output, entry: dict[str, object] | None = None
+) -> int:
     result = verdict(steps)
     sentences = {
         Result.HOLDS: f"Verified: {what} holds.",
         Result.FAILS: f"NOT verified: {what} does not hold.",
         Result.UNCHECKED: f"Undecided: not everything about {what} could be checked.",
     }
-    output.say(sentences[result], {"result": result})
+    output.say(sentences[result], {"result": result, "entry": entry})
     return _EXIT[result]

@@ -193,3 +193,9 @@ def test_an_administrator_can_be_revoked_by_the_other(run: Run) -> None:
     assert run(f"keys revoke {platform} --data data --by admin.pem").returncode == 0
     assert run("keys trust stranger.pem.pub --data data").returncode == 77
     assert run("keys trust stranger.pem.pub --data data --by admin.pem").returncode == 0
+
+
+def test_trust_is_not_taken_from_entries_that_are_not_there(run: Run) -> None:
+    refused = run(f"keys revoke {identity(run, 'ci')} --data data --distrust-from 8")
+    assert refused.returncode == 64
+    assert "beyond the log, which has 7 entries" in refused.stderr

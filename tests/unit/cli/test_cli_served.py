@@ -152,3 +152,33 @@ def test_without_a_key_to_sign_with_a_server_is_not_asked(run: Run, server: Serv
     refused = run("keys trust one.pem.pub --url", server.url)
     assert refused.returncode == 64
     assert "--by" in refused.stderr
+
+
+# Tokens that are not enough -----------------------------------------------------------------------
+
+
+def test_who_has_no_token_is_told_where_one_goes(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", "")
+    refused = run("ls --url", server.url)
+    assert refused.returncode == 77
+    assert "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new` makes one." in refused.stderr
+
+
+def test_a_token_of_another_role_is_named_and_does_not_stop_a_signed_key_entry(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = json.loads(run("tokens new looker --role reader --json").stdout)["token"]
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", token)
+    refused = run("tokens ls")
+    assert refused.returncode == 77
+    assert "This needs another role: DEPLOYMARK_TOKEN is of token:looker" in refused.stderr
+    run("keys new looked.pem")
+    platform = server.data / "keys" / "platform.pem"
+    trusted = run("keys trust looked.pem.pub --json --url", server.url, "--by", platform)
+    assert trusted.returncode == 0, trusted.stderr
+    key = json.loads(trusted.stdout)["key_id"]
+    refused = run(f"keys revoke {key} --distrust-from 9999 --url", server.url, "--by", platform)
+    assert refused.returncode == 64
+    assert "beyond the log" in refused.stderr

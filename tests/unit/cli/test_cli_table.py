@@ -12,14 +12,14 @@ from termios import TIOCSWINSZ
 
 import pytest
 
-from deploymark.cli.table import columns_of, laid_out
+from deploymark.cli.table import columns_of, laid_out, short_time
 
 Run = Callable[..., CompletedProcess[str]]
 
 ROWS = [["2026-11-23T00:00:00.000Z", "basket", "d-0123456789"], ["now", "日本語のサービス", "d-1"]]
 
 
-@pytest.mark.parametrize("width", [None, 200, 40, 30])
+@pytest.mark.parametrize("width", [None, 200, 46])
 def test_columns_stand_below_each_other(width: int | None) -> None:
     lines = list(laid_out(("at", "service", "deployment"), ROWS, width))
     places = {columns_of(line[: line.index(" d-") + 1]) for line in lines[1:]}
@@ -32,6 +32,29 @@ def test_columns_stand_below_each_other(width: int | None) -> None:
 def test_what_cannot_fit_is_still_shown() -> None:
     assert list(laid_out(("id",), [["d-0123456789"]], 5)) == ["ID", "d-0123456789"]
     assert list(laid_out(("a", "b"), [], 1)) == ["A  B"]
+
+
+def test_a_time_is_never_cut_and_what_and_service_are_cut_first() -> None:
+    columns = ("at", "service", "environment", "what", "deployment")
+    row = ["2026-11-23 06:49:48Z", "a-long-service", "production", "version-2.31.0", "d-0123456789"]
+    fitted = list(laid_out(columns, [row], 68))[1]
+    assert columns_of(fitted) <= 68
+    for whole in (row[0], "production", row[4]):
+        assert whole in fitted
+    assert fitted.count("…") == 2
+
+
+TIMES = {
+    "2026-11-23T06:49:48.123Z": "2026-11-23 06:49:48Z",
+    "2026-11-23T06:49:48Z": "2026-11-23 06:49:48Z",
+    "never": "never",
+    "T": "T",
+}
+
+
+@pytest.mark.parametrize(("instant", "shown"), TIMES.items())
+def test_people_read_times_to_the_second(instant: str, shown: str) -> None:
+    assert short_time(instant) == shown
 
 
 WIDTHS = {"": 0, "ab": 2, "é": 1, "e\u0301": 1, "日本": 4, "ｱ": 1, "\uff21": 2}

@@ -28,7 +28,11 @@ ENDS = {
     "an envelope, its receipt, no keys": ("envelope.json --receipt receipt", 2, "Undecided"),
     "an envelope in the export": ("envelope.json --export site", 0, "entries 4"),
     "an artifact in the export": ("app.tar --export site", 0, "entries 4, 5, 6"),
-    "an artifact with a receipt": ("app.tar --receipt receipt --keys keys.json", 0, "holds"),
+    "an artifact with a receipt": (
+        "app.tar --receipt receipt --keys keys.json",
+        0,
+        "Verified: app.tar is what receipt names: checkout planned in prod.",
+    ),
     "an artifact, a receipt, no keys": ("app.tar --receipt receipt", 2, "Undecided"),
     "an export": ("site", 0, "Verified: the export site holds."),
     "an export named by its checkpoint": ("site/checkpoint", 0, "the export site holds."),
@@ -273,3 +277,37 @@ def test_an_export_removes_only_its_own_drafts(run: Run, team: Path) -> None:
     (team / "mixed" / "letter.new").write_text("not an export's")
     run("log export mixed --data data")
     assert (team / "mixed" / "letter.new").exists()
+
+
+# What was claimed ---------------------------------------------------------------------------------
+
+CLAIMS = {
+    "what the entry says": ("--service checkout --environment prod --phase planned", 0),
+    "another phase": ("--phase applied", 1),
+    "another service": ("--service basket", 1),
+    "another environment": ("--phase planned --environment staging", 1),
+}
+
+
+@pytest.mark.parametrize(("flags", "code"), CLAIMS.values(), ids=CLAIMS)
+@pytest.mark.parametrize("evidence", ["receipt", "app.tar --as artifact --receipt receipt"])
+def test_a_receipt_is_held_to(run: Run, evidence: str, flags: str, code: int) -> None:
+    verified = run(f"verify {evidence} --policy policy --keys keys.json {flags}")
+    assert verified.returncode == code
+    assert ("NOT verified: receipt is of another event." in verified.stdout) == bool(code)
+
+
+def test_an_export_is_searched_for_what_was_claimed(run: Run) -> None:
+    line = "verify app.tar --policy policy --export site"
+    assert "entries 6" in run(f"{line} --phase applied").stdout
+    refused = run(f"{line} --phase failed")
+    assert refused.returncode == 1
+    assert "No entry that names it says phase failed." in refused.stdout
+    assert run("verify site --policy policy --phase applied").returncode == 64
+
+
+def test_programs_are_told_what_the_entry_says(run: Run) -> None:
+    line = "verify app.tar --as artifact --receipt receipt --policy policy --keys keys.json --json"
+    entry = json.loads(run(line).stdout.splitlines()[-1])["entry"]
+    assert (entry["service"], entry["phase"], entry["occurrence"]) == ("checkout", "planned", 1)
+    assert entry["deployment_id"].startswith("d-")
