@@ -141,7 +141,11 @@ def page_of(code: str) -> str:
             f"No problem has the code {code[:64]!r}.", hint="docs/reference/errors.md lists all."
         )
     meaning = " ".join(inspect.cleandoc(each.__doc__ or "").split())
-    again = "The same call may succeed later." if each.retryable else "The same request will be refused again."
+    again = (
+        "The same call may succeed later."
+        if each.retryable
+        else "The same request will be refused again."
+    )
     status = next(STATUS[base] for base in each.__mro__ if base in STATUS)
     lines = [f"{title_of(code)} ({code}), HTTP {status}", "", meaning, again]
     if each.default_hint:

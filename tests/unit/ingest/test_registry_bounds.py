@@ -41,8 +41,9 @@ def test_open_records_have_few_places_together() -> None:
 
 def test_a_place_too_many_stands_for_all_places() -> None:
     with Story() as story:
-        for number in range(MAX_SPOTS + 9):
-            said = story.say("planned", place=f"c{number}")
+        said = story.say("planned", place="c0")
+        for number in range(1, MAX_SPOTS + 9):
+            story.say("planned", place=f"c{number}")
         (record,) = story.log.registry.get(said.deployment)
         assert record.spots == MAX_SPOTS + 1
         assert ANYWHERE in [spot.place for spot in record.occurrences[0].spots]
@@ -54,8 +55,8 @@ def test_old_occurrences_give_way_to_the_places_of_new_ones() -> None:
         for again in range(3):
             for number in range(half):
                 story.say("applied", at=f"+{2 * again}h", place=f"c{number}", attempt=again + 1)
-            said = story.say("failed", at=f"+{2 * again + 1}h", attempt=again + 1)
-        (record,) = story.log.registry.get(said.deployment)
+            story.say("failed", at=f"+{2 * again + 1}h", attempt=again + 1)
+        (record,) = story.log.registry.get(story.say("failed", at="+9h").deployment)
         assert [each.number for each in record.occurrences] == [3]
         assert Place("c0") in [spot.place for spot in record.occurrences[0].spots]
         assert story.say("planned", at="+9h", attempt=4).occurrence == 4
