@@ -405,7 +405,7 @@ class Registry:
         other = self._record(identity)
         if other is None:
             return False
-        if by.evidence and other.action:
+        if by.evidence and same_subject(other, by):
             return not other.over
         after = superseded(other, places, by.at_ms, by.emission)
         if after != other:

@@ -186,3 +186,11 @@ def test_an_orchestrator_that_returns_to_a_release_says_so_again(story: Story) -
     story.say("applied", at="+70s", release=B, emitter="orchestrator")
     back = story.say("applied", at="+90s", release=A, emitter="orchestrator")
     assert (back.occurrence, back.duplicate) == (2, False)
+
+
+def test_a_release_that_an_orchestrator_undid_can_be_deployed_again(story: Story) -> None:
+    story.say("applied", at="+0h", release=A, action="run-1")
+    story.say("applied", at="+1h", release=B, action="run-2")
+    story.say("applied", at="+2h", release=A, emitter="orchestrator")
+    again = story.say("applied", at="+3h", release=B, action="run-2", attempt=2)
+    assert (again.occurrence, again.duplicate) == (2, False)
