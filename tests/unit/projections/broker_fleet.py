@@ -99,9 +99,7 @@ class Fleet:
             "instances": dict.fromkeys(self.clusters, self.size),
         }
         return {
-            "services": {
-                name: {"environments": {ENVIRONMENT: expected}} for name in self.services
-            }
+            "services": {name: {"environments": {ENVIRONMENT: expected}} for name in self.services}
         }
 
     def account(self) -> list[Statement]:
@@ -112,7 +110,7 @@ class Fleet:
         return [_numbered(each, numbers) for each in told]
 
     def _of(self, release: Release) -> Iterator[Statement]:
-        mine = {"service": release.service}
+        mine: Fields = {"service": release.service}
         label = {"deployment_id": release.deployment} if self.labelled else {}
         line = self.live(release.service)
         following = [each.at for each in line if each.at > release.at]
@@ -156,9 +154,7 @@ def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
         **statement.fields,
         "emitter": {**emitter, "epoch": epoch, "sequence": numbers[mine]},
     }
-    return Statement(
-        fields, statement.at, statement.witness, statement.release, statement.cluster
-    )
+    return Statement(fields, statement.at, statement.witness, statement.release, statement.cluster)
 
 
 @st.composite

@@ -41,7 +41,7 @@ def ci(
     run: str | None = None,
     place: Place = None,
     weight: float | None = None,
-    **more: object,
+    **more: Any,  # noqa: ANN401 - any field
 ) -> Fields:
     """Return what a pipeline says; `run` is the deploy action, one for each release unless said."""
     return stated(
@@ -60,14 +60,12 @@ def ci(
     )
 
 
-def change(phase: str, kind: str, key: str, **more: object) -> Fields:
+def change(phase: str, kind: str, key: str, **more: Any) -> Fields:  # noqa: ANN401 - any field
     """Return what a pipeline says of a change that is no deployment."""
     return ci(phase, artifact=None, commit_hash=None, action=None, kind=kind, key=key, **more)
 
 
-def orchestrated(
-    phase: str, release: str = "v1", *, place: Place = None, **more: object
-) -> Fields:
+def orchestrated(phase: str, release: str = "v1", *, place: Place = None, **more: Any) -> Fields:  # noqa: ANN401 - any field
     """Return what an orchestrator says of a workload, of which it knows the image alone."""
     return stated(
         {
@@ -89,7 +87,7 @@ def pod(
     place: Place = None,
     basis: str | None = "observed",
     by: str | None = None,
-    **more: object,
+    **more: Any,  # noqa: ANN401 - any field
 ) -> Fields:
     """Return that an instance runs: seen by an observer, or said by itself.
 
@@ -118,7 +116,7 @@ def pod(
     )
 
 
-def gone(uid: str, release: str = "v1", *, place: Place = None, **more: object) -> Fields:
+def gone(uid: str, release: str = "v1", *, place: Place = None, **more: Any) -> Fields:  # noqa: ANN401 - any field
     """Return that an instance has ended."""
     return {**pod(uid, release, place=place, **more), "phase": "removed"}
 

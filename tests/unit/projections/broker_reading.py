@@ -108,12 +108,11 @@ class _Read:
     def dump(self) -> dict[str, list[bytes]]:
         with closing(sqlite3.connect(self._path)) as connection:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return {
-                name: sorted(
-                    repr(row).encode() for row in connection.execute(f'SELECT * FROM "{name}"')
-                )
+            rows = {
+                name: connection.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608
                 for (name,) in names.fetchall()
             }
+        return {name: sorted(repr(row).encode() for row in found) for name, found in rows.items()}
 
 
 def read_views(

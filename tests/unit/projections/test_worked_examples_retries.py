@@ -183,9 +183,7 @@ def test_17_the_same_key_with_another_commit_is_a_conflict(world: World) -> None
     assert ids(broker) == {first.deployment}
     record = broker.deployment(first.deployment)
     assert record["commit_hash"] == "a" * 40
-    assert shape(record, world) == expected(
-        first, LIVE, sources={"ci": 1}, places={"eu": "live"}
-    )
+    assert shape(record, world) == expected(first, LIVE, sources={"ci": 1}, places={"eu": "live"})
     conflict = finding(broker, "marker_conflict", state="all")
     assert first.index in conflict["indexes"]
     assert conflict["service"] == "checkout"

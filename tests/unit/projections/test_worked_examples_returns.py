@@ -20,7 +20,7 @@ from broker_checks import (
     order_does_not_matter,
     shape,
 )
-from broker_markers import HOUR, MINUTE, action_of, change, ci, orchestrated, pod, stated
+from broker_markers import HOUR, MINUTE, Fields, action_of, change, ci, orchestrated, pod, stated
 from broker_world import World, moment
 
 
@@ -53,9 +53,9 @@ def test_12_a_config_map_change_with_the_same_image_is_a_config_deployment_of_it
         places={"eu": "live"},
         joins={before.index: DIGEST, after.index: DIGEST},
     )
-    assert instances(broker) == {
-        uid: (code.deployment, 1, DIGEST, "confirmed") for uid in ("uid-1", "uid-2")
-    }
+    assert instances(broker) == dict.fromkeys(
+        ("uid-1", "uid-2"), (code.deployment, 1, DIGEST, "confirmed")
+    )
     assert found(broker) == set()
     arrival_does_not_matter(world, [code, before, config, after])
 
@@ -67,9 +67,7 @@ def test_15_a_clock_ten_minutes_ahead_is_placed_by_received_time_and_its_skew_is
     broker = world.read()
     record = broker.deployment(applied.deployment)
     assert record["opened_at"] == record["live_at"] == moment(0)
-    assert shape(record, world) == expected(
-        applied, LIVE, sources={"ci": 1}, places={"eu": "live"}
-    )
+    assert shape(record, world) == expected(applied, LIVE, sources={"ci": 1}, places={"eu": "live"})
     assert {code for code, _ in found(broker)} == {"clock_skew"}
     assert finding(broker, "clock_skew")["indexes"] == [applied.index]
 
@@ -167,6 +165,20 @@ def test_26_the_occurrence_that_was_undone_to_keeps_what_was_said_of_it_before(
     assert set(first["sources"]) == {"ci", "orchestrator"}
 
 
+def test_26_ci_run_again_after_an_undo_is_the_next_occurrence_of_what_was_undone(
+    world: World,
+) -> None:
+    world.say(ci("applied", "v1", place="eu", attempt=1), at=0)
+    new = world.say(ci("applied", "v2", place="eu", attempt=1), at=HOUR)
+    world.say(orchestrated("applied", "v1", place="eu"), at=2 * HOUR)
+    again = world.say(ci("applied", "v2", place="eu", attempt=2), at=3 * HOUR)
+    assert (again.deployment, again.occurrence) == (new.deployment, 2)
+    record = world.read().deployment(new.deployment)
+    assert (record["occurrence"], record["state"]) == (2, LIVE)
+    assert record["redeploy"]
+    assert not record["unplanned"]
+
+
 def test_27_a_rollback_of_ours_marks_the_bad_occurrence_and_the_release_returned_to_counts_once(
     world: World,
 ) -> None:
@@ -175,9 +187,7 @@ def test_27_a_rollback_of_ours_marks_the_bad_occurrence_and_the_release_returned
     bad = world.say(ci("applied", "v2", place="eu"), at=HOUR)
     begun = HOUR + 10 * MINUTE
     returned = {"rollback_of": bad.deployment}
-    world.say(
-        stated({**ci("rolling_back", "v2", place="eu"), "emitter": platform}), at=begun
-    )
+    world.say(stated({**ci("rolling_back", "v2", place="eu"), "emitter": platform}), at=begun)
     intent = world.say(
         {**ci("planned", "v1", place="eu", rollout=returned), "emitter": platform}, at=begun + 1
     )
@@ -215,7 +225,8 @@ def test_27_until_it_is_done_the_bad_one_is_rolling_back(world: World) -> None:
 def test_29_two_services_that_share_an_image_are_joined_by_service_never_by_image_alone(
     world: World,
 ) -> None:
-    shop, cart = {"service": "checkout"}, {"service": "cart"}
+    shop: Fields = {"service": "checkout"}
+    cart: Fields = {"service": "cart"}
     told = [
         world.say(ci("applied", place="eu", **shop), at=0),
         world.say(ci("applied", place="eu", **cart), at=1),
@@ -228,7 +239,7 @@ def test_29_two_services_that_share_an_image_are_joined_by_service_never_by_imag
         "shop-1": (told[0].deployment, 1, DIGEST, "confirmed"),
         "cart-1": (told[1].deployment, 1, DIGEST, "confirmed"),
     }
-    assert {uid for uid in instances(broker, service="cart")} == {"cart-1"}
+    assert set(instances(broker, service="cart")) == {"cart-1"}
     for each, seen in zip(told[:2], told[2:], strict=True):
         assert shape(broker.deployment(each.deployment), world) == expected(
             each,
