@@ -16,6 +16,7 @@ from broker_world import Said, World
 from deploymark.ingest.authority import marker_fields
 from deploymark.model.filing import MARKER_TYPES
 from deploymark.model.leaf import decode_leaf
+from deploymark.model.vocabulary import FINDING
 
 LIVE = "running"
 """The state of what was applied everywhere, before any instance was heard of."""
@@ -156,8 +157,15 @@ def counts(coverage: Item) -> tuple[int | None, int, int]:
 
 
 def order_does_not_matter(world: World) -> None:
-    """Hold the views to the same answers for the same leaves in any other order."""
+    """Hold the views to the same answers for the same leaves in any other order.
+
+    Findings of the log name the entries that they rest on by their indexes, which only hold in one
+    order; a log that has some is followed in batches instead.
+    """
     bodies = world.leaves()
+    if any(_is_finding(body) for body in bodies):
+        assert world.read(batches=range(len(bodies))).dump() == world.read().dump()
+        return
     first, others = bodies[:1], bodies[1:]  # the log's own key
     as_told = portrait(world.read_log(bodies), _names(bodies))
     for order in _orders(others):
@@ -200,6 +208,10 @@ def _orders(bodies: Sequence[bytes]) -> list[Sequence[bytes]]:
     random = Random(len(bodies))
     shuffled: list[Sequence[bytes]] = [random.sample(bodies, len(bodies)) for _ in range(_ORDERS)]
     return [*shuffled, bodies[::-1]]
+
+
+def _is_finding(body: bytes) -> bool:
+    return decode_leaf(body).dsse.payloadType == FINDING
 
 
 def _names(bodies: Sequence[bytes]) -> dict[int, str]:

@@ -30,6 +30,7 @@ class Release:
         artifact: What stands for its digest; two releases may share it.
         at: When CI began, seconds since the history began.
         failed: CI gave up before anything was applied.
+        attempt: Of the run; the second is an old job that was run again after a newer release.
     """
 
     service: str
@@ -37,6 +38,7 @@ class Release:
     artifact: str
     at: int
     failed: bool
+    attempt: int = 1
 
     @property
     def deployment(self) -> str:
@@ -125,14 +127,15 @@ class Fleet:
                 ("applying", 20),
                 ("failed" if release.failed else "applied", 90),
             ):
-                marker = ci(phase, release.artifact, run=release.run, place=cluster, **mine)
+                again: Fields = {"attempt": release.attempt, **mine}
+                marker = ci(phase, release.artifact, run=release.run, place=cluster, **again)
                 yield says(marker, after + number, "ci")
             if release.failed:
                 continue
             seen = orchestrated("applied", release.artifact, place=cluster, **mine, **label)
             yield says(seen, 60 + number, "orchestrator")
             for each in range(self.size):
-                uid = f"{release.run}-{cluster}-{each}"
+                uid = _uid(release, cluster, each)
                 # The last one is a scale-up, long after the others.
                 later = 25 * 60 if each and each == self.size - 1 else 65 + each
                 one = {"place": cluster, **mine, **label}
@@ -144,10 +147,15 @@ class Fleet:
                     yield says(gone(uid, release.artifact, **one), end + each, "orchestrator")
 
 
+def _uid(release: Release, cluster: str, number: int) -> str:
+    return f"{release.run}.{release.attempt}-{cluster}-{number}"
+
+
 def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
     emitter = statement.fields["emitter"]
     # A pipeline numbers anew in each run.
-    epoch = statement.release.run if statement.witness == "ci" else "one"
+    release = statement.release
+    epoch = f"{release.run}.{release.attempt}" if statement.witness == "ci" else "one"
     mine = f"{emitter['id']} {epoch}"
     numbers[mine] = numbers.get(mine, -1) + 1
     fields = {
@@ -171,18 +179,21 @@ def fleets(
         failing: Some releases may fail.
     """
     services = draw(st.integers(1, 2))
-    releases = []
+    releases: list[Release] = []
     for service in range(services):
         for number in range(draw(st.integers(1, 3) if distinct else st.just(3))):
             name = f"service-{service}"
             returns = not distinct and number == 2
+            # What is run again while it is still live is a duplicate, and nothing happens.
+            again = distinct and number == 2 and not releases[-1].failed and draw(st.booleans())
             releases.append(
                 Release(
                     name,
-                    run=f"{name}-{number}",
-                    artifact=f"{name}-{0 if returns else number}",
+                    run=f"{name}-{0 if again else number}",
+                    artifact=f"{name}-{0 if returns or again else number}",
                     at=number * HOUR + service * 7 + draw(st.integers(0, 600)),
-                    failed=failing and number > 0 and draw(st.booleans()),
+                    failed=failing and number > 0 and not again and draw(st.booleans()),
+                    attempt=2 if again else 1,
                 )
             )
     return Fleet(
@@ -251,13 +262,14 @@ class Told:
         """Return the deployment that evidence belongs to, as far as anybody can know.
 
         With its label, or when CI was heard of that release: CI's. When CI was not heard at all:
-        one of its own. When CI was heard of other clusters only, nobody can say: None.
+        one of its own. When CI was heard of other clusters only, or of the first attempt only,
+        nobody can say: None.
         """
         release = statement.release
         if self.fleet.labelled:
             return release.deployment
         announced = self.spoke(release, "ci")
-        if not announced:
+        if not announced and release.attempt == 1:
             return own_id(release.artifact, release.service)
         if any(each.cluster == statement.cluster for each in announced):
             return release.deployment
@@ -354,13 +366,15 @@ def complete_records(fleet: Fleet) -> dict[str, dict[str, Any]]:
         witnesses = {"ci": 3 * len(fleet.clusters)}
         if not release.failed:
             witnesses["runtime"] = pods
+        again = release.attempt > 1
+        # What is run again later in the history takes the place of the first attempt.
         known[release.deployment] = {
             "service": release.service,
             "state": state,
-            "occurrences": 1,
+            "occurrences": release.attempt,
             "unplanned": False,
-            "redeploy": False,
-            "rollback_of": None,
+            "redeploy": again,
+            "rollback_of": line[-2].deployment if again else None,
             "aliases": [],
             "places": dict.fromkeys(fleet.clusters, "live" if running else "ended"),
             "spoke": witnesses,
@@ -376,7 +390,7 @@ def expected_instances(fleet: Fleet) -> dict[str, tuple[str, int, str, str]]:
     """Return where every instance that still runs belongs, by which rule, and whether proven."""
     rule = EXPLICIT if fleet.labelled else DIGEST
     return {
-        f"{release.run}-{cluster}-{number}": (release.deployment, 1, rule, "confirmed")
+        _uid(release, cluster, number): (release.deployment, release.attempt, rule, "confirmed")
         for service in fleet.services
         for release in fleet.live(service)[-1:]
         for cluster in fleet.clusters

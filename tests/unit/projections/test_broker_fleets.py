@@ -42,7 +42,7 @@ def looked_at(record: Item) -> dict[str, Any]:
         "occurrences": len(record["occurrences"]),
         "unplanned": record["unplanned"],
         "redeploy": record["redeploy"],
-        "rollback_of": record["rollback_of"],
+        "rollback_of": (record["rollback_of"] or "").partition("~")[0] or None,
         "aliases": record["aliases"],
         "places": places_of(record),
         "spoke": {kind: n for kind, n in sources.items() if kind != "orchestrator"},
@@ -177,6 +177,9 @@ def test_without_ci_and_without_labels_every_release_is_an_unplanned_change_of_i
         broker = world.read()
         lines = [fleet.live(service) for service in fleet.services]
         own = {own_id(each.artifact, each.service) for line in lines for each in line}
+        again = {
+            own_id(line[-1].artifact, line[-1].service) for line in lines if line[-1].attempt > 1
+        }
         records = by_id(broker)
         assert set(records) == own
         assert all(each["unplanned"] for each in records.values())
@@ -184,6 +187,7 @@ def test_without_ci_and_without_labels_every_release_is_an_unplanned_change_of_i
         running = {name for name, each in records.items() if each["state"] == "running"}
         assert running == {own_id(line[-1].artifact, line[-1].service) for line in lines}
         assert found(broker) == {("unplanned_change", name) for name in own}
+        assert {name for name, each in records.items() if each["occurrence"] == 2} == again
 
 
 @_FEW
