@@ -65,6 +65,11 @@ class Statement:
     cluster: str
 
     @property
+    def uid(self) -> str:
+        """The instance that it is about, "" for none."""
+        return str(self.fields["target"].get("instance_uid", ""))
+
+    @property
     def joins(self) -> bool:
         """It is evidence that the broker has to find a deployment for."""
         return self.witness != "ci" and self.fields["phase"] != "removed"
@@ -79,12 +84,14 @@ class Fleet:
         clusters: In which each service runs.
         size: Instances of each service in each cluster.
         labelled: Instances and workloads carry the deployment id.
+        ending: The end of an instance is told.
     """
 
     releases: tuple[Release, ...]
     clusters: tuple[str, ...]
     size: int
     labelled: bool
+    ending: bool = True
 
     @property
     def services(self) -> list[str]:
@@ -142,7 +149,7 @@ class Fleet:
                 declared = pod(uid, release.artifact, basis="declared", **one)
                 yield says(declared, later, "runtime")
                 yield says(pod(uid, release.artifact, **one), later + 5, "orchestrator")
-                if following:
+                if following and self.ending:
                     end = min(following) - release.at + 120
                     yield says(gone(uid, release.artifact, **one), end + each, "orchestrator")
 
@@ -167,7 +174,12 @@ def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
 
 @st.composite
 def fleets(
-    draw: st.DrawFn, *, labelled: bool | None = None, distinct: bool = True, failing: bool = True
+    draw: st.DrawFn,
+    *,
+    labelled: bool | None = None,
+    distinct: bool = True,
+    failing: bool = True,
+    ending: bool = True,
 ) -> Fleet:
     """Draw a history.
 
@@ -177,6 +189,7 @@ def fleets(
         distinct: No two releases share a digest; otherwise every third returns to the one of two
             before.
         failing: Some releases may fail.
+        ending: The end of an instance is told.
     """
     services = draw(st.integers(1, 2))
     releases: list[Release] = []
@@ -201,6 +214,7 @@ def fleets(
         draw(st.sampled_from((("eu",), ("eu", "us")))),
         size=draw(st.integers(1, 3)),
         labelled=draw(st.booleans()) if labelled is None else labelled,
+        ending=ending,
     )
 
 
@@ -306,10 +320,10 @@ def all_of(fleet: Fleet, *, but: str | None = None) -> list[Statement]:
 
 @dataclass(frozen=True)
 class Score:
-    """How well evidence was joined.
+    """How well evidence was joined, over workload changes and instances that still run.
 
     precision = joined to the true deployment / joined to any
-    recall    = joined to the true deployment / all evidence in the log whose truth can be known
+    recall    = joined to the true deployment / all that was heard and whose truth can be known
     """
 
     right: int
@@ -327,20 +341,26 @@ class Score:
 
 def score(told: Told, broker: Broker) -> Score:
     """Compare where evidence was joined with where it belongs."""
-    chosen = joins(broker)
+    changes = joins(broker)
+    running = {each["instance_uid"]: each["deployment_id"] for each in broker.instances()}
+    ended = {each.uid for each in told.heard.values() if each.fields["phase"] == "removed"}
     right = joined = knowable = 0
     for index, statement in told.heard.items():
         truth = told.truth(statement)
-        if not statement.joins or truth is None:
+        if not statement.joins or truth is None or statement.uid in ended:
             continue
+        chosen = running.get(statement.uid) if statement.uid else changes.get(index)
         knowable += 1
-        joined += index in chosen
-        right += chosen.get(index) == truth
+        joined += chosen is not None
+        right += chosen == truth
     return Score(right, joined, knowable)
 
 
 def joins(broker: Broker) -> dict[int, str]:
-    """Return to which deployment each entry was joined, over all occurrences."""
+    """Return to which deployment each entry was joined, over all occurrences.
+
+    Of many instances that start together a record names only some; each of them names its own.
+    """
     chosen: dict[int, str] = {}
     for record in broker.deployments():
         name = record["deployment_id"]
