@@ -7,7 +7,7 @@ is there: a release that points elsewhere is another release.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -28,19 +28,43 @@ def release_digest(directory: str) -> str:
         ReleaseError: It is no directory, holds no file, holds something that is neither file nor
             link, or cannot be read.
     """
-    root = os.path.realpath(directory)
+    return tree_digest(os.path.realpath(directory), directory)
+
+
+def tree_digest(root: str, shown: str, file_digest: Callable[[str], str] | None = None) -> str:
+    """Return the digest of the release below a directory that is opened exactly as it is named.
+
+    Args:
+        root: The directory, such as `/proc/self/fd/7`: no link in it is resolved into text, which
+            could mean another directory by the time it is read.
+        shown: How messages call it.
+        file_digest: Gives the SHA-256 of a file in hexadecimal, for whoever remembers it.
+
+    Raises:
+        ReleaseError: As `release_digest`.
+    """
     try:
-        lines = sorted(_lines(root, b""))
+        lines = sorted(_lines(root, b"", file_digest or file_sha256))
     except OSError as error:
         raise ReleaseError(
-            f"The release {directory} cannot be read: {error.strerror} ({error.filename})."
+            f"The release {shown} cannot be read: {error.strerror} ({error.filename})."
         ) from error
+    return lines_digest(lines, shown)
+
+
+def lines_digest(lines: Sequence[bytes], shown: str) -> str:
+    """Return the digest of sorted lines (see `file_line`); raises ReleaseError for none."""
     if not lines:
-        raise ReleaseError(f"The release {directory} holds no file.")
+        raise ReleaseError(f"The release {shown} holds no file.")
     return f"sha256:{sha256(b''.join(lines)).hexdigest()}"
 
 
-def _lines(directory: str, prefix: bytes) -> Iterator[bytes]:
+def is_byte_code(name: str) -> bool:
+    """Whether running a release makes files of this name."""
+    return name.endswith(_BYTE_CODE)
+
+
+def _lines(directory: str, prefix: bytes, file_digest: Callable[[str], str]) -> Iterator[bytes]:
     with os.scandir(directory) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
@@ -50,21 +74,23 @@ def _lines(directory: str, prefix: bytes) -> Iterator[bytes]:
                 )
             if entry.is_symlink():
                 target = os.fsencode(os.readlink(entry.path))  # noqa: PTH115 - as below
-                yield _line(sha256(target).hexdigest(), prefix + name)
+                yield file_line(sha256(target).hexdigest(), prefix + name)
             elif entry.is_dir(follow_symlinks=False):
                 if entry.name != _CACHE:
-                    yield from _lines(entry.path, prefix + name + b"/")
+                    yield from _lines(entry.path, prefix + name + b"/", file_digest)
             elif not entry.is_file(follow_symlinks=False):
                 raise ReleaseError(f"{entry.path} in the release is neither a file nor a link.")
-            elif not entry.name.endswith(_BYTE_CODE):
-                yield _line(_file_digest(entry.path), prefix + name)
+            elif not is_byte_code(entry.name):
+                yield file_line(file_digest(entry.path), prefix + name)
 
 
-def _line(digest: str, path: bytes) -> bytes:
+def file_line(digest: str, path: bytes) -> bytes:
+    """Return the line of a file: its SHA-256 in hexadecimal, and its path in the release."""
     return digest.encode() + b"  " + path + b"\n"
 
 
-def _file_digest(path: str) -> str:
+def file_sha256(path: str) -> str:
+    """Return the SHA-256 of a file in hexadecimal; raises OSError."""
     digest = sha256()
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib costs 4 ms to import
         while chunk := file.read(_CHUNK):
