@@ -85,14 +85,17 @@ class Confirmation:
         try:
             if self._settle_seconds and self._ending.wait(self._settle_seconds):
                 return
+            began_ms = self._host.now_ms()
             self._confirm()
+            self.done.set()
+            if self._confirmed is not None and "opentelemetry.trace" in sys.modules:
+                self._record(began_ms)
         except Exception as error:  # noqa: BLE001 - never into the host
             _warn(f"this instance could not be confirmed: {type(error).__name__}: {error}.")
         finally:
             self.done.set()
 
     def _confirm(self) -> None:
-        started_ms = self._host.now_ms()
         if self.observed is None:
             self.observed = self._observe()
         fields = self._fields()
@@ -113,13 +116,14 @@ class Confirmation:
         self._confirmed = {name: fields[name] for name in told if fields.get(name)}
         self._confirmed["target"] = fields["target"]
         self._see_end_of_children()
-        if "opentelemetry.trace" in sys.modules:
-            from deploymark.emit.startup_span import record_startup  # noqa: PLC0415 - only then
 
-            attributes = {"deploymark.marker.id": marked.marker_id}
-            if self.observed is not None:
-                attributes["deploymark.artifact.digest"] = self.observed.digest
-            record_startup(started_ms, self._host.now_ms(), attributes, self._ending)
+    def _record(self, began_ms: int) -> None:
+        from deploymark.emit.startup_span import record_startup  # noqa: PLC0415 - only with OTel
+
+        attributes = {"deploymark.marker.id": self.marker_id}
+        if self.observed is not None:
+            attributes["deploymark.artifact.digest"] = self.observed.digest
+        record_startup(began_ms, self._host.now_ms(), attributes, self._ending)
 
     def _observe(self) -> SelfObserved | None:
         try:
