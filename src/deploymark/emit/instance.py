@@ -16,8 +16,8 @@ from deploymark.emit.host import Host
 _FIRST_NAMESPACE: Final = 4_026_531_836
 """Inode of the pid namespace that a host boots with (`PROC_PID_INIT_INO` of Linux)."""
 
-_START: Final = 19
-"""Place of the time of start behind the command in `stat`; the command is in parentheses."""
+_PARENT, _START = 1, 19
+"""Places of the parent and of the time of start behind the command in `stat`."""
 
 
 class ProcessName(NamedTuple):
@@ -60,9 +60,10 @@ def name_process(process: int | str, host: Host) -> ProcessName:
         OSError: It has ended, or is not ours to look at.
     """
     namespace = namespace_of(process)
-    number = _own_number(process) if namespace else 0
-    shown, start = _stat(process)
-    return ProcessName(host.boot() or host.name(), namespace, number or shown, start)
+    number = host.process() if process == "self" else int(process)
+    if namespace:
+        number = _own_number(process) or number
+    return ProcessName(host.boot() or host.name(), namespace, number, start_of(process))
 
 
 def namespace_of(process: int | str) -> int:
@@ -74,23 +75,22 @@ def namespace_of(process: int | str) -> int:
 
 def parent_of(process: int) -> int:
     """Return the number of the parent of a process; raises OSError."""
-    return int(_fields(process)[1])
+    return int(_fields(process)[_PARENT])
 
 
-def _stat(process: int | str) -> tuple[int, int]:
-    with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - pathlib costs 4 ms
-        content = file.read()
-    # The command may hold spaces and parentheses: what counts stands behind the last of them.
-    return int(content.split(b" ", 1)[0]), int(content.rpartition(b")")[2].split()[_START])
+def start_of(process: int | str) -> int:
+    """Return when a process started, in clock ticks since the boot; raises OSError."""
+    return int(_fields(process)[_START])
 
 
-def _fields(process: int) -> list[bytes]:
+def _fields(process: int | str) -> list[bytes]:
+    """Return the fields of `stat` behind the command, which may hold spaces and parentheses."""
     with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - pathlib costs 4 ms
         return file.read().rpartition(b")")[2].split()
 
 
 def _own_number(process: int | str) -> int:
-    """Return the number of a process in its innermost namespace."""
+    """Return the number of a process in its innermost namespace, 0 when it is not said."""
     with open(f"/proc/{process}/status", "rb") as file:  # noqa: PTH123 - pathlib costs 4 ms
         for line in file:
             if line.startswith(b"NSpid:"):
