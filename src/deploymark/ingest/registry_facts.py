@@ -81,12 +81,21 @@ class Owner(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Live(Struct, frozen=True, gc=False, array_like=True):
-    """Which deployment is live in a place, since when, and by which marker."""
+    """Which deployment is live in a place, since when, and by which marker.
+
+    Attributes:
+        evidence: The marker only files a deployment; see `Sighting.evidence`.
+    """
 
     place: Place
     at_ms: int
     record: str
     emission: Emission | None = None
+    evidence: bool = False
+
+    def spares(self, record: DeploymentRecord) -> bool:
+        """Tell whether this does not end a deployment that it may have replaced."""
+        return self.evidence and bool(record.action)
 
 
 class Active(Struct, frozen=True, gc=False, array_like=True):
@@ -156,7 +165,7 @@ def newest_live(
         before = known.get(place)
         if before is None or before.at_ms <= by.at_ms:
             known.pop(place, None)  # the order is by age: what is dropped first is the oldest
-            known[place] = Live(place, by.at_ms, identity, by.emission)
+            known[place] = Live(place, by.at_ms, identity, by.emission, by.evidence)
     return tuple(known.values())[-MAX_SPOTS:]
 
 
