@@ -16,6 +16,8 @@ _SAFE: Final = "!#$&'()*+-./:<>?@[]^_`{|}~"
 
 def read_attributes(text: str) -> dict[str, str]:
     """Return the attributes in a text; what is malformed is left out."""
+    if not text:
+        return {}
     from urllib.parse import unquote  # noqa: PLC0415 - only where there is such a text
 
     found = {}

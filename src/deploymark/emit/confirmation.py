@@ -2,18 +2,23 @@
 
 Everything that takes time happens on a thread of its own: hashing what runs, and saying `running`.
 Whatever fails there is one line in the log. A forked child gets a confirmation of its own, because
-it is another instance; nothing of its parent's threads and locks is used again. How a process
-comes to have one, and what its application sees of it, is the business of `startup`.
+it is another instance; nothing of its parent's threads and locks is used again. Nor may a fork
+come while a thread of ours imports something: the child would have half a module for ever, and so
+would its application. Therefore `prepare` loads beforehand what the threads will use. How a process
+comes to have a confirmation, and what its application sees of it, is the business of `startup`.
 """
 
+import logging
 import sys
 import threading
+from importlib import import_module
 from typing import Any, Final
 
 from deploymark.emit.emitter import LOGGER, Emitter, State
 from deploymark.emit.host import Host
 from deploymark.emit.instance import own_uid
 from deploymark.emit.selfobserved import SelfObserved, observe_self
+from deploymark.emit.settings import Settings
 from deploymark.emit.told import Told
 from deploymark.errors import DeploymarkError
 from deploymark.model.instants import format_instant
@@ -26,6 +31,32 @@ END_SECONDS: Final = 0.3
 """How long each of the two steps at the end of a process may take."""
 
 Fields = dict[str, Any]
+
+
+def prepare(told: Told, settings: Settings) -> None:
+    """Load what the threads of a confirmation and of its emitter will use; on the main thread.
+
+    Args:
+        told: What will be hashed.
+        settings: How it will be said.
+    """
+    wanted = []
+    if told.release or told.executable or told.distribution or hasattr(sys, "frozen"):
+        wanted.append("deploymark.emit.release")
+    if told.distribution:
+        wanted += ["deploymark.emit.distribution", "importlib.metadata", "email.parser", "csv"]
+    if settings.key:
+        wanted += ["deploymark.emit.signing", "cryptography.exceptions"]
+        cipher = "cryptography.hazmat.primitives"
+        wanted += [f"{cipher}.asymmetric.ed25519", f"{cipher}.serialization"]
+    if settings.url.lower().startswith("https"):
+        wanted.append("ssl")
+        if settings.proxy:
+            wanted += ["base64", "urllib.parse"]
+    if "opentelemetry.trace" in sys.modules:
+        wanted.append("deploymark.emit.startup_span")
+    for name in wanted:
+        import_module(name)
 
 
 class Confirmation:
@@ -65,7 +96,7 @@ class Confirmation:
             threading.Thread(target=self._run, name="deploymark-startup", daemon=True).start()
         except RuntimeError as error:  # no thread to be had
             self.done.set()
-            _warn(f"nothing is confirmed: {error}.")
+            warn(f"nothing is confirmed: {error}.")
 
     def end(self) -> None:
         """Say that this instance ends; idempotent, never raises, and takes END_SECONDS twice."""
@@ -79,7 +110,7 @@ class Confirmation:
             self._emitter.mark(Phase.REMOVED, **self._confirmed)
             self._emitter.flush(END_SECONDS)
         except Exception as error:  # noqa: BLE001 - never into the host
-            _warn(f"the end of this instance could not be said: {error}.")
+            warn(f"the end of this instance could not be said: {error}.")
 
     def _run(self) -> None:
         try:
@@ -91,7 +122,7 @@ class Confirmation:
             if self._confirmed is not None and "opentelemetry.trace" in sys.modules:
                 self._record(began_ms)
         except Exception as error:  # noqa: BLE001 - never into the host
-            _warn(f"this instance could not be confirmed: {type(error).__name__}: {error}.")
+            warn(f"this instance could not be confirmed: {type(error).__name__}: {error}.")
         finally:
             self.done.set()
 
@@ -102,7 +133,7 @@ class Confirmation:
         if not any(fields.get(name) for name in ("deployment_id", "version", "commit_hash")) and (
             "digest" not in fields["artifact"]
         ):
-            _warn(
+            warn(
                 "nothing is confirmed: neither deployment, release, version nor commit is known. "
                 "Set DEPLOYMARK_DEPLOYMENT_ID or DEPLOYMARK_VERSION."
             )
@@ -129,9 +160,9 @@ class Confirmation:
         try:
             return observe_self(self._told)
         except DeploymarkError as error:
-            _warn(f"the release cannot be hashed: {error.message}")
+            warn(f"the release cannot be hashed: {error.message}")
         except OSError as error:
-            _warn(f"the executable cannot be hashed: {error.strerror}.")
+            warn(f"the executable cannot be hashed: {error.strerror}.")
         return None
 
     def _fields(self) -> Fields:
@@ -174,7 +205,6 @@ class Confirmation:
         Finalize(None, self.end, exitpriority=0)
 
 
-def _warn(what: str) -> None:
-    import logging  # noqa: PLC0415 - only when there is something to say
-
+def warn(what: str) -> None:
+    """Log what this process does not say about itself, and why."""
     logging.getLogger(LOGGER).warning("deploymark startup: %s", what)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from deploymark.emit.attributes import write_attributes
-from deploymark.emit.confirmation import END_SECONDS, SETTLE_SECONDS, Confirmation, _warn
+from deploymark.emit.confirmation import END_SECONDS, SETTLE_SECONDS, Confirmation, prepare, warn
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
 from deploymark.emit.instance import own_uid
@@ -200,16 +200,18 @@ def startup(  # noqa: PLR0913 - all by name, and all may be left out
     confirmation = Confirmation(told, emitter, host)
     started = _installed(told, emitter, confirmation)
     for problem in told.problems:
-        _warn(problem)
+        warn(problem)
     if not (told.service and told.environment):
         missing = [name for name in ("service", "environment") if not getattr(told, name)]
         variables = " and ".join(f"DEPLOYMARK_{name.upper()}" for name in missing)
         what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}"
-        _warn(_NOT_SAID.format(what, variables))
+        warn(_NOT_SAID.format(what, variables))
         confirmation.done.set()
     elif _only_forks() if prefork is None else prefork:
+        prepare(told, settings)  # once for all children
         confirmation.done.set()
     else:
+        prepare(told, settings)
         confirmation.begin()
     return started
 
