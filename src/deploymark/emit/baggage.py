@@ -33,20 +33,21 @@ def members(text: str) -> list[tuple[str, str, str]]:
     Args:
         text: All lines of the header, joined by commas.
     """
-    found = []
-    for part in text[:MAX_BYTES].split(",", MAX_MEMBERS)[:MAX_MEMBERS]:
-        member = part.strip(" \t")
-        match = _MEMBER.fullmatch(member)
-        if match is not None:
-            found.append((match["name"], match["value"], member))
-    return found
+    matches = [_MEMBER.fullmatch(part) for part in _parts(text)]
+    return [(match["name"], match["value"], match[0]) for match in matches if match is not None]
+
+
+def _parts(text: str) -> list[str]:
+    parts = text[:MAX_BYTES].split(",", MAX_MEMBERS)[:MAX_MEMBERS]
+    return [part.strip(" \t") for part in parts]
 
 
 def member_value(text: str, name: str) -> str:
     """Return the decoded value of a member; of several the last, which was added last."""
     if name not in text:
         return ""
-    values = [value for each, value, _ in members(text) if each == name]
+    near = ",".join(part for part in _parts(text) if part.startswith(name))
+    values = [value for each, value, _ in members(near) if each == name]
     if not values:
         return ""
     from urllib.parse import unquote  # noqa: PLC0415 - only where there is such a member
