@@ -86,7 +86,7 @@ class Confirmation:
         self._emitter = emitter
         self._host = host
         self._settle_seconds = settle_seconds
-        self._process = host.process()
+        self.process = host.process()
         self._ending = threading.Event()
         self._confirmed: Fields | None = None
 
@@ -100,7 +100,7 @@ class Confirmation:
 
     def end(self) -> None:
         """Say that this instance ends; idempotent, never raises, and takes END_SECONDS twice."""
-        if self._ending.is_set() or self._process != self._host.process():
+        if self._ending.is_set() or self.process != self._host.process():
             return
         self._ending.set()
         try:
@@ -142,9 +142,13 @@ class Confirmation:
         self.marker_id = marked.marker_id
         if marked.state in (State.REFUSED, State.LOST):
             return  # the emitter has said why
+        known = {"instance_uid": self.instance_uid, "marker_id": marked.marker_id}
+        told = ("service", "environment", "deployment_id", "version")
+        known |= {name: fields[name] for name in told if fields[name]}
+        logging.getLogger(LOGGER).info("deploymark startup: instance confirmed", extra=known)
         # What ends the instance says no more than which instance it was.
-        told = ("service", "environment", "deployment_id", "version", "commit_hash", "artifact")
-        self._confirmed = {name: fields[name] for name in told if fields.get(name)}
+        subject = (*told, "commit_hash", "artifact")
+        self._confirmed = {name: fields[name] for name in subject if fields.get(name)}
         self._confirmed["target"] = fields["target"]
         self._see_end_of_children()
 
@@ -167,7 +171,7 @@ class Confirmation:
 
     def _fields(self) -> Fields:
         told, target, artifact = self._told, dict(self._told.place), dict(self._told.artifact)
-        target.setdefault("instance", f"{self._host.name()}:{self._process}")
+        target.setdefault("instance", f"{self._host.name()}:{self.process}")
         target["instance_uid"] = self.instance_uid
         evidence = {"basis": Basis.DECLARED.value}
         if self.observed is not None:

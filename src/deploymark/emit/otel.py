@@ -38,6 +38,10 @@ class DeploymarkResourceDetector(ResourceDetector):
         """Return `deployment.id` and what goes with it; never raises."""
         return Resource(describe().resource_attributes)
 
+    def is_process_dependent(self) -> bool:
+        """Let a forked child ask again: it is another instance."""
+        return True
+
 
 class UpstreamPropagator(TextMapPropagator):
     """Names our own deployment to whom we call, in the place of whoever called us.

@@ -63,7 +63,10 @@ class Startup(NamedTuple):
     def instance_uid(self) -> str:
         """What tells this process from all others (see `instance`)."""
         here = _here()
-        return here.confirmation.instance_uid if here else own_uid(SystemHost())
+        # Right after a fork somebody may ask before we have begun anew.
+        if here is not None and here.confirmation.process == os.getpid():
+            return here.confirmation.instance_uid
+        return own_uid(SystemHost())
 
     @property
     def marker_id(self) -> str:

@@ -52,6 +52,27 @@ def test_a_resource_carries_the_deployment_and_says_nothing_to_the_log(tmp_path:
     assert not (tmp_path / "spool").exists()
 
 
+def test_a_forked_worker_is_another_instance_in_its_resource_too(tmp_path: Path) -> None:
+    program = """
+    import os
+    from opentelemetry.sdk.trace import TracerProvider
+    provider = TracerProvider()  # as instrumentation from outside does in the parent
+    import deploymark
+    parent = deploymark.startup()
+    said = lambda: provider.resource.attributes["service.instance.id"]
+    assert said() == parent.instance_uid, said()
+    before = said()
+    child = os.fork()
+    if child == 0:
+        assert said() == parent.instance_uid != before, said()
+        assert parent.wait(30)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """
+    detectors = {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel,deploymark"}
+    run(program, tmp_path, **detectors)
+
+
 CALLS = """
 from opentelemetry.propagate import extract, inject
 sent = {}

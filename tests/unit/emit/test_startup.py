@@ -110,6 +110,21 @@ def test_a_deployment_id_alone_is_enough(tmp_path: Path) -> None:
     assert markers[0]["evidence"] == {"basis": "declared"}
 
 
+def test_a_confirmation_is_a_line_of_the_log(tmp_path: Path) -> None:
+    program = f"""
+import json, logging, sys
+class Lines(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage(), record.service, record.deployment_id, record.instance_uid)
+logging.basicConfig(level="INFO", handlers=[Lines()])
+{STARTS}
+assert started.marker_id
+"""
+    (running, _), out = said(program, tmp_path, **TOLD, DEPLOYMARK_DEPLOYMENT_ID="d-1")
+    uid = running["target"]["instance_uid"]
+    assert out == f"deploymark startup: instance confirmed shop d-1 {uid}\n"
+
+
 def test_an_id_that_nobody_told_is_not_guessed(tmp_path: Path) -> None:
     (running, _), out = said(
         f"{STARTS}print(repr(started.deployment_id))", tmp_path, **TOLD, DEPLOYMARK_VERSION="1"

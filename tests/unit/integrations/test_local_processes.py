@@ -3,11 +3,13 @@
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,13 @@ from deploymark.emit.host import SystemHost
 from deploymark.emit.instance import name_process, own_uid
 from deploymark.emit.release import release_digest
 from deploymark.errors import UsageError
+from deploymark.integrations.local_processes.hashing import FileHashes
 from deploymark.integrations.local_processes.observer import (
     EXECUTABLE,
     WORKING_DIRECTORY,
     LocalProcessObserver,
 )
-from deploymark.integrations.local_processes.processes import units_of
+from deploymark.integrations.local_processes.processes import executable_of, units_of
 from deploymark.integrations.local_processes.selection import Selection
 from deploymark.testing.observer import ScriptedObserver, exercise_observer
 
@@ -251,6 +254,67 @@ def test_processes_that_come_and_go_while_it_looks_disturb_nobody(world: LocalWo
     assert {each.digest for seen in rounds for each in seen} <= genuine | {
         sha256_of(Path(sys.executable).resolve())  # between fork and exec
     }
+
+
+class Meanwhile(FileHashes):
+    """Lets something happen while a file is read."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__(SystemHost())
+        self._happens = happens
+
+    def _read(self, descriptor: int) -> str:
+        read = super()._read(descriptor)
+        self._happens()
+        return read
+
+
+def test_a_process_that_ends_while_it_is_hashed_is_not_seen(world: LocalWorld) -> None:
+    started = world.start(b"one")
+    lasting = world.start(b"two")
+
+    def end_it() -> None:
+        if started in world.processes:
+            world.stop(started)
+
+    world.local._hashes = Meanwhile(end_it)
+    assert [each.uid for each in world.local.observe()] == [
+        str(name_process(int(lasting), SystemHost()))
+    ]
+
+
+def test_a_process_that_becomes_another_program_while_it_is_hashed_is_seen_next_time(
+    world: LocalWorld,
+) -> None:
+    program = (
+        f"import os, signal; signal.signal(10, lambda *_: os.execv({str(SLEEP)!r}, ['s', '600']))"
+    )
+    process = int(world.interpreted(program, world.folder))
+    before = executable_of(process)
+
+    def become_another() -> None:
+        os.kill(process, signal.SIGUSR1)
+        while executable_of(process) == before:
+            time.sleep(0.01)
+        world.local._hashes = FileHashes(SystemHost())
+
+    world.local._hashes = Meanwhile(become_another)
+    assert world.local.observe() == []
+    (seen,) = world.local.observe()
+    assert seen.digest == sha256_of(SLEEP)
+
+
+def test_a_file_that_is_written_while_it_is_read_has_no_digest(
+    tmp_path: Path, release: Path
+) -> None:
+    world = _running_in(tmp_path, release)
+    main = release / "main.py"
+    world.local._hashes = Meanwhile(lambda: main.write_text(main.read_text() + "#\n"))
+    try:
+        (seen,) = world.local.observe()
+        assert (seen.digest, seen.why) == ("", "A file was written while it was read.")
+    finally:
+        world.close()
 
 
 def test_a_process_that_waits_for_its_parent_has_ended(world: LocalWorld) -> None:
