@@ -53,7 +53,11 @@ class Line(NamedTuple):
     key: str | None
 
 
-class Sighting(Struct, frozen=True, gc=False):
+Subject = tuple[str | None, str | None, str | None]
+"""Digest, commit and version; None says nothing."""
+
+
+class Sighting(Struct, frozen=True, gc=False, array_like=True):
     """A marker as far as occurrences care.
 
     Attributes:
@@ -83,6 +87,11 @@ class Sighting(Struct, frozen=True, gc=False):
     digest: str | None = None
     commit: str | None = None
     version: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What is deployed, as far as the marker says it."""
+        return self.digest, self.commit, self.version
 
 
 def placed_ms(claimed: str | None, received_ms: int, *, numbered: bool) -> int:
