@@ -13,13 +13,13 @@ than wrong. The change time of an inode (ctime) decides, because nobody can set 
 import os
 from hashlib import sha256
 from stat import S_ISREG
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploymark.emit.host import Host
 from deploymark.emit.instance import ProcessName
 from deploymark.emit.release import tree_digest
 from deploymark.errors import ReleaseError
-from deploymark.integrations.local_processes.processes import opened
+from deploymark.integrations.local_processes.processes import mounts_of, opened
 
 _CHUNK: Final = 1 << 20
 _SECOND_NS: Final = 1_000_000_000
@@ -28,6 +28,19 @@ _SETTLED_NS: Final = 2 * _SECOND_NS
 """A file that changed so recently may change again within the same tick of its clock."""
 
 Key = tuple[int, int, int, int, int]
+Place = tuple[int, int, str]
+
+
+class Tree(NamedTuple):
+    """What is known of a release directory.
+
+    Attributes:
+        digest: `sha256:…`.
+        changed_ns: When the newest change of a file in it was, nanoseconds since the Unix epoch.
+    """
+
+    digest: str
+    changed_ns: int
 
 
 class FileHashes:
@@ -41,15 +54,44 @@ class FileHashes:
         self._host = host
         self._known: dict[Key, str] = {}
         self._used: dict[Key, str] = {}
+        self._trees: dict[Place, Tree] = {}
+        self._newest_change_ns = 0
         self.hashed = 0
-        self.newest_change_ns = 0
 
     def begin_round(self) -> None:
         """Forget the files that were not asked for since the last round began."""
         self._known, self._used = self._used, {}
+        self._trees = {}
+
+    def of_tree(self, descriptor: int, view: str, shown: str) -> Tree:
+        """Return what is known of the release in an open directory; read once a round.
+
+        Args:
+            descriptor: The directory.
+            view: The mount namespace it is seen in: elsewhere other files may lie in it.
+            shown: How messages call it.
+
+        Raises:
+            ReleaseError: It has no digest.
+        """
+        status = os.fstat(descriptor)
+        place = (status.st_dev, status.st_ino, view)
+        known = self._trees.get(place)
+        if known is None:
+            self._newest_change_ns = 0
+            digest = tree_digest(f"/proc/self/fd/{descriptor}", shown, self.of_path)
+            known = self._trees[place] = Tree(digest, self._newest_change_ns)
+        return known
 
     def of_path(self, path: str) -> str:
-        """Return the SHA-256 of a file in hexadecimal; raises OSError."""
+        """Return the SHA-256 of a file in hexadecimal; raises as `of_descriptor`."""
+        status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - thousands of them
+        key = _key(status)
+        known = self._used.get(key) or self._known.get(key)
+        if known is not None:
+            self._newest_change_ns = max(self._newest_change_ns, status.st_ctime_ns)
+            self._used[key] = known
+            return known
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return self.of_descriptor(descriptor)
@@ -67,7 +109,7 @@ class FileHashes:
         if not S_ISREG(before.st_mode):
             raise ReleaseError("What should be hashed is no file.")
         key = _key(before)
-        self.newest_change_ns = max(self.newest_change_ns, before.st_ctime_ns)
+        self._newest_change_ns = max(self._newest_change_ns, before.st_ctime_ns)
         known = self._used.get(key) or self._known.get(key)
         if known is None:
             known = self._read(descriptor)
@@ -112,14 +154,14 @@ def release_digest_of(
     """
     path = f"root{release}" if release else "cwd"
     shown = release or f"that process {process} works in"
-    hashes.newest_change_ns = 0
+    view = mounts_of(process)
     with opened(process, path, os.O_DIRECTORY) as descriptor:
-        digest = tree_digest(f"/proc/self/fd/{descriptor}", shown, hashes.of_path)
-    if hashes.newest_change_ns > started_ns(name, host):
+        tree = hashes.of_tree(descriptor, view, shown)
+    if tree.changed_ns > started_ns(name, host):
         raise ReleaseError(
             f"The release {shown} was changed since the process started, which may run the older."
         )
-    return digest
+    return tree.digest
 
 
 def started_ns(name: ProcessName, host: Host) -> int:

@@ -33,6 +33,11 @@ def directory_of(process: int) -> str:
     return str((_PROC / str(process) / "cwd").readlink())
 
 
+def mounts_of(process: int) -> str:
+    """Return what tells the mount namespace of a process from others."""
+    return str((_PROC / str(process) / "ns" / "mnt").readlink())
+
+
 def command_of(process: int) -> str:
     """Return the command line; a process may have changed it."""
     content = (_PROC / str(process) / "cmdline").read_bytes()
