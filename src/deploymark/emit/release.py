@@ -9,6 +9,7 @@ is there: a release that points elsewhere is another release.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import Final
 
 from deploymark.errors import ReleaseError
@@ -18,33 +19,48 @@ _CACHE: Final = "__pycache__"
 _BYTE_CODE: Final = (".pyc", ".pyo")
 
 
-def release_digest(directory: str) -> str:
+MOST_FILES: Final = 100_000
+"""What a running process hashes of itself, and an observer of it: nobody's release has more."""
+
+Hashes = Callable[[str, bool], str]
+"""Gives the SHA-256 in hexadecimal of what lies at a path; True: of a link, by where it points."""
+
+
+def release_digest(directory: str, most_files: int | None = None) -> str:
     """Return the digest of a release, `sha256:…`.
 
     Args:
         directory: The release; a link to it is followed.
+        most_files: As of `tree_digest`.
 
     Raises:
         ReleaseError: It is no directory, holds no file, holds something that is neither file nor
             link, or cannot be read.
     """
-    return tree_digest(os.path.realpath(directory), directory)
+    return tree_digest(os.path.realpath(directory), directory, most_files=most_files)
 
 
-def tree_digest(root: str, shown: str, file_digest: Callable[[str], str] | None = None) -> str:
+def tree_digest(
+    root: str, shown: str, hashes: Hashes | None = None, most_files: int | None = None
+) -> str:
     """Return the digest of the release below a directory that is opened exactly as it is named.
 
     Args:
         root: The directory, such as `/proc/self/fd/7`: no link in it is resolved into text, which
             could mean another directory by the time it is read.
         shown: How messages call it.
-        file_digest: Gives the SHA-256 of a file in hexadecimal, for whoever remembers it.
+        hashes: Gives the SHA-256 of a file or link, for whoever remembers it.
+        most_files: Refuse a directory of more, before anything is read.
 
     Raises:
-        ReleaseError: As `release_digest`.
+        ReleaseError: As `release_digest`, or it holds more files.
     """
+    hash_of = hashes or entry_sha256
     try:
-        lines = sorted(_lines(root, b"", file_digest or file_sha256))
+        found = list(islice(_entries(root, b""), most_files and most_files + 1))
+        if most_files is not None and len(found) > most_files:
+            raise ReleaseError(f"The release {shown} holds more than {most_files} files.")
+        lines = sorted(file_line(hash_of(path, link), name) for path, name, link in found)
     except OSError as error:
         raise ReleaseError(
             f"The release {shown} cannot be read: {error.strerror} ({error.filename})."
@@ -64,7 +80,8 @@ def is_byte_code(name: str) -> bool:
     return name.endswith(_BYTE_CODE)
 
 
-def _lines(directory: str, prefix: bytes, file_digest: Callable[[str], str]) -> Iterator[bytes]:
+def _entries(directory: str, prefix: bytes) -> Iterator[tuple[str, bytes, bool]]:
+    """Yield path, name in the release and whether it is a link, of all that counts."""
     with os.scandir(directory) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
@@ -73,15 +90,24 @@ def _lines(directory: str, prefix: bytes, file_digest: Callable[[str], str]) -> 
                     f"A file in the release has a line break or backslash in its name: {name!r}."
                 )
             if entry.is_symlink():
-                target = os.fsencode(os.readlink(entry.path))  # noqa: PTH115 - as below
-                yield file_line(sha256(target).hexdigest(), prefix + name)
+                yield entry.path, prefix + name, True
             elif entry.is_dir(follow_symlinks=False):
                 if entry.name != _CACHE:
-                    yield from _lines(entry.path, prefix + name + b"/", file_digest)
+                    yield from _entries(entry.path, prefix + name + b"/")
             elif not entry.is_file(follow_symlinks=False):
                 raise ReleaseError(f"{entry.path} in the release is neither a file nor a link.")
             elif not is_byte_code(entry.name):
-                yield file_line(file_digest(entry.path), prefix + name)
+                yield entry.path, prefix + name, False
+
+
+def entry_sha256(path: str, link: bool) -> str:  # noqa: FBT001 - called by its place, for each file
+    """Return the SHA-256 of a file, or of where a link points, in hexadecimal; raises OSError."""
+    return link_sha256(path) if link else file_sha256(path)
+
+
+def link_sha256(path: str) -> str:
+    """Return the SHA-256 of the text that a link points to, in hexadecimal; raises OSError."""
+    return sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115 - as below
 
 
 def file_line(digest: str, path: bytes) -> bytes:

@@ -37,9 +37,12 @@ def observe_self(told: Told) -> SelfObserved | None:
         OSError: The executable cannot be read.
     """
     if told.release:
-        from deploymark.emit.release import release_digest  # noqa: PLC0415 - only with a release
+        from deploymark.emit.release import (  # noqa: PLC0415 - only with a release
+            MOST_FILES,
+            release_digest,
+        )
 
-        return SelfObserved(release_digest(told.release), "startup:release")
+        return SelfObserved(release_digest(told.release, MOST_FILES), "startup:release")
     if told.distribution:
         from deploymark.emit.distribution import (  # noqa: PLC0415 - only with a distribution
             distribution_digest,

@@ -152,7 +152,7 @@ def test_a_release_can_be_named_by_its_path(tmp_path: Path, release: Path) -> No
         world.close()
 
 
-@pytest.mark.parametrize("how", ["written over", "replaced, with an old date", "added"])
+@pytest.mark.parametrize("how", ["written over", "replaced, with an old date", "added", "linked"])
 def test_what_changed_under_a_running_process_proves_nothing_about_it(
     tmp_path: Path, release: Path, how: str
 ) -> None:
@@ -161,6 +161,8 @@ def test_what_changed_under_a_running_process_proves_nothing_about_it(
     old = code.stat()
     if how == "added":
         (release / "new.py").write_text("VERSION = 2\n")
+    elif how == "linked":
+        (release / "data").symlink_to("package")
     elif how == "written over":
         code.write_text("VERSION = 2\n")
     else:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from deploymark.emit.host import Host
 from deploymark.emit.instance import ProcessName
-from deploymark.emit.release import tree_digest
+from deploymark.emit.release import MOST_FILES, link_sha256, tree_digest
 from deploymark.errors import ReleaseError
 from deploymark.integrations.local_processes.processes import mounts_of, opened
 
@@ -79,13 +79,17 @@ class FileHashes:
         known = self._trees.get(place)
         if known is None:
             self._newest_change_ns = 0
-            digest = tree_digest(f"/proc/self/fd/{descriptor}", shown, self.of_path)
+            root = f"/proc/self/fd/{descriptor}"
+            digest = tree_digest(root, shown, self.of_path, MOST_FILES)
             known = self._trees[place] = Tree(digest, self._newest_change_ns)
         return known
 
-    def of_path(self, path: str) -> str:
-        """Return the SHA-256 of a file in hexadecimal; raises as `of_descriptor`."""
+    def of_path(self, path: str, link: bool) -> str:  # noqa: FBT001 - see `release.Hashes`
+        """Return the SHA-256 of a file, or of where a link points; raises as `of_descriptor`."""
         status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - thousands of them
+        if link:
+            self._newest_change_ns = max(self._newest_change_ns, status.st_ctime_ns)
+            return link_sha256(path)
         key = _key(status)
         known = self._used.get(key) or self._known.get(key)
         if known is not None:
