@@ -12,6 +12,7 @@ nothing itself.
 import atexit
 import os
 import sys
+from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -33,6 +34,10 @@ from deploymark.model.vocabulary import (
     VCS_REVISION,
     EmitterKind,
 )
+
+MOST_FORKS: Final = 128
+FORKS_SECONDS: Final = 60.0
+"""A process that forks more children in this time does not fork them to serve."""
 
 _NOT_SAID: Final = "nothing is confirmed: {} not known. Set {}."
 
@@ -134,6 +139,7 @@ class _Here(NamedTuple):
     emitter: Emitter
     confirmation: Confirmation
     log_fields: Mapping[str, str]
+    children: bool
 
 
 _state: list[_Here] = []
@@ -154,6 +160,7 @@ def startup(  # noqa: PLR0913 - all by name, and all may be left out
     distribution: str | None = None,
     executable: bool | None = None,
     prefork: bool | None = None,
+    children: bool = True,
     settings: Settings | None = None,
 ) -> Startup:
     """Confirm what this process runs; never raises for what it finds, and never waits.
@@ -174,6 +181,8 @@ def startup(  # noqa: PLR0913 - all by name, and all may be left out
         executable: The executable of this process was deployed, and is hashed instead.
         prefork: This process only forks those who serve: they confirm, and it does not. gunicorn
             with `--preload` is recognised.
+        children: Forked children are instances of their own; False for a program whose children
+            only help it.
         settings: Where to send markers; those of the environment when left out.
     """
     here = _here()
@@ -201,7 +210,7 @@ def startup(  # noqa: PLR0913 - all by name, and all may be left out
         host=host,
     )
     confirmation = Confirmation(told, emitter, host)
-    started = _installed(told, emitter, confirmation)
+    started = _installed(told, emitter, confirmation, children=children)
     for problem in told.problems:
         warn(problem)
     if not (told.service and told.environment):
@@ -245,30 +254,40 @@ def _told(given: Mapping[str, object], variables: Mapping[str, str]) -> Told:
     return told._replace(release="" if chosen and not named else directory)
 
 
-def _installed(told: Told, emitter: Emitter, confirmation: Confirmation) -> Startup:
+def _installed(
+    told: Told, emitter: Emitter, confirmation: Confirmation, *, children: bool
+) -> Startup:
     started = _startup_of(told)
     if not _registered:
         _registered.append(True)
         # Before ours: what registers later is run earlier, and delivers what we have said.
         emitter.prepare_exit()
         atexit.register(started.end)
-        os.register_at_fork(after_in_child=_begin_anew)
-    _place(started, emitter, confirmation)
+        os.register_at_fork(before=_count_fork, after_in_child=_begin_anew)
+    _place(_Here(started, emitter, confirmation, {}, children))
     return started
 
 
 _registered: list[bool] = []
 
 
-def _place(started: Startup, emitter: Emitter, confirmation: Confirmation) -> None:
+def _place(here: _Here) -> None:
+    started = here.startup
     fields = {
         "deployment_id": started.deployment_id,
         "service": started.service,
         "environment": started.environment,
         "version": started.version,
-        "instance_uid": confirmation.instance_uid,
+        "instance_uid": here.confirmation.instance_uid,
     }
-    _state[:] = [_Here(started, emitter, confirmation, _stated(fields))]
+    _state[:] = [here._replace(log_fields=_stated(fields))]
+
+
+_forks: "deque[float]" = deque(maxlen=MOST_FORKS)
+
+
+def _count_fork() -> None:
+    _forks.append(SystemHost().elapsed_seconds())
 
 
 def _begin_anew() -> None:
@@ -276,12 +295,14 @@ def _begin_anew() -> None:
     here = _here()
     if here is None:
         return
-    told = here.startup.told
-    confirmation = Confirmation(
-        told, here.emitter, SystemHost(), here.confirmation.observed, SETTLE_SECONDS
-    )
-    _place(here.startup, here.emitter, confirmation)
-    if told.service and told.environment:
+    told, host = here.startup.told, SystemHost()
+    # Who forks so often forks for each piece of work, and not to serve.
+    often = len(_forks) == MOST_FORKS and _forks[-1] - _forks[0] < FORKS_SECONDS
+    _forks.clear()
+    observed = here.confirmation.observed
+    confirmation = Confirmation(told, here.emitter, host, observed, SETTLE_SECONDS)
+    _place(here._replace(confirmation=confirmation))
+    if told.service and told.environment and here.children and not often:
         confirmation.begin()
     else:
         confirmation.done.set()

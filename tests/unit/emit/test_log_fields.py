@@ -27,7 +27,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Startup]:
     monkeypatch.setattr(startup_module, "_state", [])
     emitter = Emitter(Settings(), facts={})
     started = startup_module._startup_of(TOLD)
-    startup_module._place(started, emitter, Confirmation(TOLD, emitter, SystemHost()))
+    confirmation = Confirmation(TOLD, emitter, SystemHost())
+    startup_module._place(startup_module._Here(started, emitter, confirmation, {}, children=True))
     yield started
     emitter.close(0)
 

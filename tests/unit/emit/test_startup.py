@@ -225,6 +225,35 @@ def test_a_process_that_only_forks_confirms_nothing_and_its_children_do(tmp_path
     assert len({each["target"]["instance_uid"] for each in markers}) == 2
 
 
+FORKS = """
+import os
+import deploymark
+started = deploymark.startup({arguments})
+assert started.wait(30)
+for _ in range({forks}):
+    child = os.fork()
+    if child == 0:
+        assert started.wait(30)
+        assert not started.marker_id or {forks} > 100
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_children_that_only_help_are_no_instances(tmp_path: Path) -> None:
+    program = FORKS.format(arguments="children=False", forks=2)
+    markers, _ = said(program, tmp_path, **TOLD, DEPLOYMARK_VERSION="1")
+    assert [each["phase"] for each in markers] == ["running", "removed"]
+
+
+def test_who_forks_for_each_piece_of_work_does_not_flood_the_log(tmp_path: Path) -> None:
+    settle = "import deploymark.emit.startup as s; s.SETTLE_SECONDS = 0; s.MOST_FORKS = 5\n"
+    settle += "s._forks = s.deque(maxlen=5)\n"
+    program = settle + FORKS.format(arguments="", forks=101)
+    markers, _ = said(program, tmp_path, **TOLD, DEPLOYMARK_VERSION="1")
+    assert [each["phase"] for each in markers].count("running") == 5  # it and its first four
+
+
 def test_forks_while_it_hashes_and_speaks_hang_nobody(tmp_path: Path) -> None:
     program = """
     import os
