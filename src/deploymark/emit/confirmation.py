@@ -171,7 +171,8 @@ class Confirmation:
 
     def _fields(self) -> Fields:
         told, target, artifact = self._told, dict(self._told.place), dict(self._told.artifact)
-        target.setdefault("instance", f"{self._host.name()}:{self.process}")
+        # With the number: the workers of one pod are several instances, and none replaces another.
+        target["instance"] = f"{target.get('instance') or self._host.name()}:{self.process}"
         target["instance_uid"] = self.instance_uid
         evidence = {"basis": Basis.DECLARED.value}
         if self.observed is not None:

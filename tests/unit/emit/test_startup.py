@@ -67,7 +67,7 @@ assert deploymark.startup(service="another") is started
     variables = {
         **TOLD,
         "DEPLOYMARK_DEPLOYMENT_ID": "d-1",
-        "OTEL_RESOURCE_ATTRIBUTES": "team=a%20b,cloud.region=r",
+        "OTEL_RESOURCE_ATTRIBUTES": "team=a%20b,cloud.region=r,k8s.pod.name=shop-7c",
     }
     (running, removed), out = said(program, tmp_path, **variables)
     uid, marker_id, digest, log_fields, attributes, text = json.loads(out)
@@ -78,6 +78,7 @@ assert deploymark.startup(service="another") is started
     assert running["artifact"] == {"digest": digest}
     assert running["target"]["instance_uid"] == uid
     assert running["target"]["region"] == "r"
+    assert running["target"]["instance"] == f"shop-7c:{uid.split(':')[1]}"
     assert running["evidence"]["basis"] == "self_observed"
     assert running["evidence"]["observer"] == "startup:release"
     assert marker_id.startswith("m-")
@@ -93,6 +94,7 @@ assert deploymark.startup(service="another") is started
     assert attributes == {
         "team": "a b",
         "cloud.region": "r",
+        "k8s.pod.name": "shop-7c",
         "service.name": "shop",
         "service.version": "1.2",
         "service.instance.id": uid,
