@@ -136,6 +136,15 @@ def test_the_lifespan_goes_through() -> None:
     assert _started == ["up", "down"]
 
 
+def test_it_is_added_as_frameworks_add_theirs() -> None:
+    app = Starlette(routes=ROUTES)
+    app.add_middleware(AsgiMiddleware, started=KNOWN)
+    headers = {"baggage": "deploymark.upstream=d-caller"}
+    answer = TestClient(app).get("/callers", headers=headers)
+    assert answer.headers["x-deployment-id"] == OWN
+    assert answer.text.startswith("d-caller ")
+
+
 def _collect(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ANN401 - any app
     sent: list[dict[str, Any]] = []
 
