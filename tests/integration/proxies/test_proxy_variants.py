@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cohorts import Cohorts, cohorts
-from proxies import SHIPPED, running
+from cohorts import SAYS_ITSELF, Cohorts, cohorts
+from proxies import SHIPPED, free_port, running
 
 NJS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
 ISTIO = SHIPPED / "istio" / "shop.yaml"
@@ -38,6 +38,43 @@ def test_with_njs_every_nginx_joins_all_lines(both: Cohorts, tmp_path: Path) -> 
         with nginx.client("outbound") as client:
             expected = ["deploymark.upstream=d-caller,a=1,b=2"]
             assert client.get(headers=MANY).baggage == expected
+
+
+def test_nginx_names_who_answered_after_it_tried_somebody_else(
+    both: Cohorts, tmp_path: Path
+) -> None:
+    dead = f"server 127.0.0.1:{free_port()};"
+
+    def change(example: str) -> str:
+        return re.sub(r"(upstream \w+ \{)", rf"\1 {dead}", example)
+
+    with running("nginx", tmp_path / "retry", both, change=change) as nginx:
+        for _ in range(4):
+            with nginx.client("edge") as client:
+                answer = client.get()
+            assert answer.header("x-deployment-id") == f"d-{answer.header('x-answered-by')}"
+
+
+def test_nginx_does_not_guess_who_once_answered_what_it_has_cached(
+    both: Cohorts, tmp_path: Path
+) -> None:
+    cached = (
+        "proxy_cache c; proxy_cache_key $request_uri; proxy_cache_valid 1m; "
+        "proxy_ignore_headers Cache-Control Vary;"
+    )
+
+    def change(example: str) -> str:
+        example = example.replace("include edge.conf;", f"include edge.conf; {cached}")
+        zone = f"proxy_cache_path {tmp_path}/cache keys_zone=c:1m;"
+        return example.replace("http {\n", f"http {{\n{zone}\n", 1)
+
+    place = tmp_path / "nginx"
+    with running("nginx", place, both, change=change) as nginx, nginx.client("edge") as client:
+        answers = [client.get(path) for path in ("/", "/", SAYS_ITSELF, SAYS_ITSELF)]
+    fresh, again, said, said_again = [each.header("x-deployment-id") for each in answers]
+    assert fresh == f"d-{answers[0].header('x-answered-by')}"
+    assert again == ""
+    assert said == said_again == f"d-itself-{answers[2].header('x-answered-by')}"
 
 
 def replacement(text: str) -> str:
