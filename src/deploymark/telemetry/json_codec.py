@@ -38,6 +38,10 @@ _CACHED_BYTES: Final = 192
 _CACHED: Final = 8_192
 
 
+_EMPTY: Final = Raw(b"{}")
+_ABSENT: Final = Raw(b"null")
+
+
 class _Camel(Struct, frozen=True, rename="camel"):
     """What all messages have in common."""
 
@@ -49,14 +53,14 @@ class _Request(_Camel, frozen=True):
 
 
 class _ResourceParts(_Camel, frozen=True):
-    resource: Raw = Raw(b"{}")
+    resource: Raw = _EMPTY
     scope_spans: list[Raw] | None = None
     scope_metrics: list[Raw] | None = None
     scope_logs: list[Raw] | None = None
 
 
 class _ScopeParts(_Camel, frozen=True):
-    scope: Raw = Raw(b"{}")
+    scope: Raw = _EMPTY
     spans: list[Raw] | None = None
     metrics: list[Raw] | None = None
     log_records: list[Raw] | None = None
@@ -71,8 +75,8 @@ class _AnyValue(_Camel, frozen=True):
     bool_value: bool | None = None
     int_value: int | None = None
     double_value: Any = None
-    array_value: Raw | None = None
-    kvlist_value: Raw | None = None
+    array_value: Raw = _ABSENT
+    kvlist_value: Raw = _ABSENT
     bytes_value: str | None = None
 
 
@@ -312,16 +316,18 @@ class JsonCodec:
                 return _signed(number)
             case _AnyValue(bytes_value=str(text)):
                 return _bytes(text)
-            case _AnyValue(array_value=Raw() as raw) if depth < DEPTH:
+            case _ if found.double_value is not None:
+                return _real(found.double_value)
+            case _ if depth >= DEPTH:
+                return None
+            case _AnyValue(array_value=raw) if bytes(raw) != b"null":
                 values = self._parsed(_Values, raw).values or []
                 inner = [self._parsed(_AnyValue, each) for each in values[:ATTRIBUTES]]
                 return [self._value(each, depth + 1) for each in inner]
-            case _AnyValue(kvlist_value=Raw() as raw) if depth < DEPTH:
+            case _AnyValue(kvlist_value=raw) if bytes(raw) != b"null":
                 values = self._parsed(_Values, raw).values or []
                 pairs = [self._parsed(_KeyValue, each) for each in values[:ATTRIBUTES]]
                 return {each.key or "": self._value(each.value, depth + 1) for each in pairs}
-            case _ if found.double_value is not None:
-                return _real(found.double_value)
             case _:
                 return None
 
