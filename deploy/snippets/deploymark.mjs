@@ -78,7 +78,8 @@ export function discriminator(fields) {
   const target = fields.target ?? {};
   const of = (object, ...names) => names.map((name) => object[name] ?? null);
   let parts;
-  if (fields.phase === "running") {
+  const endsInstance = fields.phase === "removed" && (target.instance_uid ?? null) !== null;
+  if (fields.phase === "running" || endsInstance) {
     parts = of(target, "instance_uid");
   } else {
     parts = of(target, "cluster", "region", "namespace", "workload", "colour");

@@ -248,9 +248,9 @@ kinds than deployment --key and --revision)"
 fi
 
 place=$(json "$cluster"),$(json "$region"),$(json "$namespace"),$(json "$workload")
-case $phase in
-running) told_apart=$(json "$instance_uid") ;;
-cutover) told_apart=$place,$(json "$colour") ;;
+case $phase${instance_uid:+ of one} in
+running* | 'removed of one') told_apart=$(json "$instance_uid") ;;
+cutover*) told_apart=$place,$(json "$colour") ;;
 *) told_apart=$place,$(json "$colour"),${weight:-null} ;;
 esac
 if [ "${kind:-deployment}" != deployment ]; then

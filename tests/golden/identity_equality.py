@@ -115,6 +115,13 @@ EQUALITY: list[tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]]]
     ),
     ("running: the version describes", {**RUN, "version": "1"}, RUN, [], ["version"]),
     (
+        "removed of one instance: the version describes",
+        {**RUN, "phase": "removed", "version": "1"},
+        {**RUN, "phase": "removed"},
+        [],
+        ["version"],
+    ),
+    (
         "running: the place describes",
         {**RUN, "target": {"instance_uid": "u", "cluster": "c"}},
         RUN,

@@ -66,6 +66,22 @@ MARKERS: list[tuple[str, dict[str, Any], Any, str, str, str | None, list[Any]]] 
         ["uid-1"],
     ),
     (
+        "phase removed of one instance: only the instance uid",
+        {
+            **BASE,
+            **ARTIFACT,
+            "phase": "removed",
+            "target": {**PLACE, "instance_uid": "uid-1"},
+            "rollout": {"weight": 25},
+            "emitter": {"kind": "runtime"},
+        },
+        deployment(DIGEST),
+        "deployment",
+        "removed",
+        "runtime",
+        ["uid-1"],
+    ),
+    (
         "phase running without an instance uid",
         {**BASE, **ARTIFACT, "phase": "running"},
         deployment(DIGEST),

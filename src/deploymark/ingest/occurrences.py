@@ -230,7 +230,7 @@ def fold(
     if number in known or not known or number > record.occurrences[-1].number:
         before = known.get(number) or Occurrence(number, sighting.at_ms)
         known[number] = _after(before, sighting)
-    newest = sighting.at_ms >= record.at_ms
+    newest = sighting.at_ms >= record.at_ms and not sighting.ends_instance
     is_alias = sighting.deployment_id not in (record.id, *record.aliases)
     return DeploymentRecord(
         id=record.id,
@@ -313,7 +313,7 @@ def _spot_after(before: Spot | None, place: Place, state: SpotState, sighting: S
 def _state_after(sighting: Sighting) -> SpotState | None:
     """Return the state that a marker brings about; None when it changes none."""
     if sighting.phase in _ENDING:
-        return SpotState.ENDED
+        return None if sighting.ends_instance else SpotState.ENDED
     if sighting.phase == Phase.PROMOTED:
         return SpotState.LIVE
     if sighting.phase == Phase.APPLIED and sighting.weight in (None, _FULL):

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from deploymark.errors import InstantError
+from deploymark.model.ids import is_instance_end
 from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import Kind
 
@@ -58,6 +59,7 @@ class Sighting(Struct, frozen=True, gc=False):
         line: The changes that it can supersede.
         at_ms: The time by which it is placed (`placed_ms`).
         emission: None when the emitter does not number its markers.
+        ends_instance: It says that one instance is gone, which changes no place.
         action, digest, commit, version: What tells whether two ids are one deployment.
     """
 
@@ -71,6 +73,7 @@ class Sighting(Struct, frozen=True, gc=False):
     weight: float | None = None
     attempt: int | None = None
     emission: Emission | None = None
+    ends_instance: bool = False
     action: str = ""
     digest: str | None = None
     commit: str | None = None
@@ -124,6 +127,7 @@ def sighting_of(ids: Mapping[str, str], fields: Mapping[str, Any], received_ms: 
         weight=(fields.get("rollout") or {}).get("weight"),
         attempt=fields.get("attempt"),
         emission=emission,
+        ends_instance=is_instance_end(fields),
         action=fields.get("action") or "",
         digest=artifact.get("digest"),
         commit=fields.get("commit_hash"),

@@ -36,8 +36,9 @@ _IDS = frozenset({"deployment_id", "marker_id"})
 def significant(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the significant fields that a marker states, by dotted name.
 
-    Of a `running` marker only what identifies the instance (its uid, else its name) and the
-    digest counts, beside service, environment, kind and phase.
+    Of a marker about one instance (`running`, or `removed` with an instance uid) only what
+    identifies the instance (its uid, else its name) and the digest counts, beside service,
+    environment, kind and phase.
 
     Args:
         fields: A flat marker as plain values, aliases resolved.
@@ -62,9 +63,10 @@ def ignored(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 
 def _significant_names(stated: Mapping[str, Any]) -> tuple[str, ...]:
-    if stated.get("phase") != Phase.RUNNING:
+    has_uid, phase = "target.instance_uid" in stated, stated.get("phase")
+    if phase != Phase.RUNNING and not (phase == Phase.REMOVED and has_uid):
         return _SIGNIFICANT
-    instance = "instance_uid" if "target.instance_uid" in stated else "instance"
+    instance = "instance_uid" if has_uid else "instance"
     return (*_ALWAYS, f"target.{instance}")
 
 

@@ -95,7 +95,7 @@ def discriminator(fields: Mapping[str, Any]) -> list[Any]:
     """Return what tells the markers of one deployment and phase apart (spec: "marker_id")."""
     target = fields.get("target") or {}
     phase = fields.get("phase")
-    if phase == Phase.RUNNING:
+    if phase == Phase.RUNNING or is_instance_end(fields):
         result = [target.get("instance_uid")]
     else:
         result = [
@@ -110,6 +110,17 @@ def discriminator(fields: Mapping[str, Any]) -> list[Any]:
     if (fields.get("kind") or Kind.DEPLOYMENT) != Kind.DEPLOYMENT:
         result += [fields.get("key"), fields.get("revision"), fields.get("direction")]
     return result
+
+
+def is_instance_end(fields: Mapping[str, Any]) -> bool:
+    """Tell whether a marker says that one instance is gone, and nothing about its deployment.
+
+    Args:
+        fields: A flat marker.
+    """
+    if fields.get("phase") != Phase.REMOVED:
+        return False
+    return _inner(fields, "target", "instance_uid") is not None
 
 
 def marker_id(deployment: str, fields: Mapping[str, Any]) -> str:

@@ -272,6 +272,8 @@ def marker_rules(fields: dict[str, Any]) -> Faults:
     digest = artifact.get("digest") if isinstance(artifact, dict) else None
     kind = fields.get("kind", Kind.DEPLOYMENT)
     if kind == Kind.DEPLOYMENT:
+        if fields.get("phase") == Phase.RUNNING and fields.get("deployment_id") is not None:
+            return  # an instance may know its deployment and nothing else
         if digest is None and fields.get("version") is None and fields.get("commit_hash") is None:
             yield MarkerError(
                 "/artifact/digest, /version and /commit_hash are all missing.",

@@ -21,7 +21,7 @@ from deploymark.model.leaf import Leaf
 from deploymark.model.limits import Digest, Name, Names
 from deploymark.model.marker import Marker, Statement
 from deploymark.model.versions import VERSIONS, Versions
-from deploymark.model.vocabulary import Kind, Strategy
+from deploymark.model.vocabulary import Kind, Phase, Strategy
 
 __all__ = ["VERSIONS", "Problem", "Versions", "check_markers", "schema", "schemas"]
 
@@ -132,11 +132,14 @@ def _enrich_marker(definition: Schema) -> None:
     }
     digest: Schema = {"anyOf": [_stated("artifact_digest"), _stated("artifact")]}
     digest["anyOf"][1]["properties"] = {"artifact": {"type": "object"} | _stated("digest")}
+    # An instance may know its deployment and nothing else.
+    confirmation = _stated("phase", "deployment_id")
+    confirmation["properties"]["phase"] = {"const": Phase.RUNNING.value}
     definition["allOf"] = [
         {
             # A marker without kind is a deployment; `properties` holds for an absent field.
             "if": {"properties": {"kind": {"const": Kind.DEPLOYMENT.value}}},
-            "then": {"anyOf": [digest, _stated("version"), _stated("commit_hash")]},
+            "then": {"anyOf": [digest, _stated("version"), _stated("commit_hash"), confirmation]},
             "else": {
                 "allOf": [
                     _stated("key"),

@@ -60,6 +60,11 @@ class DataDirectory:
         return self.path / "views.db"
 
     @property
+    def telemetry(self) -> Path:
+        """What running software reported; disposable evidence."""
+        return self.path / "telemetry.db"
+
+    @property
     def policy(self) -> Path:
         """The trust policy as the log states it: what `deploymark log policy` prints."""
         return self.path / "policy"

@@ -20,6 +20,7 @@ from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.ports import Clock, Meter, TokenRecord
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
 
@@ -182,6 +183,7 @@ class Parts:
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
+        telemetry: Takes what running software reports; None where it is switched off.
     """
 
     intake: Intake
@@ -200,3 +202,4 @@ class Parts:
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict
+    telemetry: TelemetryRoom | None = None

@@ -155,3 +155,12 @@ def test_what_was_promoted_after_it_failed_is_live_again(story: Story) -> None:
     promoted = story.say("promoted", at="+2m", attempt=1)
     applying = story.say("applying", at="+3m", emitter="orchestrator")
     assert occurrences(promoted, applying) == [1, 1]
+
+
+def test_an_instance_that_is_gone_does_not_end_its_deployment(story: Story) -> None:
+    story.say("applied", at="+0s")
+    gone = story.say("removed", at="+1m", uid="uid-1", emitter="runtime")
+    other = story.say("removed", at="+1m", uid="uid-2", emitter="runtime")
+    again = story.say("applied", at="+2m", attempt=2, emitter="ci")
+    assert occurrences(gone, other, again) == [1, 1, 1]
+    assert gone.marker != other.marker

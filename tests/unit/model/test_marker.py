@@ -104,7 +104,10 @@ LONG = "x" * 257
 REFUSED = {
     "no service": ({**BASE, "service": None}, "/service", "string"),
     "empty service": ({**BASE, "service": ""}, "/service", "empty"),
-    "nothing deployed": ({**BASE, "version": None}, "/artifact/digest", "missing"),
+    "nothing deployed": (
+        {**BASE, "version": None, "deployment_id": "d-1"}, "/artifact/digest", "missing"),
+    "nothing runs": ({**BASE, "version": None, "phase": "running"}, "/artifact/digest", "missing"),
+    "nothing at all": ({**BASE, "version": None}, "/artifact/digest", "missing"),
     "no key": (OTHER | {"revision": "1"}, "/key", "missing"),
     "no content": (OTHER | {"key": "k", "version": "1"}, "/revision", "missing"),
     "a secret in clear": (
@@ -324,3 +327,8 @@ def test_a_damaged_payload_is_read_or_refused_with_our_error(position: int, junk
     damaged = payload[:position] + junk + payload[position + 1 :]
     with suppress(DeploymarkError):
         decode_marker(damaged, MARKER)
+
+
+def test_an_instance_may_know_its_deployment_and_nothing_else() -> None:
+    known = {**BASE, "version": None, "phase": "running", "deployment_id": "d-1"}
+    assert decode(known).version is None

@@ -1,0 +1,445 @@
+"""`telemetry.db`: counts, latencies, traces and log excerpts in SQLite, bounded and disposable.
+
+A file of another version, and one that turns out to be damaged when it is opened, is replaced by
+an empty one: the evidence refills. A commit survives the death of the process, not always the loss
+of power. What is deleted leaves free pages that new rows take; the file is never compacted, and
+`max_page_count` keeps it from growing beyond its bound even when nobody trims.
+"""
+
+# ruff: noqa: S608 - only names of our own tables and columns become a part of a statement
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from struct import pack, unpack
+from typing import Any, Final
+
+from deploymark.errors import StoreUnavailableError
+from deploymark.model.histogram import Histogram, merge
+from deploymark.ports import (
+    EXCERPTS_KEPT,
+    TRACES_KEPT,
+    Counted,
+    CountKey,
+    Excerpt,
+    Gauged,
+    GaugeKey,
+    Marked,
+    MarkedKey,
+    Measured,
+    Place,
+    Telemetry,
+    TelemetryQuery,
+    TraceNote,
+)
+
+VERSION: Final = 1
+RECEIPTS_KEPT: Final = 8_192
+
+_PAGE_BYTES: Final = 4_096
+_ROOM: Final = 1.25
+"""The hard bound of the file, as a multiple of what trimming aims at."""
+
+_PRAGMAS: Final = (
+    f"page_size={_PAGE_BYTES}",
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "busy_timeout=5000",
+    "cache_size=-16384",  # KiB
+    "temp_store=MEMORY",
+    "wal_autocheckpoint=4096",  # pages
+    "journal_size_limit=67108864",
+)
+
+# Statements --------------------------------------------------------------------------------------
+
+_SELECT_PLACE = """SELECT id FROM place
+  WHERE service = ? AND environment = ? AND deployment = ? AND instance = ?"""
+_INSERT_PLACE = """INSERT INTO place (service, environment, deployment, instance, heard_s)
+  VALUES (?, ?, ?, ?, ?)"""
+_HEAR_PLACE = "UPDATE place SET heard_s = max(heard_s, ?) WHERE id = ?"
+_SELECT_BOUNDS = "SELECT id FROM bounds WHERE bounds = ?"
+_INSERT_BOUNDS = "INSERT INTO bounds (bounds) VALUES (?)"
+_SELECT_COUNT = """SELECT requests, errors, seen, since_s, seconds, b.bounds, counts
+  FROM count JOIN bounds b ON b.id = count.bounds
+  WHERE place = ? AND bucket_s = ? AND protocol = ? AND origin = ?"""
+_REPLACE_COUNT = "INSERT OR REPLACE INTO count VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_MEASURE = """INSERT INTO measured VALUES (?1, ?2, ?3, ?4)
+  ON CONFLICT (place, protocol) DO UPDATE
+  SET since_s = min(since_s, ?3), until_s = max(until_s, ?4)"""
+_ADD_GAUGE = """INSERT INTO gauge VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+  ON CONFLICT (place, bucket_s, name, label) DO UPDATE
+  SET least = min(least, ?5), most = max(most, ?6), sum = sum + ?7, count = count + ?8"""
+_ADD_MARKED = """INSERT INTO marked VALUES (?1, ?2, ?3, ?4, ?5)
+  ON CONFLICT (bucket_s, service, environment) DO UPDATE
+  SET spans = spans + ?4, marked = marked + ?5"""
+_ADD_TRACE = "INSERT OR REPLACE INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DROP_TRACES = f"""DELETE FROM trace
+  WHERE (window_s, service, environment, deployment, failing) = (?1, ?2, ?3, ?4, ?5)
+  AND (trace_id, span_id) IN (
+    SELECT trace_id, span_id FROM trace
+    WHERE (window_s, service, environment, deployment, failing) = (?1, ?2, ?3, ?4, ?5)
+    ORDER BY iif(failing, at_ms, duration_us) DESC, trace_id, span_id
+    LIMIT -1 OFFSET {TRACES_KEPT})"""
+_ADD_EXCERPT = "INSERT OR REPLACE INTO excerpt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DROP_EXCERPTS = f"""DELETE FROM excerpt
+  WHERE (window_s, service, environment, deployment) = (?1, ?2, ?3, ?4)
+  AND (severity, at_ms, instance, text) IN (
+    SELECT severity, at_ms, instance, text FROM excerpt
+    WHERE (window_s, service, environment, deployment) = (?1, ?2, ?3, ?4)
+    ORDER BY severity DESC, at_ms, instance, text
+    LIMIT -1 OFFSET {EXCERPTS_KEPT})"""
+_KEEP_STREAM = "INSERT OR REPLACE INTO stream VALUES (?, ?, ?)"
+_DROP_STREAM = "DELETE FROM stream WHERE key = ?"
+_ADD_RECEIPT = "INSERT INTO receipt (digest) VALUES (?)"
+_DROP_RECEIPTS = f"""DELETE FROM receipt
+  WHERE number <= (SELECT coalesce(max(number), 0) FROM receipt) - {RECEIPTS_KEPT}"""
+
+_PLACED = """JOIN place p ON p.id = t.place
+  WHERE t.place IN (SELECT id FROM place WHERE {where})"""
+_COUNTS = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket_s, t.protocol,
+  t.origin, t.requests, t.errors, t.seen, t.since_s, t.seconds, b.bounds, t.counts
+  FROM count t JOIN bounds b ON b.id = t.bounds {_PLACED}
+  AND t.bucket_s >= :since AND t.bucket_s < :until
+  ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
+_GAUGES = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket_s, t.name,
+  t.label, t.least, t.most, t.sum, t.count
+  FROM gauge t {_PLACED} AND t.bucket_s >= :since AND t.bucket_s < :until
+  ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
+_MEASURED = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.protocol, t.since_s,
+  t.until_s FROM measured t {_PLACED}"""
+_MARKED = """SELECT service, environment, bucket_s, spans, marked FROM marked
+  WHERE bucket_s >= :since AND bucket_s < :until AND {where} ORDER BY bucket_s, 1, 2"""
+_TRACES = """SELECT service, environment, deployment, instance, window_s, failing, trace_id,
+  span_id, name, route, at_ms, duration_us FROM trace
+  WHERE window_s >= :since AND window_s < :until AND {where}
+  ORDER BY window_s DESC, failing DESC, duration_us DESC, trace_id, span_id LIMIT :limit"""
+_EXCERPTS = """SELECT service, environment, deployment, instance, window_s, severity, at_ms,
+  text, event, trace_id FROM excerpt
+  WHERE window_s >= :since AND window_s < :until AND {where}
+  ORDER BY window_s DESC, severity DESC, at_ms, instance, text LIMIT :limit"""
+
+_BY_TIME: Final = (("marked", "bucket_s"), ("trace", "window_s"), ("excerpt", "window_s"))
+_BY_PLACE: Final = ("count", "gauge")
+
+
+class SqliteTelemetryStore:
+    """Keeps telemetry in one file; see `ports.TelemetryStore`.
+
+    Args:
+        path: The file; created when it is missing.
+        max_bytes: How large trimming keeps it; the file never grows beyond a quarter more.
+
+    Raises:
+        StoreUnavailableError: The medium refuses.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._closed = False
+        self._bounds: dict[tuple[float, ...], int] = {}
+        try:
+            self._open()
+        except sqlite3.Error:
+            # Damaged, or not ours: it is only evidence, and refills.
+            self._replace()
+
+    # The writer ----------------------------------------------------------------------------------
+
+    def save(self, telemetry: Telemetry) -> None:
+        """See `TelemetryStore.save`."""
+        with self._writing() as writer:
+            places = _PlaceIds(writer, telemetry.now_s)
+            for key, counted in telemetry.counts.items():
+                self._add_count(writer, places.of(key.place), key, counted)
+            writer.executemany(
+                _ADD_GAUGE,
+                [
+                    (
+                        *(places.of(key.place), key.bucket_s, key.name, key.label),
+                        *(each.least, each.most, each.sum, each.count),
+                    )
+                    for key, each in telemetry.gauges.items()
+                ],
+            )
+            writer.executemany(
+                _ADD_MARKED,
+                [(*key, each.spans, each.marked) for key, each in telemetry.marked.items()],
+            )
+            _compete(writer, telemetry)
+            kept = [(key, state, telemetry.now_s) for key, state in telemetry.streams.items()]
+            writer.executemany(_DROP_STREAM, [(key,) for key, state, _ in kept if state is None])
+            writer.executemany(_KEEP_STREAM, [each for each in kept if each[1] is not None])
+            writer.executemany(_ADD_RECEIPT, [(each,) for each in telemetry.receipts])
+            writer.execute(_DROP_RECEIPTS)
+
+    def trim(self, before_s: int) -> None:
+        """See `TelemetryStore.trim`."""
+        with self._writing() as writer:
+            for table, column in _BY_TIME:
+                writer.execute(f"DELETE FROM {table} WHERE {column} < ?", (before_s,))
+            for (place,) in writer.execute("SELECT id FROM place").fetchall():
+                for table in _BY_PLACE:
+                    writer.execute(
+                        f"DELETE FROM {table} WHERE place = ? AND bucket_s < ?", (place, before_s)
+                    )
+            writer.execute(
+                """DELETE FROM place WHERE heard_s < ?
+                  AND NOT EXISTS (SELECT 1 FROM count WHERE place = place.id)
+                  AND NOT EXISTS (SELECT 1 FROM gauge WHERE place = place.id)""",
+                (before_s,),
+            )
+            writer.execute("DELETE FROM measured WHERE place NOT IN (SELECT id FROM place)")
+            writer.execute("DELETE FROM stream WHERE heard_s < ?", (before_s,))
+
+    def close(self) -> None:
+        """See `TelemetryStore.close`."""
+        with self._write_lock, self._read_lock:
+            if not self._closed:
+                self._closed = True
+                self._reader.close()
+                self._writer.close()
+
+    # Readers -------------------------------------------------------------------------------------
+
+    def load(self) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """See `TelemetryStore.load`."""
+        streams = dict(self._read("SELECT key, state FROM stream ORDER BY heard_s", {}))
+        receipts = self._read("SELECT digest FROM receipt ORDER BY number", {})
+        return streams, [digest for (digest,) in receipts]
+
+    def counts(self, query: TelemetryQuery, limit: int) -> list[tuple[CountKey, Counted]]:
+        """See `TelemetryStore.counts`."""
+        return [
+            (
+                CountKey(Place(*row[:4]), *row[4:7]),
+                Counted(_plain(row[7]), _plain(row[8]), row[9], row[10], _latency(*row[11:])),
+            )
+            for row in self._ask(_COUNTS, query, limit)
+        ]
+
+    def gauges(self, query: TelemetryQuery, limit: int) -> list[tuple[GaugeKey, Gauged]]:
+        """See `TelemetryStore.gauges`."""
+        return [
+            (GaugeKey(Place(*row[:4]), *row[4:7]), Gauged(*row[7:]))
+            for row in self._ask(_GAUGES, query, limit)
+        ]
+
+    def marked(self, query: TelemetryQuery) -> list[tuple[MarkedKey, Marked]]:
+        """See `TelemetryStore.marked`."""
+        asked = query._replace(deployment=None, instance=None)
+        return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in self._ask(_MARKED, asked, -1)]
+
+    def measured(self, query: TelemetryQuery) -> list[Measured]:
+        """See `TelemetryStore.measured`."""
+        return [Measured(Place(*row[:4]), *row[4:]) for row in self._ask(_MEASURED, query, -1)]
+
+    def traces(self, query: TelemetryQuery, limit: int) -> list[TraceNote]:
+        """See `TelemetryStore.traces`."""
+        return [
+            TraceNote(Place(*row[:4]), row[4], bool(row[5]), *row[6:])
+            for row in self._ask(_TRACES, query, limit)
+        ]
+
+    def excerpts(self, query: TelemetryQuery, limit: int) -> list[Excerpt]:
+        """See `TelemetryStore.excerpts`."""
+        return [Excerpt(Place(*row[:4]), *row[4:]) for row in self._ask(_EXCERPTS, query, limit)]
+
+    def oldest_s(self) -> int | None:
+        """See `TelemetryStore.oldest_s`."""
+        asked = [f"SELECT min({column}) FROM {table}" for table, column in _BY_TIME]
+        asked += [f"SELECT min(bucket_s) FROM {table}" for table in _BY_PLACE]
+        found = [self._read(each, {})[0][0] for each in asked]
+        return min((each for each in found if each is not None), default=None)
+
+    def size_bytes(self) -> int:
+        """See `TelemetryStore.size_bytes`."""
+        pages = int(self._read("PRAGMA page_count", {})[0][0])
+        free = int(self._read("PRAGMA freelist_count", {})[0][0])
+        return (pages - free) * _PAGE_BYTES
+
+    # Parts ---------------------------------------------------------------------------------------
+
+    def _add_count(
+        self, writer: sqlite3.Connection, place: int, key: CountKey, counted: Counted
+    ) -> None:
+        named = (place, *key[1:])
+        row = writer.execute(_SELECT_COUNT, named).fetchone()
+        latency = counted.latency
+        requests, errors, seen, since_s = (
+            *(counted.requests, counted.errors, counted.seen, counted.since_s),
+        )
+        if row is not None:
+            latency = merge(_latency(*row[4:]), latency)
+            requests, errors, seen = requests + row[0], errors + row[1], seen + row[2]
+            since_s = min(since_s, row[3])
+        writer.execute(
+            _REPLACE_COUNT,
+            (
+                *(*named, requests, errors, seen, since_s, latency.seconds),
+                self._bounds_id(writer, latency.bounds),
+                _packed(latency.counts),
+            ),
+        )
+        if key.origin == "metric":
+            writer.execute(_MEASURE, (place, key.protocol, since_s, key.bucket_s + 10))
+
+    def _bounds_id(self, writer: sqlite3.Connection, bounds: tuple[float, ...]) -> int:
+        found = self._bounds.get(bounds)
+        if found is None:
+            packed = _packed(bounds)
+            row = writer.execute(_SELECT_BOUNDS, (packed,)).fetchone()
+            made = row[0] if row else writer.execute(_INSERT_BOUNDS, (packed,)).lastrowid
+            found = int(made or 0)
+            if len(self._bounds) >= 1_024:  # noqa: PLR2004 - a memory of what is in the table
+                self._bounds.clear()
+            self._bounds[bounds] = found
+        return found
+
+    def _ask(self, statement: str, query: TelemetryQuery, limit: int) -> list[Any]:
+        """Run a question; only the names of its filters become a part of the statement."""
+        names = ("service", "environment", "deployment", "instance")
+        asked = {name: getattr(query, name) for name in names if getattr(query, name) is not None}
+        where = " AND ".join(f"{name} = :{name}" for name in asked) or "1"
+        given = {**asked, "since": query.since_s, "until": query.until_s, "limit": limit}
+        return self._read(statement.format(where=where), given)
+
+    def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
+        with self._read_lock, self._explained():
+            return self._reader.execute(statement, given).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock, self._explained():
+            writer = self._writer
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield writer
+                writer.execute("COMMIT")
+            except BaseException:
+                self._bounds.clear()  # some of them may have been made just now
+                raise
+            finally:
+                if writer.in_transaction:
+                    with suppress(sqlite3.Error):
+                        writer.execute("ROLLBACK")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        if self._closed:
+            raise StoreUnavailableError(f"The telemetry store {self._path} is closed.")
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            raise StoreUnavailableError(
+                f"The telemetry store {self._path} refused: {error} ({name}).",
+                hint="It is disposable: stop the server and delete it when it is damaged.",
+            ) from error
+
+    def _open(self) -> None:
+        self._writer = self._connection()
+        try:
+            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, VERSION}:
+                raise sqlite3.DatabaseError(f"the file has version {version}")  # noqa: TRY301 - as damage
+            if version == 0:
+                schema = files("deploymark.storage.sqlite").joinpath("telemetry.sql")
+                self._writer.executescript(
+                    f"BEGIN IMMEDIATE;\n{schema.read_text(encoding='utf-8')}\n"
+                    f"PRAGMA user_version={VERSION};\nCOMMIT;"
+                )
+            pages = max(64, int(self._max_bytes * _ROOM) // _PAGE_BYTES)
+            self._writer.execute(f"PRAGMA max_page_count={pages}")
+            self._reader = self._connection()
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _replace(self) -> None:
+        try:
+            # The main file goes first: a write-ahead log without it is never replayed.
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailableError(
+                f"The telemetry store {self._path} cannot be created: {error}."
+            ) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in _PRAGMAS:
+                made.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+class _PlaceIds:
+    """Numbers of places, made where they are missing; for one transaction."""
+
+    def __init__(self, writer: sqlite3.Connection, now_s: int) -> None:
+        self._writer = writer
+        self._now_s = now_s
+        self._known: dict[Place, int] = {}
+
+    def of(self, place: Place) -> int:
+        found = self._known.get(place)
+        if found is None:
+            row = self._writer.execute(_SELECT_PLACE, place).fetchone()
+            if row is None:
+                made = self._writer.execute(_INSERT_PLACE, (*place, self._now_s)).lastrowid
+                found = int(made or 0)
+            else:
+                found = int(row[0])
+                self._writer.execute(_HEAR_PLACE, (self._now_s, found))
+            self._known[place] = found
+        return found
+
+
+def _compete(writer: sqlite3.Connection, telemetry: Telemetry) -> None:
+    """Add traces and excerpts, and drop what lost its place."""
+    traces = [
+        (
+            *(each.window_s, *each.place[:3], int(each.failing), each.trace_id, each.span_id),
+            *(each.place.instance, each.name, each.route, each.at_ms, each.duration_us),
+        )
+        for each in telemetry.traces
+    ]
+    writer.executemany(_ADD_TRACE, traces)
+    writer.executemany(_DROP_TRACES, list({row[:5] for row in traces}))
+    excerpts = [
+        (
+            *(each.window_s, *each.place[:3], each.severity, each.at_ms, each.place.instance),
+            *(each.text, each.event, each.trace_id),
+        )
+        for each in telemetry.excerpts
+    ]
+    writer.executemany(_ADD_EXCERPT, excerpts)
+    writer.executemany(_DROP_EXCERPTS, list({row[:4] for row in excerpts}))
+
+
+def _packed(numbers: Sequence[float]) -> bytes:
+    return pack(f"<{len(numbers)}d", *numbers)
+
+
+def _latency(seconds: float, bounds: bytes, counts: bytes) -> Histogram:
+    return Histogram(
+        unpack(f"<{len(bounds) // 8}d", bounds),
+        tuple(_plain(each) for each in unpack(f"<{len(counts) // 8}d", counts)),
+        seconds,
+    )
+
+
+def _plain(number: float) -> float:
+    """Return whole numbers as such: most counts are, and read better."""
+    return int(number) if number.is_integer() else number
