@@ -1,0 +1,119 @@
+"""Services that only know OpenTelemetry show up as running their deployment."""
+
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from otel_apps import ask, service
+from team import Json, Team
+
+KINDS = ("uvicorn", "gunicorn", "node")
+NOBODY = f"dmk_000000000000_{'x' * 43}"
+"""A token that no server knows."""
+
+# So that tests are fast, and Node looks for no cloud around it.
+IN_TESTS = {
+    "OTEL_BSP_SCHEDULE_DELAY": "100",
+    "OTEL_METRIC_EXPORT_INTERVAL": "500",
+    "OTEL_NODE_RESOURCE_DETECTORS": "env,process,serviceinstance",
+    "OTEL_LOG_LEVEL": "error",
+}
+GZIP = {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
+JSON = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
+
+
+def variables(team: Team, token: str, says: str) -> dict[str, str]:
+    """Return all that a person sets."""
+    return IN_TESTS | {
+        "OTEL_SERVICE_NAME": "shop",
+        "OTEL_RESOURCE_ATTRIBUTES": f"{says},deployment.environment.name=prod",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": team.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization={quote(f'Bearer {token}')}",
+    }
+
+
+def confirmations(team: Team) -> list[Json]:
+    return team._items("/v1/markers?phase=running&limit=200")
+
+
+def await_confirmations(team: Team, port: int, expected: int) -> None:
+    """Ask a service until so many instances have confirmed."""
+    for _ in range(300):
+        assert ask(port) == b"hello\n"
+        if len(confirmations(team)) >= expected:
+            return
+        time.sleep(0.2)
+    raise AssertionError(confirmations(team))
+
+
+def nothing_was_refused(log: Path) -> bool:
+    text = log.read_text()
+    return "Failed to export" not in text and "OTLPExporterError" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_service_told_by_environment_variables_confirms_its_deployment(
+    team: Team, kind: str, tmp_path: Path
+) -> None:
+    deployed = team.deploy(100, 1)["deployment_id"]
+    environment = variables(team, team._tokens["ci"], f"deployment.id={deployed}")
+
+    # Two instances, one after the other: each confirms once, however often it reports.
+    for number in (1, 2):
+        log = tmp_path / f"{number}.log"
+        with service(kind, log, environment) as port:
+            await_confirmations(team, port, number)
+            time.sleep(1)
+            assert ask(port) == b"hello\n"
+        assert nothing_was_refused(log), log.read_text()
+
+    found = confirmations(team)
+    assert len(found) == 2
+    assert {each["ids"]["deployment_id"] for each in found} == {deployed}
+    assert {each["occurrence"] for each in found} == {1}
+    markers = [each["marker"] for each in found]
+    assert {each["emitter"]["kind"] for each in markers} == {"runtime"}
+    assert {each["service"] + " in " + each["environment"] for each in markers} == {"shop in prod"}
+    assert {each["evidence"]["basis"] for each in markers} == {"declared"}
+    assert len({each["target"]["instance_uid"] for each in markers}) == 2
+
+
+@pytest.mark.parametrize(("kind", "more"), [("uvicorn", GZIP), ("node", GZIP), ("node", JSON)])
+def test_other_encodings_of_the_sdks_are_understood(
+    team: Team, kind: str, more: dict[str, str], tmp_path: Path
+) -> None:
+    environment = variables(team, team._tokens["ci"], "service.version=2.31.0") | more
+    log = tmp_path / "log"
+    with service(kind, log, environment) as port:
+        await_confirmations(team, port, 1)
+    assert nothing_was_refused(log), log.read_text()
+    # Who states no deployment states what runs; nothing is derived for it.
+    marker = confirmations(team)[0]["marker"]
+    assert marker["version"] == "2.31.0"
+    assert "deployment_id" not in marker
+
+
+def test_each_worker_of_a_forking_server_is_an_instance_of_its_own(
+    team: Team, tmp_path: Path
+) -> None:
+    deployed = team.deploy(100, 1)["deployment_id"]
+    environment = variables(team, team._tokens["ci"], f"deployment.id={deployed}")
+    with service("gunicorn with two workers", tmp_path / "log", environment) as port:
+        await_confirmations(team, port, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_service_whose_token_is_wrong_answers_as_ever_and_confirms_nothing(
+    team: Team, kind: str, tmp_path: Path
+) -> None:
+    for name, token in (("nobody", NOBODY), ("reader", team._tokens["people"])):
+        log = tmp_path / f"{name}.log"
+        environment = variables(team, token, "deployment.id=d-claimed")
+        with service(kind, log, environment) as port:
+            for _ in range(5):
+                assert ask(port) == b"hello\n"
+                time.sleep(0.3)
+        assert not nothing_was_refused(log)
+    assert confirmations(team) == []
