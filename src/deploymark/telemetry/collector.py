@@ -145,7 +145,7 @@ class Collector:
             try:
                 sender = self._sender(codec, handed, reported, now_s)
             except (RequestError, ForbiddenError, UnauthenticatedError) as error:
-                refusal = refusal or error
+                refusal = refusal or error.with_traceback(None)  # no cycle through this frame
                 tally.refuse(error.message, items)
                 continue
             tally.add(self._counters[handed.signal].count(sender, reported.scopes))
