@@ -1,4 +1,4 @@
-"""An application with the real OpenTelemetry SDK, set up by its environment, reports to a server."""
+"""An application with the real OpenTelemetry SDK reports to a server as its environment says."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import requests
 
 TOKEN = "an-administrators-token-of-enough-length"  # noqa: S105 - of this test
 SECONDS = 60
+_UP = (sys.executable, "-m", "deploymark", "up", "--data", "data", "--json", "--listen")
 APPLICATION = """
 import logging, sys
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -67,8 +68,7 @@ class Server:
         """Start it, at the same address each time."""
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "deploymark", "up", "--data", "data", "--listen", listen]
-            + ["--json"],
+            [*_UP, listen],
             cwd=self._place,
             env={"DEPLOYMARK_ADMIN_TOKEN": TOKEN, "PATH": os.defpath},
             stdout=subprocess.PIPE,
