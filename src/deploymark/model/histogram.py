@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from operator import add, sub
 from typing import Final
 
 from msgspec import Struct
@@ -54,7 +55,7 @@ EMPTY: Final = Histogram()
 def merge(one: Histogram, other: Histogram) -> Histogram:
     """Return both together, with the bounds that both have."""
     one, other = _aligned(one, other)
-    counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
+    counts = tuple(map(add, one.counts, other.counts))
     return Histogram(one.bounds, counts, one.seconds + other.seconds)
 
 
@@ -65,7 +66,7 @@ def difference(later: Histogram, earlier: Histogram) -> Histogram | None:
         None when any bucket has shrunk: the later state does not continue the earlier one.
     """
     later, earlier = _aligned(later, earlier)
-    counts = tuple(a - b for a, b in zip(later.counts, earlier.counts, strict=True))
+    counts = tuple(map(sub, later.counts, earlier.counts))
     if min(counts) < 0:
         return None
     return Histogram(later.bounds, counts, max(0.0, later.seconds - earlier.seconds))
@@ -104,14 +105,10 @@ def from_explicit(
         return Histogram((), (total,), seconds / divisor)
     if len(counts) != len(bounds) + 1:
         raise ValueError(f"{len(counts)} counts do not fit {len(bounds)} bounds")
-    if any(not later > earlier for earlier, later in pairwise(bounds)):
-        raise ValueError("the bounds do not rise")
-    if any(math.isnan(bound) for bound in bounds):
-        raise ValueError("a bound is no number")
     # The last bucket has no bound, also where the sender wrote one that is infinite.
     if bounds and bounds[-1] == math.inf:
         bounds, counts = bounds[:-1], [*counts[:-2], counts[-2] + counts[-1]]
-    return Histogram(tuple(bound / divisor for bound in bounds), tuple(counts), seconds / divisor)
+    return Histogram(_checked(tuple(bounds), divisor), tuple(counts), seconds / divisor)
 
 
 def from_exponential(
@@ -148,6 +145,16 @@ def from_exponential(
         # Nobody knows where below its threshold the zero count lies.
         made = coarsen(made, [bound for bound in bounds if bound >= zero_threshold / divisor])
     return made
+
+
+@lru_cache(maxsize=1_024)
+def _checked(bounds: tuple[float, ...], divisor: int) -> tuple[float, ...]:
+    """Return bounds in seconds; the same ones come with every point of a metric."""
+    if any(math.isnan(bound) for bound in bounds):
+        raise ValueError("a bound is no number")
+    if any(not later > earlier for earlier, later in pairwise(bounds)):
+        raise ValueError("the bounds do not rise")
+    return tuple(bound / divisor for bound in bounds)
 
 
 @lru_cache(maxsize=128)

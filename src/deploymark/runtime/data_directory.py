@@ -2,6 +2,7 @@
 
     <data>/log.db             the log
     <data>/state.db           tokens, sessions, what admission remembers: made again when lost
+    <data>/telemetry.db       what running software reported: fills again when lost
     <data>/policy             tlog-policy: the log's own keys, its witnesses, the quorum
     <data>/keys/*.pem         private keys, readable by their owner only
     <data>.guard              the rollback guard, beside the directory on purpose

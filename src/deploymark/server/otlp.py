@@ -17,7 +17,7 @@ from deploymark.server.body import media_type, read_body
 from deploymark.server.desk import Desk
 from deploymark.server.request import Request
 from deploymark.telemetry.collector import Handed
-from deploymark.telemetry.limits import BUCKET_SECONDS
+from deploymark.telemetry.limits import AHEAD_SECONDS, BUCKET_SECONDS
 from deploymark.telemetry.query import Page
 from deploymark.telemetry.replies import ENCODINGS, JSON, PROTOBUF, status, success
 from deploymark.telemetry.room import TelemetryRoom
@@ -122,7 +122,7 @@ def _room(desk: Desk) -> TelemetryRoom:
 def _query(desk: Desk, request: Request) -> TelemetryQuery:
     asked = request.parameters
     now_s = desk.parts.clock.now_ms() // _MS
-    until_s = _second(asked.get("until"), now_s + BUCKET_SECONDS)
+    until_s = _second(asked.get("until"), now_s + AHEAD_SECONDS + BUCKET_SECONDS)
     since_s = _second(asked.get("cursor") or asked.get("since"), until_s - ASKED_SECONDS)
     return TelemetryQuery(
         since_s,

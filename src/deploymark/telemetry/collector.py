@@ -17,14 +17,13 @@ from msgspec import Struct
 from deploymark.errors import (
     ForbiddenError,
     RequestError,
-    TooLargeError,
     UnauthenticatedError,
     UnsignedRefusedError,
 )
 from deploymark.ingest.admission import AdmissionRules, check_authority
 from deploymark.ingest.callers import Caller
 from deploymark.ports import Place, Telemetry, TelemetryQuery, TelemetryStore
-from deploymark.telemetry.limits import ITEMS, RECEIPTS, RESOURCES
+from deploymark.telemetry.limits import RECEIPTS
 from deploymark.telemetry.logs import LogCounter
 from deploymark.telemetry.metrics import MetricCounter
 from deploymark.telemetry.pending import Pending
@@ -133,7 +132,6 @@ class Collector:
         """
         codec = self._codecs[handed.encoding]
         found = codec.reported(handed.body, handed.signal)
-        _check_size(found)
         receipt = blake2b(
             handed.body, digest_size=_RECEIPT_BYTES, person=handed.signal.encode()
         ).digest()
@@ -147,7 +145,7 @@ class Collector:
             try:
                 sender = self._sender(codec, handed, reported, now_s)
             except (RequestError, ForbiddenError, UnauthenticatedError) as error:
-                refusal = refusal or error
+                refusal = refusal or error.with_traceback(None)  # no cycle through this frame
                 tally.refuse(error.message, items)
                 continue
             tally.add(self._counters[handed.signal].count(sender, reported.scopes))
@@ -216,12 +214,3 @@ class Collector:
                 f"Telemetry about {origin.environment or 'no environment'} needs a token.",
                 hint="Set OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20<token>.",
             ) from None
-
-
-def _check_size(found: Sequence[Reported]) -> None:
-    parts = max(len(found), sum(len(each.scopes) for each in found))
-    if parts > RESOURCES or sum(sizes(found)) > ITEMS:
-        raise TooLargeError(
-            f"The request has more than {RESOURCES} resources or scopes, or {ITEMS} items.",
-            hint="Send smaller batches.",
-        )

@@ -20,6 +20,7 @@ from deploymark.telemetry.signals import (
     Form,
     LogRecord,
     Metric,
+    PartCount,
     Point,
     Reported,
     Signal,
@@ -184,13 +185,19 @@ class JsonCodec:
     def reported(self, body: bytes, signal: Signal) -> list[Reported]:
         """See `Codec.reported`."""
         of_request, of_resource, of_scope = _ITEMS[signal]
-        found = []
-        for raw in getattr(self._parsed(_Request, body), of_request) or ():
+        found, count = [], PartCount()
+        raws = getattr(self._parsed(_Request, body), of_request) or ()
+        count.add(len(raws))
+        for raw in raws:
             parts = self._parsed(_ResourceParts, raw)
+            inner_raws = getattr(parts, of_resource) or ()
+            count.add(len(inner_raws))
             scopes = []
-            for scope in getattr(parts, of_resource) or ():
+            for scope in inner_raws:
                 inner = self._parsed(_ScopeParts, scope)
-                scopes.append((bytes(inner.scope), getattr(inner, of_scope) or ()))
+                items = getattr(inner, of_scope) or ()
+                count.add(0, len(items))
+                scopes.append((bytes(inner.scope), items))
             found.append(Reported(bytes(parts.resource), scopes))
         return found
 

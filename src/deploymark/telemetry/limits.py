@@ -20,8 +20,8 @@ QUEUE_BYTES: Final = 32 * MEGABYTE
 GROUP_BYTES: Final = 8 * MEGABYTE
 """Bodies that are read for one commit, but at least one."""
 
-RESOURCES: Final = 2_000
-"""Resources, or scopes, in one request."""
+RESOURCES: Final = 4_000
+"""Resources and scopes in one request, together."""
 
 ITEMS: Final = 100_000
 """Spans, log records, or metrics and their points, in one request."""

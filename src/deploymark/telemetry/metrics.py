@@ -15,6 +15,7 @@ from deploymark.model.histogram import Histogram, from_explicit, from_exponentia
 from deploymark.ports import Counted, CountKey, GaugeKey, Measured, Place
 from deploymark.telemetry.limits import (
     GAUGE_LABELS,
+    ITEMS,
     MEASURED_SECONDS,
     NAME_CHARACTERS,
     PLACES,
@@ -85,7 +86,10 @@ class MetricCounter:
     def _points(self, sender: Sender, scope: bytes, metric: Metric, tally: Tally) -> None:
         measure = self._wanted[metric.name]
         is_replaced = measure is not None and (sender.identity, measure.replaced_by) in self._better
-        for raw in metric.points:
+        room = max(0, ITEMS - tally.items - tally.refused)
+        if len(metric.points) > room:
+            tally.refuse(f"The request has more than {ITEMS} points.", len(metric.points) - room)
+        for raw in metric.points[:room]:
             try:
                 point = sender.codec.point(raw, metric.form)
                 if point is not None and not is_replaced:

@@ -10,6 +10,7 @@ protobuf is imported when the first codec is made, never when this module is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from deploymark.errors import RequestError
@@ -19,6 +20,7 @@ from deploymark.telemetry.signals import (
     Form,
     LogRecord,
     Metric,
+    PartCount,
     Point,
     Reported,
     Signal,
@@ -143,14 +145,18 @@ class ProtobufCodec:
     def reported(self, body: bytes, signal: Signal) -> list[Reported]:
         """See `Codec.reported`; all three signals are nested alike."""
         del signal
-        found = []
-        for raw in self._parsed("Request", body).resources:
+        found, count = [], PartCount()
+        raws = self._parsed("Request", body).resources
+        count.add(len(raws))
+        for raw in raws:
             parts = self._parsed("ResourceParts", raw)
+            count.add(len(parts.scopes))
             # Concatenated messages are merged messages: what protobuf says of repeated ones.
             resource = b"".join(parts.resource)
             scopes = []
             for scope in parts.scopes:
                 inner = self._parsed("ScopeParts", scope)
+                count.add(0, len(inner.items))
                 scopes.append((b"".join(inner.scope), inner.items))
             found.append(Reported(resource, scopes))
         return found
@@ -268,13 +274,11 @@ class ProtobufCodec:
     def _attributes(self, raws: Iterable[bytes]) -> dict[str, Any]:
         cache = self._cache
         found = {}
-        for raw in raws:
+        for raw in islice(raws, ATTRIBUTES):
             pair = cache.get(raw)
             if pair is None:
                 pair = self._pair(raw)
             found[pair[0]] = pair[1]
-            if len(found) >= ATTRIBUTES:
-                break
         return found
 
     def _pair(self, raw: bytes) -> tuple[str, Any]:

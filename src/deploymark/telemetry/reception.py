@@ -158,7 +158,9 @@ class Reception:
             try:
                 answers.append(collector.take(waiting.handed, now_s))
             except DeploymarkError as error:
-                answers.append(error)
+                # Its frames hold all that was read of a body; only its words are needed.
+                error.__context__ = None
+                answers.append(error.with_traceback(None))
         # If we stop before this is saved, nobody was told that it was taken, and it comes again.
         self._store.save(collector.finish(now_s))
         self._failing = False

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from deploymark.errors import TooLargeError
+from deploymark.telemetry.limits import ITEMS, RESOURCES
+
 Attributes = Mapping[str, Any]
 """Text, numbers, truth values, bytes, and lists and maps of them; by name."""
 
@@ -146,7 +149,7 @@ class Codec(Protocol):
     """
 
     def reported(self, body: bytes, signal: Signal) -> list[Reported]:
-        """Cut a request into its resources and items."""
+        """Cut a request into its resources and items; `TooLargeError` for too many."""
         ...
 
     def attributes(self, resource: bytes) -> Attributes:
@@ -175,3 +178,25 @@ def sizes(found: Sequence[Reported]) -> Iterator[int]:
     for each in found:
         for _, items in each.scopes:
             yield len(items)
+
+
+class PartCount:
+    """Counts resources, scopes and items while a request is cut, before they cost anything."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+        self._items = 0
+
+    def add(self, parts: int, items: int = 0) -> None:
+        """Count more of them.
+
+        Raises:
+            TooLargeError: There are more than are looked at.
+        """
+        self._parts += parts
+        self._items += items
+        if self._parts > RESOURCES or self._items > ITEMS:
+            raise TooLargeError(
+                f"The request has more than {RESOURCES} resources and scopes, or {ITEMS} items.",
+                hint="Send smaller batches.",
+            )

@@ -298,5 +298,4 @@ def _packed(latency: Histogram) -> bytes:
 
 
 def _unpacked(counts: bytes) -> tuple[float, ...]:
-    found: tuple[float, ...] = unpack_from(f"<{len(counts) // 8}d", counts)
-    return tuple(int(each) if each.is_integer() else each for each in found)
+    return unpack_from(f"<{len(counts) // 8}d", counts)

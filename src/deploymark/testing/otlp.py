@@ -221,4 +221,6 @@ def any_value(value: Any) -> AnyValue:  # noqa: ANN401 - any attribute value
             made.array_value.values.extend(any_value(each) for each in value)
         case dict():
             made.kvlist_value.values.extend(_pairs(value))
+        case _:
+            pass  # nothing was said
     return made

@@ -36,8 +36,13 @@ _COARSE = Histogram((0.1, 1.0), (1, 0, 1), 2.0)
 def telemetry(now_s: int = START_S, **more: Any) -> Telemetry:  # noqa: ANN401 - any of its parts
     """Return a commit that adds nothing but what is named."""
     nothing: dict[str, Any] = {
-        **{"counts": {}, "gauges": {}, "marked": {}, "traces": [], "excerpts": []},
-        **{"streams": {}, "receipts": []},
+        "counts": {},
+        "gauges": {},
+        "marked": {},
+        "traces": [],
+        "excerpts": [],
+        "streams": {},
+        "receipts": [],
     }
     return Telemetry(now_s=now_s, **{**nothing, **more})
 

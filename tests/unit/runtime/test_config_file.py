@@ -43,6 +43,13 @@ requests_burst = 20
 anonymous_environments = ["sandbox-*"]
 allow_email = true
 allow_phone = true
+
+[telemetry]
+enabled = false
+retention_hours = 12.5
+max_bytes = 33554432
+max_body_bytes = 1048576
+gauges = ["process.cpu.utilization"]
 """
 
 

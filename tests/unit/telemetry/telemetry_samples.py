@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import msgspec
 
-from deploymark.errors import DeploymarkError
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted, Answer
@@ -49,7 +48,7 @@ class RememberingIntake:
 
     def __init__(self) -> None:
         self.markers: list[dict[str, Any]] = []
-        self.refusal: DeploymarkError | None = None
+        self.refusal: Answer | None = None
 
     def submit(self, submissions: Sequence[Submission]) -> "Future[list[Answer]]":
         """Answer at once."""

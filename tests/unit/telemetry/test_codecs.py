@@ -72,6 +72,20 @@ _PUBLISHED = {
     "Buckets": metrics_pb2.ExponentialHistogramDataPoint.Buckets,
     "LogRecord": logs_pb2.LogRecord,
 }
+# Numbers of protobuf's types; ids of enums are read as numbers, nested messages as bytes.
+_TYPES = {
+    "bytes": (9, 11, 12),
+    "string": (9,),
+    "int32": (5, 14),
+    "bool": (8,),
+    "double": (1,),
+    "int64": (3,),
+    "fixed64": (6,),
+    "sfixed64": (16,),
+    "uint32": (13,),
+    "sint32": (17,),
+    "uint64": (4,),
+}
 _ALIKE = (
     (ExportTraceServiceRequest, ExportMetricsServiceRequest, ExportLogsServiceRequest),
     (trace_pb2.ResourceSpans, metrics_pb2.ResourceMetrics, logs_pb2.ResourceLogs),
@@ -155,12 +169,7 @@ def test_our_messages_have_the_numbers_and_types_of_opentelemetry(name: str) -> 
     for number, kind in MESSAGES[name].values():
         published = fields[number]
         plain = kind.rstrip("*?|")
-        types = {
-            **{"bytes": (9, 11, 12), "string": (9,), "int32": (5, 14), "bool": (8,)},
-            **{"double": (1,), "int64": (3,), "fixed64": (6,), "sfixed64": (16,)},
-            **{"uint32": (13,), "sint32": (17,), "uint64": (4,)},
-        }
-        assert published.type in types.get(plain, (11,)), (name, published.name)
+        assert published.type in _TYPES.get(plain, (11,)), (name, published.name)
         if published.type != 11 or name not in {"ResourceParts", "ScopeParts", "Metric"}:
             assert kind.endswith("*") == published.is_repeated, (name, published.name)
 
