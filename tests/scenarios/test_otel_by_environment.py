@@ -1,13 +1,16 @@
 """Services that only know OpenTelemetry show up as running their deployment."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from subprocess import CompletedProcess
 
 import pytest
 from otel_apps import ask, service
 from team import Json, Team
 
+Run = Callable[..., CompletedProcess[str]]
+Variables = Callable[[str, str], dict[str, str]]
 KINDS = ("uvicorn", "gunicorn", "node")
 NOBODY = f"dmk_000000000000_{'x' * 43}"
 """A token that no server knows."""
@@ -19,19 +22,22 @@ IN_TESTS = {
     "OTEL_NODE_RESOURCE_DETECTORS": "env,process,serviceinstance",
     "OTEL_LOG_LEVEL": "error",
 }
-GZIP = {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
-JSON = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
+PAGE, HEADING = "howto/send-opentelemetry.md", "Point an application at the server"
+PLAIN = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"}
+IN_JSON = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
 
 
-def variables(team: Team, token: str, says: str) -> dict[str, str]:
-    """Return all that a person sets."""
-    return IN_TESTS | {
-        "OTEL_SERVICE_NAME": "shop",
-        "OTEL_RESOURCE_ATTRIBUTES": f"{says},deployment.environment.name=prod",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": team.url,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization={quote(f'Bearer {token}')}",
-    }
+@pytest.fixture
+def variables(team: Team, documented: Run) -> Callable[[str, str], dict[str, str]]:
+    """All that a person sets, as the page says it: with a token, for a deployment."""
+
+    def read(token: str, deployment: str) -> dict[str, str]:
+        known = f"export DEPLOYMARK_TOKEN={token} DEPLOYMENT_ID={deployment}\n"
+        done = documented(PAGE, HEADING, before=f"{known}trap 'env | grep ^OTEL_' EXIT\n")
+        said = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        return IN_TESTS | said | {"OTEL_EXPORTER_OTLP_ENDPOINT": team.url}
+
+    return read
 
 
 def confirmations(team: Team) -> list[Json]:
@@ -55,10 +61,10 @@ def nothing_was_refused(log: Path) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_service_told_by_environment_variables_confirms_its_deployment(
-    team: Team, kind: str, tmp_path: Path
+    team: Team, variables: Variables, kind: str, tmp_path: Path
 ) -> None:
     deployed = team.deploy(100, 1)["deployment_id"]
-    environment = variables(team, team._tokens["ci"], f"deployment.id={deployed}")
+    environment = variables(team._tokens["ci"], deployed)
 
     # Two instances, one after the other: each confirms once, however often it reports.
     for number in (1, 2):
@@ -80,11 +86,13 @@ def test_a_service_told_by_environment_variables_confirms_its_deployment(
     assert len({each["target"]["instance_uid"] for each in markers}) == 2
 
 
-@pytest.mark.parametrize(("kind", "more"), [("uvicorn", GZIP), ("node", GZIP), ("node", JSON)])
+@pytest.mark.parametrize(("kind", "more"), [("uvicorn", PLAIN), ("node", PLAIN), ("node", IN_JSON)])
 def test_other_encodings_of_the_sdks_are_understood(
-    team: Team, kind: str, more: dict[str, str], tmp_path: Path
+    team: Team, variables: Variables, kind: str, more: dict[str, str], tmp_path: Path
 ) -> None:
-    environment = variables(team, team._tokens["ci"], "service.version=2.31.0") | more
+    environment = variables(team._tokens["ci"], "") | more
+    says = "deployment.environment.name=prod,service.version=2.31.0"
+    environment |= {"OTEL_RESOURCE_ATTRIBUTES": says}
     log = tmp_path / "log"
     with service(kind, log, environment) as port:
         await_confirmations(team, port, 1)
@@ -96,21 +104,21 @@ def test_other_encodings_of_the_sdks_are_understood(
 
 
 def test_each_worker_of_a_forking_server_is_an_instance_of_its_own(
-    team: Team, tmp_path: Path
+    team: Team, variables: Variables, tmp_path: Path
 ) -> None:
     deployed = team.deploy(100, 1)["deployment_id"]
-    environment = variables(team, team._tokens["ci"], f"deployment.id={deployed}")
+    environment = variables(team._tokens["ci"], deployed)
     with service("gunicorn with two workers", tmp_path / "log", environment) as port:
         await_confirmations(team, port, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_service_whose_token_is_wrong_answers_as_ever_and_confirms_nothing(
-    team: Team, kind: str, tmp_path: Path
+    team: Team, variables: Variables, kind: str, tmp_path: Path
 ) -> None:
     for name, token in (("nobody", NOBODY), ("reader", team._tokens["people"])):
         log = tmp_path / f"{name}.log"
-        environment = variables(team, token, "deployment.id=d-claimed")
+        environment = variables(token, "d-claimed")
         with service(kind, log, environment) as port:
             for _ in range(5):
                 assert ask(port) == b"hello\n"
