@@ -264,7 +264,7 @@ OPERATIONS: Final = (
         "GET", "/v1/telemetry/marked", "show_marked",
         "Show how many spans carry a deployment id (M8).", "telemetry",
         READER, otlp.show_marked, {200: _json("All of them.", ITEMS)},
-        parameters=(*TELEMETRY_FILTERS[:4], STEP), problems=(404,),
+        parameters=(*TELEMETRY_FILTERS[:4], CURSOR, STEP), problems=(404,),
     ),
     Operation(
         "GET", "/v1/telemetry/traces", "show_traces", "Show slow and failing traces.", "telemetry",

@@ -62,8 +62,10 @@ class TelemetryRoom:
         now_s = self.clock.now_ms() // 1_000
         self.store.trim(now_s - self.settings.retention_seconds)
         for _ in range(_TRIMS):
+            if self.store.size_bytes() <= self.settings.max_bytes:
+                return
             oldest_s = self.store.oldest_s()
-            if oldest_s is None or self.store.size_bytes() <= self.settings.max_bytes:
+            if oldest_s is None:
                 return
             self.store.trim(oldest_s + max(10, (now_s - oldest_s) // _SHARE))
 

@@ -8,6 +8,7 @@ of power. What is deleted leaves free pages that new rows take; the file is neve
 
 # ruff: noqa: S608 - only names of our own tables and columns become a part of a statement
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -112,7 +113,8 @@ _GAUGES = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucke
 _MEASURED = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.protocol, t.since_s,
   t.until_s FROM measured t {_PLACED}"""
 _MARKED = """SELECT service, environment, bucket_s, spans, marked FROM marked
-  WHERE bucket_s >= :since AND bucket_s < :until AND {where} ORDER BY bucket_s, 1, 2"""
+  WHERE bucket_s >= :since AND bucket_s < :until AND {where} ORDER BY bucket_s, 1, 2
+  LIMIT :limit"""
 _TRACES = """SELECT service, environment, deployment, instance, window_s, failing, trace_id,
   span_id, name, route, at_ms, duration_us FROM trace
   WHERE window_s >= :since AND window_s < :until AND {where}
@@ -146,6 +148,8 @@ class SqliteTelemetryStore:
         self._bounds: dict[tuple[float, ...], int] = {}
         try:
             self._open()
+        except OSError as error:
+            raise StoreUnavailableError(f"{path} cannot be created: {error.strerror}.") from error
         except sqlite3.Error:
             # Damaged, or not ours: it is only evidence, and refills.
             self._replace()
@@ -231,10 +235,11 @@ class SqliteTelemetryStore:
             for row in self._ask(_GAUGES, query, limit)
         ]
 
-    def marked(self, query: TelemetryQuery) -> list[tuple[MarkedKey, Marked]]:
+    def marked(self, query: TelemetryQuery, limit: int) -> list[tuple[MarkedKey, Marked]]:
         """See `TelemetryStore.marked`."""
         asked = query._replace(deployment=None, instance=None)
-        return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in self._ask(_MARKED, asked, -1)]
+        rows = self._ask(_MARKED, asked, limit)
+        return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in rows]
 
     def measured(self, query: TelemetryQuery) -> list[Measured]:
         """See `TelemetryStore.measured`."""
@@ -254,7 +259,11 @@ class SqliteTelemetryStore:
     def oldest_s(self) -> int | None:
         """See `TelemetryStore.oldest_s`."""
         asked = [f"SELECT min({column}) FROM {table}" for table, column in _BY_TIME]
-        asked += [f"SELECT min(bucket_s) FROM {table}" for table in _BY_PLACE]
+        # Place by place along the primary key; the least of a whole table would be a scan.
+        asked += [
+            f"SELECT min((SELECT min(bucket_s) FROM {table} t WHERE t.place = p.id)) FROM place p"
+            for table in _BY_PLACE
+        ]
         found = [self._read(each, {})[0][0] for each in asked]
         return min((each for each in found if each is not None), default=None)
 
@@ -374,6 +383,9 @@ class SqliteTelemetryStore:
             ) from error
 
     def _connection(self) -> sqlite3.Connection:
+        # Readable by its owner only: excerpts of logs are nobody else's.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
