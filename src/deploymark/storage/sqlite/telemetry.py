@@ -53,6 +53,7 @@ _PRAGMAS: Final = (
     "journal_size_limit=67108864",
 )
 
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BY_TIME: Final = (("marked", "bucket_s"), ("trace", "window_s"), ("excerpt", "window_s"))
 _BY_PLACE: Final = ("count", "gauge")
 
@@ -74,6 +75,7 @@ class SqliteTelemetryStore:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._closed = False
+        self._damaged = False
         self._bounds: dict[tuple[float, ...], int] = {}
         try:
             self._open()
@@ -143,6 +145,7 @@ class SqliteTelemetryStore:
 
     def load(self) -> tuple[dict[bytes, bytes], list[bytes]]:
         """See `TelemetryStore.load`."""
+        self._mend()
         streams = dict(self._read("SELECT key, state FROM stream ORDER BY heard_s", {}))
         receipts = self._read("SELECT digest FROM receipt ORDER BY number", {})
         return streams, [digest for (digest,) in receipts]
@@ -254,6 +257,7 @@ class SqliteTelemetryStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._mend()
         with self._write_lock, self._explained():
             writer = self._writer
             writer.execute("BEGIN IMMEDIATE")
@@ -276,10 +280,23 @@ class SqliteTelemetryStore:
             yield
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "")
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            self._damaged |= code in _DAMAGED
             raise StoreUnavailableError(
                 f"The telemetry store {self._path} refused: {error} ({name}).",
-                hint="It is disposable: stop the server and delete it when it is damaged.",
+                hint="It is disposable: when it is damaged an empty one takes its place.",
             ) from error
+
+    def _mend(self) -> None:
+        """Put an empty file in the place of a damaged one; for the writer, outside a block."""
+        if not self._damaged:
+            return
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+            self._bounds.clear()
+            self._replace()
+            self._damaged = False
 
     def _open(self) -> None:
         self._writer = self._connection()
