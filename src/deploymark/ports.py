@@ -768,8 +768,10 @@ class TelemetryStore(Protocol):
         """Return gauges, ordered and bounded as counts are."""
         ...
 
-    def marked(self, query: TelemetryQuery, limit: int) -> list[tuple[MarkedKey, Marked]]:
-        """Return how many spans were marked, ordered and bounded as counts are.
+    def marked(
+        self, query: TelemetryQuery, step_s: int, limit: int
+    ) -> list[tuple[MarkedKey, Marked]]:
+        """Return how many spans were marked, in buckets of `step_s`; bounded as counts are.
 
         Deployment and instance choose nothing here.
         """

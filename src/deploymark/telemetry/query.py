@@ -15,6 +15,8 @@ from deploymark.ports import (
     Excerpt,
     Gauged,
     GaugeKey,
+    Marked,
+    MarkedKey,
     Measured,
     Place,
     TelemetryQuery,
@@ -121,16 +123,9 @@ class TelemetryReader:
     def marked(self, query: TelemetryQuery, step_s: int) -> Page:
         """Return how many spans carried a deployment id (M8), as plain values."""
         query = query._replace(since_s=query.since_s - query.since_s % step_s)
-        found = _whole_buckets(self._store.marked(query, self._page_rows + 1), self._page_rows)
-        rows, next_s = _whole_steps(*found, step_s)
-        sums: dict[tuple[int, str, str], list[int]] = {}
-        for key, counted in rows:
-            step = (key.bucket_s - key.bucket_s % step_s, key.service, key.environment)
-            both = sums.setdefault(step, [0, 0])
-            both[0] += counted.spans
-            both[1] += counted.marked
-        items = [_marked_item(step, spans, step_s) for step, spans in sorted(sums.items())]
-        return Page(items, next_s)
+        rows = self._store.marked(query, step_s, self._page_rows + 1)
+        rows, next_s = _whole_buckets(rows, self._page_rows)
+        return Page([_marked_item(key, counted, step_s) for key, counted in rows], next_s)
 
     def traces(self, query: TelemetryQuery, limit: int = _ITEMS) -> Page:
         """Return slow and failing traces, newest minute first, as plain values."""
@@ -202,15 +197,14 @@ def _red_item(key: CountKey, counted: Counted, step_s: int) -> dict[str, Any]:
     }
 
 
-def _marked_item(step: tuple[int, str, str], both: list[int], step_s: int) -> dict[str, Any]:
-    at_s, service, environment = step
+def _marked_item(key: MarkedKey, counted: Marked, step_s: int) -> dict[str, Any]:
     return {
-        "at": _instant(at_s),
+        "at": _instant(key.bucket_s),
         "seconds": step_s,
-        "service": service,
-        "environment": environment,
-        "numerator": both[1],
-        "denominator": both[0],
+        "service": key.service,
+        "environment": key.environment,
+        "numerator": counted.marked,
+        "denominator": counted.spans,
     }
 
 

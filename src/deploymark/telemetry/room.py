@@ -1,10 +1,12 @@
 """The room as the server sees it: one way in, one way to ask, and what is done by the clock."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
 
+from deploymark.errors import StoreUnavailableError
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.privacy import check_personal, check_secrets
 from deploymark.ports import Clock, Meter, TelemetryStore
@@ -71,7 +73,10 @@ class TelemetryRoom:
 
     def gauges(self) -> dict[str, float]:
         """Return what `/metrics` shows of the room; may wait."""
-        return {**self.reception.gauges(), "telemetry_store_bytes": self.store.size_bytes()}
+        found = self.reception.gauges()
+        with suppress(StoreUnavailableError):  # the counters tell why
+            found["telemetry_store_bytes"] = self.store.size_bytes()
+        return found
 
 
 def make_room(

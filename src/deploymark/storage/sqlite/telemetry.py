@@ -167,10 +167,12 @@ class SqliteTelemetryStore:
             for row in self._ask(sql.GAUGES, query, limit)
         ]
 
-    def marked(self, query: TelemetryQuery, limit: int) -> list[tuple[MarkedKey, Marked]]:
+    def marked(
+        self, query: TelemetryQuery, step_s: int, limit: int
+    ) -> list[tuple[MarkedKey, Marked]]:
         """See `TelemetryStore.marked`."""
         asked = query._replace(deployment=None, instance=None)
-        rows = self._ask(sql.MARKED, asked, limit)
+        rows = self._ask(sql.MARKED, asked, limit, step=step_s)
         return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in rows]
 
     def measured(self, query: TelemetryQuery) -> list[Measured]:
@@ -243,12 +245,12 @@ class SqliteTelemetryStore:
             self._bounds[bounds] = found
         return found
 
-    def _ask(self, statement: str, query: TelemetryQuery, limit: int) -> list[Any]:
+    def _ask(self, statement: str, query: TelemetryQuery, limit: int, **more: int) -> list[Any]:
         """Run a question; only the names of its filters become a part of the statement."""
         names = ("service", "environment", "deployment", "instance")
         asked = {name: getattr(query, name) for name in names if getattr(query, name) is not None}
         where = " AND ".join(f"{name} = :{name}" for name in asked) or "1"
-        given = {**asked, "since": query.since_s, "until": query.until_s, "limit": limit}
+        given = {**asked, "since": query.since_s, "until": query.until_s, "limit": limit, **more}
         return self._read(statement.format(where=where), given)
 
     def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:

@@ -66,9 +66,9 @@ GAUGES = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket
   ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
 MEASURED = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.protocol, t.since_s,
   t.until_s FROM measured t {PLACED}"""
-MARKED = """SELECT service, environment, bucket_s, spans, marked FROM marked
-  WHERE bucket_s >= :since AND bucket_s < :until AND {where} ORDER BY bucket_s, 1, 2
-  LIMIT :limit"""
+MARKED = """SELECT service, environment, bucket_s - bucket_s % :step AS at_s, sum(spans),
+  sum(marked) FROM marked WHERE bucket_s >= :since AND bucket_s < :until AND {where}
+  GROUP BY at_s, service, environment ORDER BY at_s, 1, 2 LIMIT :limit"""
 TRACES = """SELECT service, environment, deployment, instance, window_s, failing, trace_id,
   span_id, name, route, at_ms, duration_us FROM trace
   WHERE window_s >= :since AND window_s < :until AND {where}
