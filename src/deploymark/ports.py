@@ -768,8 +768,13 @@ class TelemetryStore(Protocol):
         """Return gauges, ordered and bounded as counts are."""
         ...
 
-    def marked(self, query: TelemetryQuery) -> list[tuple[MarkedKey, Marked]]:
-        """Return how many spans were marked, by bucket; of deployment and instance nothing."""
+    def marked(
+        self, query: TelemetryQuery, step_s: int, limit: int
+    ) -> list[tuple[MarkedKey, Marked]]:
+        """Return how many spans were marked, in buckets of `step_s`; bounded as counts are.
+
+        Deployment and instance choose nothing here.
+        """
         ...
 
     def measured(self, query: TelemetryQuery) -> list[Measured]:

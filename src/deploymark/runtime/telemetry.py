@@ -15,7 +15,7 @@ from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
 from deploymark.telemetry.confirmations import Confirmations
 from deploymark.telemetry.room import Settings, TelemetryRoom, make_room
 
-_TRIM_SECONDS = 5.0
+_TRIM_SECONDS = 15.0
 _HOUR = 3_600
 
 

@@ -4,13 +4,17 @@ The marker goes through admission like any other, as the word of whoever handed 
 its scope decides, the platform signs, the log dedupes. What was sent is remembered here, so that
 it is sent once; after a restart it is sent again and is a duplicate. Nobody waits for the answer,
 and the telemetry itself is kept whatever becomes of the marker.
+
+Two things would make the log see contradictions where there are none, so nothing is sent: a process
+that confirms itself (the SDK knows more than the resource says), and a second resource of one
+instance that only leaves the digest out, or only adds it.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +36,13 @@ COUNTER: Final = "deploymark_telemetry_confirmations_total"
 _AGAIN_MS: Final = 5_000
 _REFUSED_AGAIN_MS: Final = 600_000
 _WAITING: Final = 2**62
+
+
+class _Sent(NamedTuple):
+    """When to send a confirmation again, and the digest that it stated."""
+
+    again_at_ms: int
+    digest: str
 
 
 def confirmation(origin: Origin, now_ms: int) -> dict[str, Any]:
@@ -84,18 +95,20 @@ class Confirmations:
         self._allow = allow
         self._most = most
         self._lock = threading.Lock()
-        self._again_at_ms: OrderedDict[tuple[str, ...], int] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, ...], _Sent] = OrderedDict()
 
     def sight(self, origin: Origin, caller: Caller) -> None:
         """Send what this resource confirms, unless it was sent; returns at once."""
         if not origin.says_what_runs:
             return
+        if origin.confirms_itself:
+            return
         if not origin.environment:
             self._count("no_environment")
             return
-        key = _key(origin, caller)
         now_ms = self._clock.now_ms()
-        if not self._is_due(key, now_ms):
+        key = self._due(origin, caller, now_ms)
+        if key is None:
             return
         try:
             self._allow(caller)
@@ -106,16 +119,27 @@ class Confirmations:
             return
         future.add_done_callback(lambda done: self._learn(key, _answer(done)))
 
-    def _is_due(self, key: tuple[str, ...], now_ms: int) -> bool:
+    def _due(self, origin: Origin, caller: Caller, now_ms: int) -> tuple[str, ...] | None:
+        """Return what to remember a confirmation by that is to be sent now."""
+        # Without a deployment id, what runs is named by all that is said about it.
+        subject = origin.deployment or f"{origin.digest} {origin.version} {origin.commit}"
+        key: tuple[str, ...] = (
+            *(origin.service, origin.environment, subject),
+            *(origin.instance, caller.principal),
+        )
         with self._lock:
-            again_at_ms = self._again_at_ms.get(key)
-            if again_at_ms is not None and now_ms < again_at_ms:
-                self._again_at_ms.move_to_end(key)
-                return False
-            self._again_at_ms[key] = _WAITING
-            if len(self._again_at_ms) > self._most:
-                self._again_at_ms.popitem(last=False)
-            return True
+            sent = self._sent.get(key)
+            if sent is not None and sent.digest and origin.digest not in {"", sent.digest}:
+                key = (*key, origin.digest)  # a true contradiction, which the log shall tell
+                sent = self._sent.get(key)
+            if sent is not None:
+                self._sent.move_to_end(key)
+                if now_ms < sent.again_at_ms:
+                    return None
+            self._sent[key] = _Sent(_WAITING, origin.digest)
+            if len(self._sent) > self._most:
+                self._sent.popitem(last=False)
+        return key
 
     def _learn(self, key: tuple[str, ...], answer: Answer) -> None:
         """Note what became of one; what was refused may be allowed later, but not soon."""
@@ -125,18 +149,12 @@ class Confirmations:
         self._count(answer.code)
         wait_ms = _AGAIN_MS if isinstance(answer, UnavailableError) else _REFUSED_AGAIN_MS
         with self._lock:
-            if key in self._again_at_ms:
-                self._again_at_ms[key] = self._clock.now_ms() + wait_ms
+            if key in self._sent:
+                again_at_ms = self._clock.now_ms() + wait_ms
+                self._sent[key] = self._sent[key]._replace(again_at_ms=again_at_ms)
 
     def _count(self, outcome: str) -> None:
         self._meter.count(COUNTER, outcome=outcome)
-
-
-def _key(origin: Origin, caller: Caller) -> tuple[str, ...]:
-    return (
-        *(origin.service, origin.environment, origin.deployment, origin.instance),
-        *(origin.digest, origin.version, origin.commit, caller.principal),
-    )
 
 
 def _answer(done: "Future[list[Answer]]") -> Answer:

@@ -101,7 +101,7 @@ NAME_CHARACTERS: Final = 128
 MOST_WEIGHT: Final = 10_000.0
 """What one sampled span may stand for at most."""
 
-PAGE_ROWS: Final = 20_000
+PAGE_ROWS: Final = 50_000
 """Rows of counts that one answer reads at most."""
 
 GAUGES: Final = (

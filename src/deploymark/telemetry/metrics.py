@@ -54,6 +54,8 @@ class MetricCounter:
         self._covered: OrderedDict[tuple[Place, str], tuple[int, int]] = OrderedDict(
             ((each.place, each.protocol), (each.since_s, each.until_s)) for each in measured
         )
+        while len(self._covered) > _REMEMBERED:
+            self._covered.popitem(last=False)
         self._better: OrderedDict[tuple[Place, str], None] = OrderedDict()
         self._labels: OrderedDict[tuple[Place, str], set[str]] = OrderedDict()
 

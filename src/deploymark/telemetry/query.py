@@ -15,6 +15,8 @@ from deploymark.ports import (
     Excerpt,
     Gauged,
     GaugeKey,
+    Marked,
+    MarkedKey,
     Measured,
     Place,
     TelemetryQuery,
@@ -86,14 +88,14 @@ class TelemetryReader:
 
     Args:
         store: What is kept.
+        page_rows: Rows of counts that one answer reads at most.
     """
 
-    def __init__(self, store: TelemetryStore) -> None:
+    def __init__(self, store: TelemetryStore, page_rows: int = PAGE_ROWS) -> None:
         self._store = store
+        self._page_rows = page_rows
 
-    def requests(
-        self, query: TelemetryQuery, limit: int = PAGE_ROWS
-    ) -> tuple[list[tuple[CountKey, Counted]], int | None]:
+    def requests(self, query: TelemetryQuery) -> tuple[list[tuple[CountKey, Counted]], int | None]:
         """Return requests by bucket and instance, whole buckets only.
 
         Returns:
@@ -101,57 +103,29 @@ class TelemetryReader:
 
         Raises:
             StoreUnavailableError: The store refuses.
-            QueryError: One bucket alone has more rows than the limit.
+            QueryError: One bucket alone has more rows than one answer may read.
         """
-        rows = self._store.counts(query, limit + 1)
-        rows, next_s = _whole_buckets(rows, limit)
+        rows = self._store.counts(query, self._page_rows + 1)
+        rows, next_s = _whole_buckets(rows, self._page_rows)
         return requests_of(rows, self._store.measured(query)), next_s
 
-    def gauges(
-        self, query: TelemetryQuery, limit: int = PAGE_ROWS
-    ) -> tuple[list[tuple[GaugeKey, Gauged]], int | None]:
+    def gauges(self, query: TelemetryQuery) -> tuple[list[tuple[GaugeKey, Gauged]], int | None]:
         """Return gauges by bucket and instance; as `requests`."""
-        return _whole_buckets(self._store.gauges(query, limit + 1), limit)
+        return _whole_buckets(self._store.gauges(query, self._page_rows + 1), self._page_rows)
 
     def red(self, query: TelemetryQuery, step_s: int, *, by_instance: bool) -> Page:
         """Return requests, errors and latencies, as plain values."""
-        # A page ends at the edge of a step, so that no step is told in two pieces.
-        start_s = query.since_s - query.since_s % step_s
-        rows, next_s = self.requests(query._replace(since_s=start_s))
-        if next_s is not None:
-            edge_s = next_s - next_s % step_s
-            if edge_s <= start_s:
-                raise QueryError(
-                    f"One step of {step_s} seconds has more than {PAGE_ROWS} rows.",
-                    hint="Ask for one service or deployment, or for a shorter step.",
-                    field="/step",
-                )
-            rows = [row for row in rows if row[0].bucket_s < edge_s]
-            next_s = edge_s
+        query = query._replace(since_s=query.since_s - query.since_s % step_s)
+        rows, next_s = _whole_steps(*self.requests(query), step_s)
         found = combined(rows, step_s, by_instance=by_instance)
         return Page([_red_item(key, counted, step_s) for key, counted in found], next_s)
 
     def marked(self, query: TelemetryQuery, step_s: int) -> Page:
         """Return how many spans carried a deployment id (M8), as plain values."""
-        sums: dict[tuple[int, str, str], list[int]] = {}
-        for key, counted in self._store.marked(query):
-            step = (key.bucket_s - key.bucket_s % step_s, key.service, key.environment)
-            found = sums.setdefault(step, [0, 0])
-            found[0] += counted.spans
-            found[1] += counted.marked
-        return Page(
-            [
-                {
-                    "at": _instant(at_s),
-                    "seconds": step_s,
-                    "service": service,
-                    "environment": environment,
-                    "numerator": marked,
-                    "denominator": spans,
-                }
-                for (at_s, service, environment), (spans, marked) in sorted(sums.items())
-            ]
-        )
+        query = query._replace(since_s=query.since_s - query.since_s % step_s)
+        rows = self._store.marked(query, step_s, self._page_rows + 1)
+        rows, next_s = _whole_buckets(rows, self._page_rows)
+        return Page([_marked_item(key, counted, step_s) for key, counted in rows], next_s)
 
     def traces(self, query: TelemetryQuery, limit: int = _ITEMS) -> Page:
         """Return slow and failing traces, newest minute first, as plain values."""
@@ -173,6 +147,21 @@ def _whole_buckets(rows: list[Any], limit: int) -> tuple[list[Any], int | None]:
             hint="Ask for one service or deployment.",
         )
     return whole, last_s
+
+
+def _whole_steps(rows: list[Any], next_s: int | None, step_s: int) -> tuple[list[Any], int | None]:
+    """End a page at the edge of a step, so that no step is told in two pieces."""
+    if next_s is None:
+        return rows, None
+    edge_s = next_s - next_s % step_s
+    whole = [row for row in rows if row[0].bucket_s < edge_s]
+    if not whole:
+        raise QueryError(
+            f"One step of {step_s} seconds has more rows than one answer may read.",
+            hint="Ask for one service or deployment, or for a shorter step.",
+            field="/step",
+        )
+    return whole, edge_s
 
 
 def _instant(seconds: int) -> str:
@@ -205,6 +194,17 @@ def _red_item(key: CountKey, counted: Counted, step_s: int) -> dict[str, Any]:
             "counts": latency.counts,
             "seconds": latency.seconds,
         },
+    }
+
+
+def _marked_item(key: MarkedKey, counted: Marked, step_s: int) -> dict[str, Any]:
+    return {
+        "at": _instant(key.bucket_s),
+        "seconds": step_s,
+        "service": key.service,
+        "environment": key.environment,
+        "numerator": counted.marked,
+        "denominator": counted.spans,
     }
 
 

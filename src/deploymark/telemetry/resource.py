@@ -25,6 +25,7 @@ from deploymark.errors import IdError, RequestError
 from deploymark.model.ids import encode_id, parse_occurrence
 from deploymark.model.vocabulary import (
     ARTIFACT_DIGEST,
+    CONFIRMS_ITSELF,
     CONTAINER_REPO_DIGESTS,
     DEPLOYMENT_ENVIRONMENT,
     DEPLOYMENT_ENVIRONMENT_DEPRECATED,
@@ -68,6 +69,7 @@ class Origin(Struct, frozen=True):
         instance_from: The attributes that it was derived from; "" when it was said.
         digest, artifact, version, commit: What runs, each "" when it is not said.
         target: The place, as a marker's `target`, without the instance's uid.
+        confirms_itself: The process sends its own `running` marker, with better evidence.
     """
 
     service: str
@@ -80,6 +82,7 @@ class Origin(Struct, frozen=True):
     version: str
     commit: str
     target: dict[str, str]
+    confirms_itself: bool = False
 
     @property
     def says_what_runs(self) -> bool:
@@ -115,6 +118,7 @@ def origin_of(attributes: Mapping[str, Any]) -> Origin:
         version=version if len(version.encode()) <= VALUE_BYTES else "",
         commit=commit if _COMMIT.fullmatch(commit) else "",
         target=_target(attributes, text),
+        confirms_itself=text(CONFIRMS_ITSELF).lower() == "true",
     )
 
 

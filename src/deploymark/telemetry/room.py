@@ -1,10 +1,12 @@
 """The room as the server sees it: one way in, one way to ask, and what is done by the clock."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
 
+from deploymark.errors import StoreUnavailableError
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.privacy import check_personal, check_secrets
 from deploymark.ports import Clock, Meter, TelemetryStore
@@ -62,14 +64,19 @@ class TelemetryRoom:
         now_s = self.clock.now_ms() // 1_000
         self.store.trim(now_s - self.settings.retention_seconds)
         for _ in range(_TRIMS):
+            if self.store.size_bytes() <= self.settings.max_bytes:
+                return
             oldest_s = self.store.oldest_s()
-            if oldest_s is None or self.store.size_bytes() <= self.settings.max_bytes:
+            if oldest_s is None:
                 return
             self.store.trim(oldest_s + max(10, (now_s - oldest_s) // _SHARE))
 
     def gauges(self) -> dict[str, float]:
         """Return what `/metrics` shows of the room; may wait."""
-        return {**self.reception.gauges(), "telemetry_store_bytes": self.store.size_bytes()}
+        found = self.reception.gauges()
+        with suppress(StoreUnavailableError):  # the counters tell why
+            found["telemetry_store_bytes"] = self.store.size_bytes()
+        return found
 
 
 def make_room(

@@ -97,9 +97,16 @@ def _adds_gauges_and_marks_up(store: TelemetryStore) -> None:
     store.save(telemetry(gauges={gauge: Gauged(1.0, 3.0, 4.0, 2)}, marked={marked: Marked(5, 3)}))
     store.save(telemetry(gauges={gauge: Gauged(0.5, 2.0, 2.5, 2)}, marked={marked: Marked(1, 0)}))
     assert store.gauges(EVER, 10) == [(gauge, Gauged(0.5, 3.0, 6.5, 4))]
-    assert store.marked(EVER) == [(marked, Marked(6, 3))]
+    assert store.marked(EVER, 10, 10) == [(marked, Marked(6, 3))]
+    other = MarkedKey("shop", "prod", START_S + 10)
+    store.save(telemetry(marked={other: Marked(4, 4)}))
+    (joined,) = store.marked(EVER, 1_000_000_000, 10)
+    assert joined == (MarkedKey("shop", "prod", 1_000_000_000), Marked(10, 7))
+    assert [key.bucket_s for key, _ in store.marked(EVER, 10, 10)] == [START_S, START_S + 10]
+    assert len(store.marked(EVER, 10, 1)) == 1
+    assert len(store.marked(EVER._replace(since_s=START_S + 10), 10, 10)) == 1
     # Spans are marked or not; of which deployment they speak is not kept here.
-    assert store.marked(EVER._replace(deployment="d-none")) == [(marked, Marked(6, 3))]
+    assert len(store.marked(EVER._replace(deployment="d-none"), 10, 10)) == 2
 
 
 def _chooses(store: TelemetryStore) -> None:
@@ -168,7 +175,8 @@ def _forgets(store: TelemetryStore) -> None:
     store.trim(START_S + 1)
     assert [key.place for key, _ in store.counts(EVER, 10)] == [THERE]
     assert store.oldest_s() == START_S + 10
-    assert (store.traces(EVER, 10), store.excerpts(EVER, 10), store.marked(EVER)) == ([], [], [])
+    assert (store.traces(EVER, 10), store.excerpts(EVER, 10)) == ([], [])
+    assert [key.bucket_s for key, _ in store.marked(EVER, 10, 10)] == [START_S + 10]
     assert store.gauges(EVER, 10) == []
     store.trim(START_S + 1_000)
     assert store.oldest_s() is None

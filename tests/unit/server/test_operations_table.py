@@ -31,6 +31,9 @@ MAY = {
     "erase_detail": "admin",
     "list_deployments": READERS,
     "show_deployment": READERS,
+    "list_instances": READERS,
+    "list_findings": READERS,
+    "show_coverage": READERS,
     "list_emitters": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
     "take_metrics": f"{EVERYONE} {WRITERS}",

@@ -41,6 +41,29 @@ def test_a_damaged_file_is_replaced_because_it_refills(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_file_that_turns_out_to_be_damaged_is_replaced_by_the_next_save(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.db"
+    store = SqliteTelemetryStore(path, _LARGE)
+    store.save(telemetry(streams={bytes([n]): b"x" * 3_000 for n in range(50)}))
+    store.close()
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * (path.stat().st_size - 4_096))
+    store = SqliteTelemetryStore(path, _LARGE)
+    with pytest.raises(StoreUnavailableError):
+        store.load()
+    assert store.load() == ({}, [])
+    store.save(telemetry(receipts=[b"a"]))
+    assert store.load() == ({}, [b"a"])
+    store.close()
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    store = SqliteTelemetryStore(tmp_path / "telemetry.db", _LARGE)
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
+    store.close()
+
+
 def test_a_file_of_another_version_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     store = SqliteTelemetryStore(path, _LARGE)

@@ -8,6 +8,7 @@ of power. What is deleted leaves free pages that new rows take; the file is neve
 
 # ruff: noqa: S608 - only names of our own tables and columns become a part of a statement
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,6 @@ from typing import Any, Final
 from deploymark.errors import StoreUnavailableError
 from deploymark.model.histogram import Histogram, merge
 from deploymark.ports import (
-    EXCERPTS_KEPT,
-    TRACES_KEPT,
     Counted,
     CountKey,
     Excerpt,
@@ -35,9 +34,9 @@ from deploymark.ports import (
     TelemetryQuery,
     TraceNote,
 )
+from deploymark.storage.sqlite import telemetry_sql as sql
 
 VERSION: Final = 1
-RECEIPTS_KEPT: Final = 8_192
 
 _PAGE_BYTES: Final = 4_096
 _ROOM: Final = 1.25
@@ -54,74 +53,7 @@ _PRAGMAS: Final = (
     "journal_size_limit=67108864",
 )
 
-# Statements --------------------------------------------------------------------------------------
-
-_SELECT_PLACE = """SELECT id FROM place
-  WHERE service = ? AND environment = ? AND deployment = ? AND instance = ?"""
-_INSERT_PLACE = """INSERT INTO place (service, environment, deployment, instance, heard_s)
-  VALUES (?, ?, ?, ?, ?)"""
-_HEAR_PLACE = "UPDATE place SET heard_s = max(heard_s, ?) WHERE id = ?"
-_SELECT_BOUNDS = "SELECT id FROM bounds WHERE bounds = ?"
-_INSERT_BOUNDS = "INSERT INTO bounds (bounds) VALUES (?)"
-_SELECT_COUNT = """SELECT requests, errors, seen, since_s, seconds, b.bounds, counts
-  FROM count JOIN bounds b ON b.id = count.bounds
-  WHERE place = ? AND bucket_s = ? AND protocol = ? AND origin = ?"""
-_REPLACE_COUNT = "INSERT OR REPLACE INTO count VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_MEASURE = """INSERT INTO measured VALUES (?1, ?2, ?3, ?4)
-  ON CONFLICT (place, protocol) DO UPDATE
-  SET since_s = min(since_s, ?3), until_s = max(until_s, ?4)"""
-_ADD_GAUGE = """INSERT INTO gauge VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-  ON CONFLICT (place, bucket_s, name, label) DO UPDATE
-  SET least = min(least, ?5), most = max(most, ?6), sum = sum + ?7, count = count + ?8"""
-_ADD_MARKED = """INSERT INTO marked VALUES (?1, ?2, ?3, ?4, ?5)
-  ON CONFLICT (bucket_s, service, environment) DO UPDATE
-  SET spans = spans + ?4, marked = marked + ?5"""
-_ADD_TRACE = "INSERT OR REPLACE INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_DROP_TRACES = f"""DELETE FROM trace
-  WHERE (window_s, service, environment, deployment, failing) = (?1, ?2, ?3, ?4, ?5)
-  AND (trace_id, span_id) IN (
-    SELECT trace_id, span_id FROM trace
-    WHERE (window_s, service, environment, deployment, failing) = (?1, ?2, ?3, ?4, ?5)
-    ORDER BY iif(failing, at_ms, duration_us) DESC, trace_id, span_id
-    LIMIT -1 OFFSET {TRACES_KEPT})"""
-_ADD_EXCERPT = "INSERT OR REPLACE INTO excerpt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_DROP_EXCERPTS = f"""DELETE FROM excerpt
-  WHERE (window_s, service, environment, deployment) = (?1, ?2, ?3, ?4)
-  AND (severity, at_ms, instance, text) IN (
-    SELECT severity, at_ms, instance, text FROM excerpt
-    WHERE (window_s, service, environment, deployment) = (?1, ?2, ?3, ?4)
-    ORDER BY severity DESC, at_ms, instance, text
-    LIMIT -1 OFFSET {EXCERPTS_KEPT})"""
-_KEEP_STREAM = "INSERT OR REPLACE INTO stream VALUES (?, ?, ?)"
-_DROP_STREAM = "DELETE FROM stream WHERE key = ?"
-_ADD_RECEIPT = "INSERT INTO receipt (digest) VALUES (?)"
-_DROP_RECEIPTS = f"""DELETE FROM receipt
-  WHERE number <= (SELECT coalesce(max(number), 0) FROM receipt) - {RECEIPTS_KEPT}"""
-
-_PLACED = """JOIN place p ON p.id = t.place
-  WHERE t.place IN (SELECT id FROM place WHERE {where})"""
-_COUNTS = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket_s, t.protocol,
-  t.origin, t.requests, t.errors, t.seen, t.since_s, t.seconds, b.bounds, t.counts
-  FROM count t JOIN bounds b ON b.id = t.bounds {_PLACED}
-  AND t.bucket_s >= :since AND t.bucket_s < :until
-  ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
-_GAUGES = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket_s, t.name,
-  t.label, t.least, t.most, t.sum, t.count
-  FROM gauge t {_PLACED} AND t.bucket_s >= :since AND t.bucket_s < :until
-  ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
-_MEASURED = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.protocol, t.since_s,
-  t.until_s FROM measured t {_PLACED}"""
-_MARKED = """SELECT service, environment, bucket_s, spans, marked FROM marked
-  WHERE bucket_s >= :since AND bucket_s < :until AND {where} ORDER BY bucket_s, 1, 2"""
-_TRACES = """SELECT service, environment, deployment, instance, window_s, failing, trace_id,
-  span_id, name, route, at_ms, duration_us FROM trace
-  WHERE window_s >= :since AND window_s < :until AND {where}
-  ORDER BY window_s DESC, failing DESC, duration_us DESC, trace_id, span_id LIMIT :limit"""
-_EXCERPTS = """SELECT service, environment, deployment, instance, window_s, severity, at_ms,
-  text, event, trace_id FROM excerpt
-  WHERE window_s >= :since AND window_s < :until AND {where}
-  ORDER BY window_s DESC, severity DESC, at_ms, instance, text LIMIT :limit"""
-
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BY_TIME: Final = (("marked", "bucket_s"), ("trace", "window_s"), ("excerpt", "window_s"))
 _BY_PLACE: Final = ("count", "gauge")
 
@@ -143,9 +75,12 @@ class SqliteTelemetryStore:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._closed = False
+        self._damaged = False
         self._bounds: dict[tuple[float, ...], int] = {}
         try:
             self._open()
+        except OSError as error:
+            raise StoreUnavailableError(f"{path} cannot be created: {error.strerror}.") from error
         except sqlite3.Error:
             # Damaged, or not ours: it is only evidence, and refills.
             self._replace()
@@ -159,7 +94,7 @@ class SqliteTelemetryStore:
             for key, counted in telemetry.counts.items():
                 self._add_count(writer, places.of(key.place), key, counted)
             writer.executemany(
-                _ADD_GAUGE,
+                sql.ADD_GAUGE,
                 [
                     (
                         *(places.of(key.place), key.bucket_s, key.name, key.label),
@@ -169,15 +104,15 @@ class SqliteTelemetryStore:
                 ],
             )
             writer.executemany(
-                _ADD_MARKED,
+                sql.ADD_MARKED,
                 [(*key, each.spans, each.marked) for key, each in telemetry.marked.items()],
             )
             _compete(writer, telemetry)
             kept = [(key, state, telemetry.now_s) for key, state in telemetry.streams.items()]
-            writer.executemany(_DROP_STREAM, [(key,) for key, state, _ in kept if state is None])
-            writer.executemany(_KEEP_STREAM, [each for each in kept if each[1] is not None])
-            writer.executemany(_ADD_RECEIPT, [(each,) for each in telemetry.receipts])
-            writer.execute(_DROP_RECEIPTS)
+            writer.executemany(sql.DROP_STREAM, [(key,) for key, state, _ in kept if state is None])
+            writer.executemany(sql.KEEP_STREAM, [each for each in kept if each[1] is not None])
+            writer.executemany(sql.ADD_RECEIPT, [(each,) for each in telemetry.receipts])
+            writer.execute(sql.DROP_RECEIPTS)
 
     def trim(self, before_s: int) -> None:
         """See `TelemetryStore.trim`."""
@@ -210,6 +145,7 @@ class SqliteTelemetryStore:
 
     def load(self) -> tuple[dict[bytes, bytes], list[bytes]]:
         """See `TelemetryStore.load`."""
+        self._mend()
         streams = dict(self._read("SELECT key, state FROM stream ORDER BY heard_s", {}))
         receipts = self._read("SELECT digest FROM receipt ORDER BY number", {})
         return streams, [digest for (digest,) in receipts]
@@ -221,40 +157,47 @@ class SqliteTelemetryStore:
                 CountKey(Place(*row[:4]), *row[4:7]),
                 Counted(_plain(row[7]), _plain(row[8]), row[9], row[10], _latency(*row[11:])),
             )
-            for row in self._ask(_COUNTS, query, limit)
+            for row in self._ask(sql.COUNTS, query, limit)
         ]
 
     def gauges(self, query: TelemetryQuery, limit: int) -> list[tuple[GaugeKey, Gauged]]:
         """See `TelemetryStore.gauges`."""
         return [
             (GaugeKey(Place(*row[:4]), *row[4:7]), Gauged(*row[7:]))
-            for row in self._ask(_GAUGES, query, limit)
+            for row in self._ask(sql.GAUGES, query, limit)
         ]
 
-    def marked(self, query: TelemetryQuery) -> list[tuple[MarkedKey, Marked]]:
+    def marked(
+        self, query: TelemetryQuery, step_s: int, limit: int
+    ) -> list[tuple[MarkedKey, Marked]]:
         """See `TelemetryStore.marked`."""
         asked = query._replace(deployment=None, instance=None)
-        return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in self._ask(_MARKED, asked, -1)]
+        rows = self._ask(sql.MARKED, asked, limit, step=step_s)
+        return [(MarkedKey(*row[:3]), Marked(*row[3:])) for row in rows]
 
     def measured(self, query: TelemetryQuery) -> list[Measured]:
         """See `TelemetryStore.measured`."""
-        return [Measured(Place(*row[:4]), *row[4:]) for row in self._ask(_MEASURED, query, -1)]
+        return [Measured(Place(*row[:4]), *row[4:]) for row in self._ask(sql.MEASURED, query, -1)]
 
     def traces(self, query: TelemetryQuery, limit: int) -> list[TraceNote]:
         """See `TelemetryStore.traces`."""
         return [
             TraceNote(Place(*row[:4]), row[4], bool(row[5]), *row[6:])
-            for row in self._ask(_TRACES, query, limit)
+            for row in self._ask(sql.TRACES, query, limit)
         ]
 
     def excerpts(self, query: TelemetryQuery, limit: int) -> list[Excerpt]:
         """See `TelemetryStore.excerpts`."""
-        return [Excerpt(Place(*row[:4]), *row[4:]) for row in self._ask(_EXCERPTS, query, limit)]
+        return [Excerpt(Place(*row[:4]), *row[4:]) for row in self._ask(sql.EXCERPTS, query, limit)]
 
     def oldest_s(self) -> int | None:
         """See `TelemetryStore.oldest_s`."""
         asked = [f"SELECT min({column}) FROM {table}" for table, column in _BY_TIME]
-        asked += [f"SELECT min(bucket_s) FROM {table}" for table in _BY_PLACE]
+        # Place by place along the primary key; the least of a whole table would be a scan.
+        asked += [
+            f"SELECT min((SELECT min(bucket_s) FROM {table} t WHERE t.place = p.id)) FROM place p"
+            for table in _BY_PLACE
+        ]
         found = [self._read(each, {})[0][0] for each in asked]
         return min((each for each in found if each is not None), default=None)
 
@@ -270,7 +213,7 @@ class SqliteTelemetryStore:
         self, writer: sqlite3.Connection, place: int, key: CountKey, counted: Counted
     ) -> None:
         named = (place, *key[1:])
-        row = writer.execute(_SELECT_COUNT, named).fetchone()
+        row = writer.execute(sql.SELECT_COUNT, named).fetchone()
         latency = counted.latency
         requests, errors, seen, since_s = (
             *(counted.requests, counted.errors, counted.seen, counted.since_s),
@@ -280,7 +223,7 @@ class SqliteTelemetryStore:
             requests, errors, seen = requests + row[0], errors + row[1], seen + row[2]
             since_s = min(since_s, row[3])
         writer.execute(
-            _REPLACE_COUNT,
+            sql.REPLACE_COUNT,
             (
                 *(*named, requests, errors, seen, since_s, latency.seconds),
                 self._bounds_id(writer, latency.bounds),
@@ -288,26 +231,26 @@ class SqliteTelemetryStore:
             ),
         )
         if key.origin == "metric":
-            writer.execute(_MEASURE, (place, key.protocol, since_s, key.bucket_s + 10))
+            writer.execute(sql.MEASURE, (place, key.protocol, since_s, key.bucket_s + 10))
 
     def _bounds_id(self, writer: sqlite3.Connection, bounds: tuple[float, ...]) -> int:
         found = self._bounds.get(bounds)
         if found is None:
             packed = _packed(bounds)
-            row = writer.execute(_SELECT_BOUNDS, (packed,)).fetchone()
-            made = row[0] if row else writer.execute(_INSERT_BOUNDS, (packed,)).lastrowid
+            row = writer.execute(sql.SELECT_BOUNDS, (packed,)).fetchone()
+            made = row[0] if row else writer.execute(sql.INSERT_BOUNDS, (packed,)).lastrowid
             found = int(made or 0)
             if len(self._bounds) >= 1_024:  # noqa: PLR2004 - a memory of what is in the table
                 self._bounds.clear()
             self._bounds[bounds] = found
         return found
 
-    def _ask(self, statement: str, query: TelemetryQuery, limit: int) -> list[Any]:
+    def _ask(self, statement: str, query: TelemetryQuery, limit: int, **more: int) -> list[Any]:
         """Run a question; only the names of its filters become a part of the statement."""
         names = ("service", "environment", "deployment", "instance")
         asked = {name: getattr(query, name) for name in names if getattr(query, name) is not None}
         where = " AND ".join(f"{name} = :{name}" for name in asked) or "1"
-        given = {**asked, "since": query.since_s, "until": query.until_s, "limit": limit}
+        given = {**asked, "since": query.since_s, "until": query.until_s, "limit": limit, **more}
         return self._read(statement.format(where=where), given)
 
     def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
@@ -316,6 +259,7 @@ class SqliteTelemetryStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._mend()
         with self._write_lock, self._explained():
             writer = self._writer
             writer.execute("BEGIN IMMEDIATE")
@@ -338,10 +282,23 @@ class SqliteTelemetryStore:
             yield
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "")
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            self._damaged |= code in _DAMAGED
             raise StoreUnavailableError(
                 f"The telemetry store {self._path} refused: {error} ({name}).",
-                hint="It is disposable: stop the server and delete it when it is damaged.",
+                hint="It is disposable: when it is damaged an empty one takes its place.",
             ) from error
+
+    def _mend(self) -> None:
+        """Put an empty file in the place of a damaged one; for the writer, outside a block."""
+        if not self._damaged:
+            return
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+            self._bounds.clear()
+            self._replace()
+            self._damaged = False
 
     def _open(self) -> None:
         self._writer = self._connection()
@@ -374,6 +331,9 @@ class SqliteTelemetryStore:
             ) from error
 
     def _connection(self) -> sqlite3.Connection:
+        # Readable by its owner only: excerpts of logs are nobody else's.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
@@ -395,13 +355,13 @@ class _PlaceIds:
     def of(self, place: Place) -> int:
         found = self._known.get(place)
         if found is None:
-            row = self._writer.execute(_SELECT_PLACE, place).fetchone()
+            row = self._writer.execute(sql.SELECT_PLACE, place).fetchone()
             if row is None:
-                made = self._writer.execute(_INSERT_PLACE, (*place, self._now_s)).lastrowid
+                made = self._writer.execute(sql.INSERT_PLACE, (*place, self._now_s)).lastrowid
                 found = int(made or 0)
             else:
                 found = int(row[0])
-                self._writer.execute(_HEAR_PLACE, (self._now_s, found))
+                self._writer.execute(sql.HEAR_PLACE, (self._now_s, found))
             self._known[place] = found
         return found
 
@@ -415,8 +375,8 @@ def _compete(writer: sqlite3.Connection, telemetry: Telemetry) -> None:
         )
         for each in telemetry.traces
     ]
-    writer.executemany(_ADD_TRACE, traces)
-    writer.executemany(_DROP_TRACES, list({row[:5] for row in traces}))
+    writer.executemany(sql.ADD_TRACE, traces)
+    writer.executemany(sql.DROP_TRACES, list({row[:5] for row in traces}))
     excerpts = [
         (
             *(each.window_s, *each.place[:3], each.severity, each.at_ms, each.place.instance),
@@ -424,8 +384,8 @@ def _compete(writer: sqlite3.Connection, telemetry: Telemetry) -> None:
         )
         for each in telemetry.excerpts
     ]
-    writer.executemany(_ADD_EXCERPT, excerpts)
-    writer.executemany(_DROP_EXCERPTS, list({row[:4] for row in excerpts}))
+    writer.executemany(sql.ADD_EXCERPT, excerpts)
+    writer.executemany(sql.DROP_EXCERPTS, list({row[:4] for row in excerpts}))
 
 
 def _packed(numbers: Sequence[float]) -> bytes:
