@@ -96,7 +96,9 @@ def test_a_proxy_takes_up_new_weights_and_its_word_stands_beside_that_of_ci(
     assert markers == ["ci planned", "ci applying", "ci applied", "proxy applied", "proxy cutover"]
     assert team.markers(after=9)[-2]["marker"]["rollout"]["weight"] == 25
     assert team.markers(after=9)[-1]["marker"]["target"]["colour"] == "green"
-    assert f"{stable.deployment_id}~1" in team.live(after=9)
+    listed = {each["deployment_id"]: each for each in team._items("/v1/deployments?after=9")}
+    assert {"ci", "proxy"} <= set(listed[canary.deployment_id]["sources"])
+    assert [each["state"] for each in listed[stable.deployment_id]["places"]] == ["live"]
 
 
 def test_where_the_deployment_does_not_answer_nothing_is_said(

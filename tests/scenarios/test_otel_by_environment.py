@@ -44,6 +44,11 @@ def confirmations(team: Team) -> list[Json]:
     return team._items("/v1/markers?phase=running&limit=200")
 
 
+def listed(team: Team, path: str, index: int) -> list[Json]:
+    """Return what a reader is told, once it covers an entry."""
+    return team._items(f"{path}&after={index}")
+
+
 def await_confirmations(team: Team, port: int, expected: int) -> None:
     """Ask a service until so many instances have confirmed."""
     for _ in range(300):
@@ -83,7 +88,16 @@ def test_a_service_told_by_environment_variables_confirms_its_deployment(
     assert {each["emitter"]["kind"] for each in markers} == {"runtime"}
     assert {each["service"] + " in " + each["environment"] for each in markers} == {"shop in prod"}
     assert {each["evidence"]["basis"] for each in markers} == {"declared"}
-    assert len({each["target"]["instance_uid"] for each in markers}) == 2
+    uids = {each["target"]["instance_uid"] for each in markers}
+    assert len(uids) == 2
+
+    # The broker shows them as instances of that deployment, which heard from CI and from them.
+    instances = listed(team, f"/v1/instances?deployment_id={deployed}", found[0]["index"])
+    assert {each["instance_uid"] for each in instances} == uids
+    assert {each["deployment_id"] for each in instances} == {deployed}
+    assert {each["basis"] for each in instances} == {"declared"}
+    (deployment,) = listed(team, "/v1/deployments?service=shop", found[0]["index"])
+    assert {"ci", "runtime"} <= set(deployment["sources"])
 
 
 @pytest.mark.parametrize(("kind", "more"), [("uvicorn", PLAIN), ("node", PLAIN), ("node", IN_JSON)])
