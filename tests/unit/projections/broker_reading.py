@@ -232,7 +232,7 @@ def portrait(broker: Broker, names: Mapping[int, str], *, received: bool = True)
         "deployments": broker.deployments(),
         "instances": broker.instances(),
         "findings": [
-            {name: value for name, value in each.items() if name not in ("opened_at", "closed_at")}
+            {name: value for name, value in each.items() if name not in _hidden(each)}
             for each in broker.findings(state="open")
             if each["code"] not in late
         ],
@@ -241,6 +241,12 @@ def portrait(broker: Broker, names: Mapping[int, str], *, received: bool = True)
     for record in known["deployments"]:
         del record["findings"]
     return json.dumps({name: _named(items, names) for name, items in known.items()}, indent=1)
+
+
+def _hidden(finding: Item) -> set[str]:
+    """Return what is not compared of a finding; a conflict names an index inside of its entry."""
+    hidden = {"opened_at", "closed_at"}
+    return hidden | {"indexes"} if finding["code"] == "marker_conflict" else hidden
 
 
 def _named(items: Sequence[Item], names: Mapping[int, str]) -> list[Any]:

@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     and_,
@@ -99,9 +101,7 @@ class BrokerQuery:
         check_words("kind", query.kind, tuple(Kind))
         behind = read_cursor(query, query.cursor, len(_RUN_KEY))
         wanted: list[ColumnElement[bool]] = [~_has_later()]
-        for column in (RUN.c.service, RUN.c.environment, RUN.c.kind, RUN.c.state):
-            if values := getattr(query, column.name):
-                wanted.append(column.in_(values))
+        wanted += _among(query, (RUN.c.service, RUN.c.environment, RUN.c.kind, RUN.c.state))
         if (since_ms := instant_of("since", query.since)) is not None:
             wanted.append(RUN.c.opened_ms >= since_ms)
         if (until_ms := instant_of("until", query.until)) is not None:
@@ -167,15 +167,9 @@ class BrokerQuery:
         check_words("severity", query.severity, ("info", "warning", "critical"))
         columns = (FINDING.c.opened_ms, FINDING.c.id)
         behind = read_cursor(query, query.cursor, len(columns))
-        wanted: list[ColumnElement[bool]] = []
-        for column in (
-            FINDING.c.code,
-            FINDING.c.severity,
-            FINDING.c.service,
-            FINDING.c.environment,
-        ):
-            if values := getattr(query, column.name):
-                wanted.append(column.in_(values))
+        wanted = _among(
+            query, (FINDING.c.code, FINDING.c.severity, FINDING.c.service, FINDING.c.environment)
+        )
         if behind is not None:
             wanted.append(tuple_(*columns) < tuple_(*map(literal, behind)))
         with self._views.reading() as connection:
@@ -200,10 +194,8 @@ class BrokerQuery:
         check_limit(query.limit)
         check_words("status", query.status, STATUSES)
         behind = read_cursor(query, query.cursor, len(_INSTANCE_KEY))
-        wanted: list[ColumnElement[bool]] = [_RUNNING]
-        for name in ("service", "environment", "cluster", "region", "zone"):
-            if values := getattr(query, name):
-                wanted.append(INSTANCE.c[name].in_(values))
+        areas = ("service", "environment", "cluster", "region", "zone")
+        wanted = [_RUNNING, *_among(query, [INSTANCE.c[name] for name in areas])]
         if query.status:
             wanted.append(_STATUS.in_(query.status))
         if behind is not None:
@@ -239,10 +231,7 @@ class BrokerQuery:
         Raises:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
-        wanted: list[ColumnElement[bool]] = []
-        for name in ("service", "environment"):
-            if values := getattr(query, name):
-                wanted.append(INSTANCE.c[name].in_(values))
+        wanted = _among(query, (INSTANCE.c.service, INSTANCE.c.environment))
         with self._views.reading() as connection:
             counted = _count(connection, wanted)
             as_of = projected_size(connection, NAME)
@@ -355,6 +344,11 @@ class BrokerQuery:
             rows = connection.scalars(select(ALIAS.c.id).where(ALIAS.c.alias == identity)).all()
             found += [(each, number) for each in (identity, *rows)]
         return found
+
+
+def _among(query: Struct, columns: Sequence[Column[Any]]) -> list[ColumnElement[bool]]:
+    """Return the filters of a query that name values of these columns."""
+    return [column.in_(values) for column in columns if (values := getattr(query, column.name))]
 
 
 def _has_later() -> ColumnElement[bool]:
