@@ -192,7 +192,10 @@ def test_without_ci_and_without_labels_every_release_is_an_unplanned_change_of_i
         assert all("ci" in each["missing_sources"] for each in records.values())
         running = {name for name, each in records.items() if stage(each["state"]) == LIVE}
         assert running == {own_id(line[-1].artifact, line[-1].service) for line in lines}
-        assert found(broker) == {("unplanned_change", name) for name in own}
+        every = broker.findings(state="all", code="unplanned_change")
+        assert {each["deployment_id"].partition("~")[0] for each in every} == own
+        # What was replaced is no longer anybody's to excuse.
+        assert found(broker) == {("unplanned_change", name) for name in running}
         assert {name for name, each in records.items() if each["occurrence"] == 2} == again
 
 
