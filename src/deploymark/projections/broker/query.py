@@ -22,10 +22,13 @@ from sqlalchemy import (
 )
 
 from deploymark.errors import NotFoundError
+from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
 from deploymark.projections.broker.findings import FindingRow, shown
 from deploymark.projections.broker.questions import (
+    AREAS,
+    FINDING_STATES,
     STATUSES,
     CoverageQuery,
     DeploymentQuery,
@@ -122,8 +125,8 @@ class BrokerQuery:
     def deployment(self, name: str) -> Item:
         """Return one deployment, named by an id, an alias, or one occurrence of it (`id~2`).
 
-        When several changes are known under the id, code comes first; the others stand under
-        `changes`.
+        When several changes are known under the id, the one from which it follows comes first, then
+        code; the others stand under `changes`.
 
         Raises:
             QueryError: The name is no id.
@@ -153,8 +156,8 @@ class BrokerQuery:
                 line = (row.service, row.environment, row.kind_key)
                 if line not in latest or latest[line].number < row.number:
                     latest[line] = row
-            chosen = sorted(latest.values(), key=lambda row: (row.kind_key != "", row.opened_ms))
-            items = [self._item(connection, row) for row in chosen]
+            items = [self._item(connection, row) for row in latest.values()]
+            items.sort(key=lambda item: (not _follows(item), item["kind"] != Kind.DEPLOYMENT))
             as_of = projected_size(connection, NAME)
         if len(items) > 1:
             items[0]["changes"] = items[1:]
@@ -163,6 +166,7 @@ class BrokerQuery:
     def findings(self, query: FindingQuery) -> Items:
         """Return findings, the one that opened last first; raises as `deployments` does."""
         check_limit(query.limit)
+        check_words("state", (query.state,), FINDING_STATES)
         check_words("code", query.code, tuple(FindingCode))
         check_words("severity", query.severity, ("info", "warning", "critical"))
         columns = (FINDING.c.opened_ms, FINDING.c.id)
@@ -229,8 +233,10 @@ class BrokerQuery:
         One item for each area that is expected or has instances; it is not paged.
 
         Raises:
+            QueryError: A filter is not what it may be.
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
+        check_words("by", (query.by,), AREAS)
         wanted = _among(query, (INSTANCE.c.service, INSTANCE.c.environment))
         with self._views.reading() as connection:
             counted = _count(connection, wanted)
@@ -349,6 +355,18 @@ class BrokerQuery:
 def _among(query: Struct, columns: Sequence[Column[Any]]) -> list[ColumnElement[bool]]:
     """Return the filters of a query that name values of these columns."""
     return [column.in_(values) for column in columns if (values := getattr(query, column.name))]
+
+
+def _follows(item: Item) -> bool:
+    """Tell whether a deployment's id follows from what is known of it, and was not only given."""
+    subjects = (
+        item["digest"],
+        item["commit_hash"] and f"commit:{item['commit_hash']}",
+        item["version"] and f"version:{item['version']}",
+    )
+    scope = (item["service"], item["environment"])
+    own = {deployment_id(*scope, each, item["action"] or "") for each in subjects if each}
+    return item["deployment_id"] in own
 
 
 def _has_later() -> ColumnElement[bool]:

@@ -169,7 +169,9 @@ class _Findings:
         """Open a finding, or close the one that is open."""
         before = self._get(row.id)
         if supported:
-            self._rows[row.id] = row if before is None else join_rows(before, row)
+            stands = before is not None and before.closed_ms is None
+            opened_ms = before.opened_ms if before is not None and stands else row.opened_ms
+            self._rows[row.id] = row._replace(opened_ms=opened_ms)
         elif before is not None and before.closed_ms is None:
             self._rows[row.id] = before._replace(closed_ms=row.opened_ms)
 
