@@ -209,8 +209,8 @@ def test_views_that_follow_the_log_in_any_batches_equal_a_replay_byte_for_byte(
         size = len(world.leaves())
         cuts = data.draw(st.lists(st.integers(0, size), max_size=12), label="batches")
         replayed = world.read()
-        for batches in (cuts, range(0, size, 5)):
-            followed = world.read(batches=batches)
+        for batches, restarting in ((cuts, False), (range(0, size, 5), False), (cuts, True)):
+            followed = world.read(batches=batches, restarting=restarting)
             assert followed.dump() == replayed.dump()
             assert followed.deployments() == replayed.deployments()
             assert followed.findings(state="all") == replayed.findings(state="all")

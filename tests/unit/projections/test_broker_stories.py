@@ -109,8 +109,9 @@ def test_the_batches_change_nothing(story: list[Word]) -> None:
         tell(world, story)
         size = len(world.leaves())
         replayed = world.read()
-        for batches in (range(size), range(0, size, 3)):
-            assert world.read(batches=batches).dump() == replayed.dump()
+        for batches, restarting in ((range(size), False), (range(0, size, 3), True)):
+            followed = world.read(batches=batches, restarting=restarting)
+            assert followed.dump() == replayed.dump()
 
 
 @_FEW
