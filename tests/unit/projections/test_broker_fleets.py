@@ -8,20 +8,10 @@ from typing import Any
 
 import pytest
 from broker_checks import LIVE, counts, found, instances, order_does_not_matter, places_of, stage
-from broker_fleet import (
-    Fleet,
-    Loss,
-    all_of,
-    by_id,
-    complete_records,
-    deliver,
-    expected_instances,
-    fleets,
-    losses,
-    score,
-)
+from broker_fleet import Fleet, Loss, all_of, deliver, fleets, losses
 from broker_markers import own_id
 from broker_reading import Broker, Item
+from broker_truth import by_id, complete_records, expected_instances, score
 from broker_world import World
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
