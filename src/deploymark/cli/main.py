@@ -59,6 +59,7 @@ COMMANDS = {
     "timeline": "list what happened",
     "findings": "list what is wrong, and what to do",
     "watch": "follow markers as they are admitted",
+    "observe": "see which processes of a service run here, and what they execute",
     "tokens": "who may call the server",
     "keys": "producer keys: who may sign what",
     "log": "the tamper-evident log",
