@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploymark.ingest.sighting import ANYWHERE, Emission, Line, Place, Sighting
+from deploymark.ingest.sighting import ANYWHERE, Emission, Line, Place, Sighting, Subject
 from deploymark.model.vocabulary import Phase
 
 KEPT: Final = 64
@@ -155,12 +155,13 @@ class DeploymentRecord(Struct, frozen=True, gc=False, array_like=True):
 
 def same_subject(record: DeploymentRecord, sighting: Sighting) -> bool:
     """Tell whether nothing that a marker says of its subject contradicts a deployment."""
-    pairs = (
-        (record.digest, sighting.digest),
-        (record.commit, sighting.commit),
-        (record.version, sighting.version),
-    )
-    return all(one is None or other is None or one == other for one, other in pairs)
+    return agrees(record, sighting.subject)
+
+
+def agrees(record: DeploymentRecord, subject: Subject) -> bool:
+    """Tell whether a subject does not contradict that of a deployment."""
+    mine = (record.digest, record.commit, record.version)
+    return all(a is None or b is None or a == b for a, b in zip(mine, subject, strict=True))
 
 
 # Deciding ----------------------------------------------------------------------------------------

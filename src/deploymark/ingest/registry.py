@@ -379,7 +379,7 @@ class Registry:
         later = [each for each in standing.live if each.at_ms > sighting.at_ms]
         around = standing_in(record) if later else set()
         for each in later:  # something that is live already may have come after this
-            if each.record != identity and each.place in around:
+            if each.record != identity and each.place in around and not each.spares(record):
                 record = superseded(record, [each.place], each.at_ms, each.emission)
         if places:
             record = superseded(
@@ -405,6 +405,8 @@ class Registry:
         other = self._record(identity)
         if other is None:
             return False
+        if by.evidence and same_subject(other, by):
+            return not other.over
         after = superseded(other, places, by.at_ms, by.emission)
         if after != other:
             self._tentative[f"r/{identity}"] = after

@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploymark.errors import StateBrokenError
-from deploymark.ingest.occurrences import MAX_SPOTS, DeploymentRecord
-from deploymark.ingest.sighting import Emission, Line, Place, Sighting
+from deploymark.ingest.occurrences import MAX_SPOTS, DeploymentRecord, agrees
+from deploymark.ingest.sighting import Emission, Line, Place, Sighting, Subject
 from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import Kind, Phase
 
@@ -81,12 +81,22 @@ class Owner(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Live(Struct, frozen=True, gc=False, array_like=True):
-    """Which deployment is live in a place, since when, and by which marker."""
+    """Which deployment is live in a place, since when, and by which marker.
+
+    Attributes:
+        evidence: Digest, commit and version when the marker is evidence (`Sighting.evidence`), which
+            does not end what may be the very deployment that it belongs to; None when it is not.
+    """
 
     place: Place
     at_ms: int
     record: str
     emission: Emission | None = None
+    evidence: Subject | None = None
+
+    def spares(self, record: DeploymentRecord) -> bool:
+        """Tell whether this does not end a deployment, because it may belong to it."""
+        return self.evidence is not None and agrees(record, self.evidence)
 
 
 class Active(Struct, frozen=True, gc=False, array_like=True):
@@ -152,11 +162,12 @@ def newest_live(
     if not places:
         return live
     known = {each.place: each for each in live}
+    subject = by.subject if by.evidence else None
     for place in places:
         before = known.get(place)
         if before is None or before.at_ms <= by.at_ms:
             known.pop(place, None)  # the order is by age: what is dropped first is the oldest
-            known[place] = Live(place, by.at_ms, identity, by.emission)
+            known[place] = Live(place, by.at_ms, identity, by.emission, subject)
     return tuple(known.values())[-MAX_SPOTS:]
 
 

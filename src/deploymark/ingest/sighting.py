@@ -11,10 +11,13 @@ from msgspec import Struct
 from deploymark.errors import InstantError
 from deploymark.model.ids import is_instance_end
 from deploymark.model.instants import parse_instant
-from deploymark.model.vocabulary import Kind
+from deploymark.model.vocabulary import EmitterKind, Kind
 
 HONEST_MS: Final = 60_000
 """A claimed time further off than this is not used to place a marker (see `placed_ms`)."""
+
+
+_OBSERVERS: Final = frozenset({EmitterKind.ORCHESTRATOR, EmitterKind.RUNTIME, EmitterKind.PROXY})
 
 
 class Place(NamedTuple):
@@ -50,7 +53,11 @@ class Line(NamedTuple):
     key: str | None
 
 
-class Sighting(Struct, frozen=True, gc=False):
+Subject = tuple[str | None, str | None, str | None]
+"""Digest, commit and version; None says nothing."""
+
+
+class Sighting(Struct, frozen=True, gc=False, array_like=True):
     """A marker as far as occurrences care.
 
     Attributes:
@@ -60,6 +67,7 @@ class Sighting(Struct, frozen=True, gc=False):
         at_ms: The time by which it is placed (`placed_ms`).
         emission: None when the emitter does not number its markers.
         ends_instance: It says that one instance is gone, which changes no place.
+        evidence: It is of what runs and names no deployment; see `is_evidence`.
         action, digest, commit, version: What tells whether two ids are one deployment.
     """
 
@@ -74,10 +82,16 @@ class Sighting(Struct, frozen=True, gc=False):
     attempt: int | None = None
     emission: Emission | None = None
     ends_instance: bool = False
+    evidence: bool = False
     action: str = ""
     digest: str | None = None
     commit: str | None = None
     version: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What is deployed, as far as the marker says it."""
+        return self.digest, self.commit, self.version
 
 
 def placed_ms(claimed: str | None, received_ms: int, *, numbered: bool) -> int:
@@ -128,10 +142,28 @@ def sighting_of(ids: Mapping[str, str], fields: Mapping[str, Any], received_ms: 
         attempt=fields.get("attempt"),
         emission=emission,
         ends_instance=is_instance_end(fields),
+        evidence=is_evidence(fields),
         action=fields.get("action") or "",
         digest=artifact.get("digest"),
         commit=fields.get("commit_hash"),
         version=fields.get("version"),
+    )
+
+
+def is_evidence(fields: Mapping[str, Any]) -> bool:
+    """Tell whether a marker says what runs without naming the deployment that it belongs to.
+
+    Its derived id only files it. To which deployment it belongs is found out by correlation, so in
+    the append it must not end what a deploy action said (spec: identity, "Correlation").
+
+    Args:
+        fields: The flat marker.
+    """
+    return (
+        (fields.get("emitter") or {}).get("kind") in _OBSERVERS
+        and fields.get("deployment_id") is None
+        and not fields.get("action")
+        and fields["kind"] == Kind.DEPLOYMENT
     )
 
 

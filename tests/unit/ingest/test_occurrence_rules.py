@@ -164,3 +164,33 @@ def test_an_instance_that_is_gone_does_not_end_its_deployment(story: Story) -> N
     again = story.say("applied", at="+2m", attempt=2, emitter="ci")
     assert occurrences(gone, other, again) == [1, 1, 1]
     assert gone.marker != other.marker
+
+
+def test_what_an_orchestrator_says_does_not_end_the_deployment_that_it_carries_out(
+    story: Story,
+) -> None:
+    said = [
+        story.say("planned", at="+0s", release=A, action="run-1"),
+        story.say("applied", at="+10s", release=A, emitter="orchestrator"),
+        story.say("applied", at="+20s", release=A, action="run-1"),
+        story.say("planned", at="+60s", release=B, action="run-2"),
+        story.say("applied", at="+70s", release=B, emitter="orchestrator"),
+        story.say("applied", at="+80s", release=B, action="run-2", attempt=2),
+        story.say("applied", at="+65s", release=B, action="run-2", place="eu-1"),
+    ]
+    assert occurrences(*said) == [1] * 7
+
+
+def test_an_orchestrator_that_returns_to_a_release_says_so_again(story: Story) -> None:
+    story.say("applied", at="+10s", release=A, emitter="orchestrator")
+    story.say("applied", at="+70s", release=B, emitter="orchestrator")
+    back = story.say("applied", at="+90s", release=A, emitter="orchestrator")
+    assert (back.occurrence, back.duplicate) == (2, False)
+
+
+def test_a_release_that_an_orchestrator_undid_can_be_deployed_again(story: Story) -> None:
+    story.say("applied", at="+0h", release=A, action="run-1")
+    story.say("applied", at="+1h", release=B, action="run-2")
+    story.say("applied", at="+2h", release=A, emitter="orchestrator")
+    again = story.say("applied", at="+3h", release=B, action="run-2", attempt=2)
+    assert (again.occurrence, again.duplicate) == (2, False)
