@@ -376,7 +376,7 @@ class Registry:
         standing = self._standing(sighting)
         identity = identity_of(record)
         places = live_places(record, occurrence, sighting.at_ms)
-        later = [each for each in standing.live if each.at_ms > sighting.at_ms]
+        later = [each for each in standing.live if each.follows(sighting)]
         around = standing_in(record) if later else set()
         for each in later:  # something that is live already may have come after this
             if each.record != identity and each.place in around and not each.spares(record):

@@ -84,8 +84,8 @@ class Live(Struct, frozen=True, gc=False, array_like=True):
     """Which deployment is live in a place, since when, and by which marker.
 
     Attributes:
-        evidence: Digest, commit and version when the marker is evidence (`Sighting.evidence`), which
-            does not end what may be the very deployment that it belongs to; None when it is not.
+        evidence: The subject, when the marker is evidence (`Sighting.evidence`): it does not end
+            what may be the very deployment that it belongs to.
     """
 
     place: Place
@@ -93,6 +93,13 @@ class Live(Struct, frozen=True, gc=False, array_like=True):
     record: str
     emission: Emission | None = None
     evidence: Subject | None = None
+
+    def follows(self, sighting: Sighting) -> bool:
+        """Tell whether it came after a marker: by number within one epoch, else by time."""
+        mine, its = self.emission, sighting.emission
+        if mine is not None and its is not None and mine[:2] == its[:2]:
+            return mine.sequence > its.sequence
+        return self.at_ms > sighting.at_ms
 
     def spares(self, record: DeploymentRecord) -> bool:
         """Tell whether this does not end a deployment, because it may belong to it."""

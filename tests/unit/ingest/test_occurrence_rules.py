@@ -194,3 +194,12 @@ def test_a_release_that_an_orchestrator_undid_can_be_deployed_again(story: Story
     story.say("applied", at="+2h", release=A, emitter="orchestrator")
     again = story.say("applied", at="+3h", release=B, action="run-2", attempt=2)
     assert (again.occurrence, again.duplicate) == (2, False)
+
+
+def test_a_plan_that_was_made_before_another_release_went_live_is_over_however_late_it_comes(
+    story: Story,
+) -> None:
+    story.say("applied", at="+10s", release=A, number=4)
+    late = story.say("planned", at="+20s", release=B, number=0)
+    assert late.occurrence == 1
+    assert story.say("planned", at="+30s", release=B, number=5).occurrence == 2
