@@ -85,7 +85,7 @@ class Instance:
     site: Site
     zone: str
     node: str
-    deploy: "Deploy"
+    deploy: "Deploy" = field(repr=False)
     started: float
     ended: float | None = None
     colour: str | None = None
@@ -132,10 +132,10 @@ class Deploy:
     revision: str | None = None
     attempt: int = 1
     occurrence: int = 1
-    rollback_of: "Deploy | None" = None
+    rollback_of: "Deploy | None" = field(default=None, repr=False)
     colour: str | None = None
-    steps: tuple[Step, ...] = ()
-    born: list[Instance] = field(default_factory=list)
+    steps: tuple[Step, ...] = field(default=(), repr=False)
+    born: list[Instance] = field(default_factory=list, repr=False)
     fault: str | None = None
     tag_only: bool = False
 

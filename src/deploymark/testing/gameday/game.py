@@ -1,6 +1,6 @@
 """Runs a whole game day against a server and says how it went."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -124,6 +124,7 @@ def run_day(
         line for each in day.records if each.deploy.fault is None for line in comparison.of(each)
     ]
     untrue += comparison.of_instances()
+    untrue += misfiled(day, player.sent)
     result = Result(
         day,
         scorer.verdicts,
@@ -190,6 +191,18 @@ class _Comparison:
                 continue  # its degradation was looked for when it mattered
             for line in instance_differences(truth, shown, self._names[serial]):
                 yield f"{where}: {line}"
+
+
+def misfiled(day: Day, sent: Iterable[Sent]) -> Iterator[str]:
+    """Yield what was filed under the deployment that it names, but under another occurrence."""
+    names = {each.number: (identify(each), each.occurrence) for each in day.world.deploys}
+    for each in sent:
+        wanted = names[each.message.deploy]
+        if each.filed is not None and each.filed[0] == wanted[0] and each.filed != wanted:
+            yield (
+                f"{each.message.phase} of {each.message.emitter.id} stands under occurrence "
+                f"{each.filed[1]} of {wanted[0]}, not {wanted[1]}"
+            )
 
 
 def _openings(sent: list[Sent]) -> dict[int, int]:

@@ -38,6 +38,7 @@ class Sent(NamedTuple):
         status: Of this item.
         code: Of the problem, "" where it was taken.
         entry: Its index in the log, None where it was refused.
+        filed: The deployment and occurrence under which it stands, None where it was refused.
     """
 
     message: Message
@@ -46,6 +47,7 @@ class Sent(NamedTuple):
     status: int
     code: str
     entry: int | None
+    filed: tuple[str, int] | None
 
     @property
     def is_right(self) -> bool:
@@ -244,4 +246,5 @@ def _sent(letter: _Letter, sent_ms: int, result: Json) -> Sent:
         int(result.get("status") or 0),
         str(result.get("code") or ""),
         result.get("index"),
+        (result["deployment_id"], result["occurrence"]) if "deployment_id" in result else None,
     )
