@@ -180,6 +180,13 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[objec
     connection.exec_driver_sql(str(statement), list(rows))
 
 
+def replace_rows(connection: Connection, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows as `insert_rows` does, in place of those with the same primary key."""
+    if rows:
+        statement = insert(table).prefix_with("OR REPLACE").compile(dialect=connection.dialect)
+        connection.exec_driver_sql(str(statement), list(rows))
+
+
 def _engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),

@@ -1,0 +1,130 @@
+"""What is wrong with a run, as far as its witnesses alone show it. Pure.
+
+A finding opens with the witness that supports it and closes with the one after which nothing does.
+What follows from time, silence above all, is the watchers' business.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from deploymark.model.vocabulary import FindingCode, Kind, Phase
+from deploymark.projections.broker.run import Run, Trace
+from deploymark.projections.broker.witness import Witness
+
+LARGE_CHANGES: Final = 50
+"""Changes that one deployment may bring without a remark."""
+
+MAX_TRACES: Final = 64
+"""Findings that are kept of one run."""
+
+MAX_INDEXES: Final = 16
+
+
+class Condition(NamedTuple):
+    """Something wrong.
+
+    Attributes:
+        code: Of the finding.
+        about: The instance or digest in question, "" for the run.
+        detail: What the message names.
+        indexes: The entries that it rests on.
+    """
+
+    code: str
+    about: str = ""
+    detail: str = ""
+    indexes: tuple[int, ...] = ()
+
+
+def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> None:
+    """Open and close the findings of a run after a witness.
+
+    Args:
+        run: Its findings are changed.
+        witness: After which; its time is the time of the change.
+        runs: All of the scope.
+    """
+    found = {f"{each.code} {each.about}": each for each in _conditions(run, runs)}
+    for name, trace in run.findings.items():
+        if name not in found and trace.closed_ms is None:
+            trace.closed_ms = max(witness.at_ms, trace.opened_ms)
+    for name, condition in found.items():
+        known = run.findings.get(name)
+        if known is not None:
+            known.closed_ms = None
+            known.detail = condition.detail
+            known.indexes = list(condition.indexes or known.indexes)[:MAX_INDEXES]
+        elif len(run.findings) < MAX_TRACES:
+            indexes = list(condition.indexes or (witness.index,))[:MAX_INDEXES]
+            run.findings[name] = Trace(
+                condition.code, condition.about, condition.detail, indexes, witness.at_ms
+            )
+
+
+def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
+    if run.over:
+        return
+    if not run.intended:
+        indexes = tuple(index for index, _ in run.joins[:1])
+        yield Condition(FindingCode.UNPLANNED_CHANGE, indexes=indexes)
+    if run.line.kind != Kind.DEPLOYMENT:
+        return
+    yield from _mismatches(run, runs)
+    if run.digest is None and (run.is_live or run.confirmed):
+        yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(run.fact("tag") or ""))
+    others = [
+        f"{each.id}~{each.number}"
+        for each in runs
+        if not each.over and each is not run and (each.id, each.number) in run.ambiguous
+    ]
+    if others:
+        yield Condition(FindingCode.CORRELATION_AMBIGUOUS, detail=", ".join(others))
+    changes = run.fact("changes")
+    if changes is not None and changes > LARGE_CHANGES:
+        yield Condition(FindingCode.LARGE_CHANGE_SET, detail=str(changes))
+    requires = run.fact("requires")
+    if requires is not None and run.is_live and not _provided(requires, run, runs):
+        yield Condition(FindingCode.MIGRATION_OUT_OF_ORDER, detail=str(requires))
+
+
+def _mismatches(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
+    """Yield digests that run where they should not, one condition for each digest."""
+    found: dict[str, tuple[str, list[int]]] = {}
+    for other in runs:
+        for group in other.groups.values():
+            if group.digest is None:
+                continue
+            if group.label:
+                # A wrong label is the trouble of the deployment that it names, while that stands.
+                named = [each for each in runs if group.label in (each.id, *each.aliases)]
+                stands = any(not each.over for each in named)
+                ours = run in named if stands else other is run
+            else:
+                ours = other is run and bool(run.digests) and group.digest not in run.digests
+            if ours:
+                found.setdefault(group.digest, (group.about, []))[1].append(group.index)
+    for digest, (about, indexes) in found.items():
+        yield Condition(FindingCode.DIGEST_MISMATCH, digest, about, tuple(indexes))
+
+
+def _provided(revision: str, run: Run, runs: Sequence[Run]) -> bool:
+    for each in runs:
+        if each.line.kind != Kind.SCHEMA_MIGRATION or Phase.APPLIED not in each.phases:
+            continue
+        if revision in (each.fact("provides"), each.fact("revision")) and each.ended_by not in (
+            Phase.FAILED,
+            Phase.ROLLED_BACK,
+        ):
+            return True
+    # A deployment may bring its own schema.
+    return bool(run.fact("provides") == revision)
+
+
+def drift(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
+    """Tell whether a witness says that a replaced value still runs where another one is live."""
+    return (
+        run.line.kind == Kind.CONFIG
+        and witness.sighting.phase == Phase.RUNNING
+        and not run.is_live
+        and any(each is not run and each.line == run.line and each.is_live for each in runs)
+    )

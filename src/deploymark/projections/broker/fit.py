@@ -1,0 +1,153 @@
+"""To which run evidence belongs that does not say so: rules 2 to 5 of the specification. Pure.
+
+Within one line of changes and one place, the first rule that gives candidates decides:
+
+2. something from outside that both name: a build, a release, a correlation id, or a change ticket
+   that exactly one open deployment carries;
+3. the artifact's digest, or one of its platforms';
+4. the commit; 5. the version.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from deploymark.ingest.occurrences import SpotState
+from deploymark.model.vocabulary import Phase
+from deploymark.projections.broker.run import Run, covers
+from deploymark.projections.broker.witness import Witness
+
+EARLY_MS: Final = 300_000
+"""Evidence may come this much before the first marker of its deployment."""
+
+DRAIN_MS: Final = 600_000
+"""Evidence may come this much after the end of its deployment: instances that are drained."""
+
+INTENT_MS: Final = 900_000
+"""An intent that comes this much after an unplanned change explains it."""
+
+EXPLICIT, STATED, UNPLANNED = "explicit", "derived", "unplanned"
+"""Names of joins that need no search: by an id given, by one derived, and none found."""
+
+_OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
+
+
+class Fit(NamedTuple):
+    """A run that evidence fits.
+
+    Attributes:
+        run: It.
+        rule: By which.
+        ambiguous: Other runs that it fits as well; not yet live, all of them.
+    """
+
+    run: Run
+    rule: str
+    ambiguous: tuple[Run, ...] = ()
+
+
+def rule_of(run: Run, witness: Witness, runs: Sequence[Run]) -> str:
+    """Return the first rule by which a witness and a run are about the same, "" for none.
+
+    Intervals and places do not count here.
+    """
+    for rule, holds in _RULES:
+        if holds(run, witness, runs):
+            return rule
+    return ""
+
+
+def candidates(runs: Sequence[Run], witness: Witness) -> Fit | None:
+    """Return the run that evidence joins, None when it fits none that stands or drains."""
+    here = [run for run in runs if is_there(run, witness)]
+    for rule, holds in _RULES:
+        found = [run for run in here if holds(run, witness, runs)]
+        if found:
+            return _choose(found, rule)
+    return None
+
+
+def is_there(run: Run, witness: Witness) -> bool:
+    """Tell whether a run stood, or drained, where and when a witness saw something."""
+    said = witness.sighting
+    if run.line != said.line or said.at_ms < run.opened_ms - EARLY_MS:
+        return False
+    spots = covers(run, said.place, said.colour)
+    if not spots:
+        return False
+    if any(spot.state is not SpotState.ENDED for spot in spots):
+        return True
+    # A change of what is to run does not drain: after the end it is something new.
+    drain_ms = 0 if said.phase in _OPENING else DRAIN_MS
+    return said.at_ms <= max([spot.at_ms for spot in spots]) + drain_ms
+
+
+def ended_before(runs: Sequence[Run], witness: Witness) -> Fit | None:
+    """Return the newest run of the same release that has ended where a witness sees it again."""
+    said = witness.sighting
+    here = [run for run in runs if run.line == said.line and covers(run, said.place, said.colour)]
+    for rule, holds in _RULES[1:]:
+        found = [run for run in here if holds(run, witness, runs)]
+        if found:
+            return Fit(max(found, key=_newness), rule)
+    return None
+
+
+def explains(run: Run, unplanned: Run, runs: Sequence[Run]) -> str:
+    """Return the rule by which a planned run explains an unplanned one, "" when it does not."""
+    if run.line != unplanned.line or run.opened_ms - unplanned.opened_ms > INTENT_MS:
+        return ""
+    for witness in unplanned.told:
+        said = witness.sighting
+        if covers(run, said.place, said.colour) and (rule := rule_of(run, witness, runs)):
+            return rule
+    return ""
+
+
+def _choose(found: list[Run], rule: str) -> Fit:
+    """Choose among candidates of one rule."""
+    pending = [run for run in found if not run.over and not run.is_live]
+    begun = [run for run in pending if run.begun]
+    standing = [run for run in found if run not in pending]
+    if standing and not begun:
+        return Fit(max(standing, key=_newness), rule)
+    chosen = max(begun if standing else pending, key=_newness)
+    others = tuple(run for run in pending if run is not chosen)
+    return Fit(chosen, rule, () if standing and not begun else others)
+
+
+def _newness(run: Run) -> tuple[int, str, int]:
+    return run.opened_ms, run.id, run.number
+
+
+def _linked(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
+    if not set(run.links).isdisjoint(witness.links):
+        return True
+    for ticket in witness.tickets:
+        carriers = [each for each in runs if not each.over and ticket in each.tickets]
+        if carriers == [run]:
+            return True
+    return False
+
+
+def _same_digest(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+    digest = witness.digest
+    return digest is not None and run.matches(digest)
+
+
+def _same_commit(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+    commit = witness.sighting.commit
+    return commit is not None and commit == run.fact("commit_hash")
+
+
+def _same_version(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+    version = witness.sighting.version
+    return version is not None and version == run.fact("version")
+
+
+_Rule = Callable[[Run, Witness, Sequence[Run]], bool]
+_RULES: Final[tuple[tuple[str, _Rule], ...]] = (
+    ("external", _linked),
+    ("digest", _same_digest),
+    ("commit", _same_commit),
+    ("version", _same_version),
+)

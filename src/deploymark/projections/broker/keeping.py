@@ -1,0 +1,298 @@
+"""Keeps scopes in the tables: what they go on from, and their runs for everybody to read.
+
+A scope in memory may be ahead of the tables only inside one write; the view drops all of them when
+a commit did not happen. Rows that did not change are not written again.
+"""
+
+import json
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, and_, delete, or_, select
+
+from deploymark.model.vocabulary import Basis, FindingCode, Kind
+from deploymark.projections.broker.documents import equal, run_document, state_of
+from deploymark.projections.broker.findings import TEXTS, describe, finding_id
+from deploymark.projections.broker.run import Run
+from deploymark.projections.broker.scope import (
+    Scope,
+    Settled,
+    decode_run,
+    decode_witness,
+    encode_run,
+    encode_witness,
+)
+from deploymark.projections.broker.sweep import name_runs
+from deploymark.projections.broker.tables import (
+    ALIAS,
+    FINDING,
+    GROUP,
+    INSTANCE,
+    RUN,
+    SCOPE,
+    WITNESS,
+)
+from deploymark.projections.broker.witness import Witness
+from deploymark.projections.database import replace_rows
+from deploymark.projections.expectations import Expectations
+
+MAX_RECALLED: Final = 64
+"""Forgotten runs that one witness brings back at most."""
+
+_settled_encoder = msgspec.msgpack.Encoder()
+_settled_decoder = msgspec.msgpack.Decoder(Settled)
+
+ScopeName = tuple[str, str]
+_RunName = tuple[str, str, int]
+_Row = tuple[Any, ...]
+
+
+class KeptScope:
+    """A scope and the rows that it has.
+
+    Args:
+        connection: Reads what was stored.
+        name: Service and environment.
+        expectations: What shall run.
+    """
+
+    def __init__(self, connection: Connection, name: ScopeName, expectations: Expectations) -> None:
+        self.name = name
+        self._expected = expectations.environment(*name)
+        self._must_sign = name[1] in expectations.signed_environments
+        here = and_(WITNESS.c.service == name[0], WITNESS.c.environment == name[1])
+        stored = connection.scalar(
+            select(SCOPE.c.settled).where(
+                SCOPE.c.service == name[0], SCOPE.c.environment == name[1]
+            )
+        )
+        witnesses = connection.scalars(
+            select(WITNESS.c.content).where(here).order_by(WITNESS.c.idx)
+        )
+        settled = None if stored is None else _settled_decoder.decode(stored)
+        self.scope = Scope(settled, [decode_witness(raw) for raw in witnesses])
+        mine = and_(RUN.c.service == name[0], RUN.c.environment == name[1])
+        rows = connection.execute(select(RUN).where(mine, RUN.c.content.is_(None)))
+        self._runs: dict[_RunName, _Row] = {_name_of(tuple(row)): tuple(row) for row in rows}
+        names = {_shown(name) for name in self._runs}
+        of_runs = and_(
+            FINDING.c.service == name[0],
+            FINDING.c.environment == name[1],
+            FINDING.c.origin == "run",
+        )
+        self._findings: dict[str, _Row] = {
+            row.id: tuple(row)
+            for row in connection.execute(select(FINDING).where(of_runs))
+            if row.deployment_id in names
+        }
+        self._groups: dict[int, _Row] = {}
+        self._aliases: set[tuple[str, str]] = set()
+
+    # Taking in ----------------------------------------------------------------------------
+
+    def take(self, connection: Connection, witness: Witness) -> int:
+        """Let the scope take a witness; return the index of what stands for it."""
+        if not self.scope.knows(witness.sighting.deployment_id):
+            self._recall(connection, witness)
+        return self.scope.take(witness)
+
+    def _recall(self, connection: Connection, witness: Witness) -> None:
+        """Bring back what was forgotten and a witness speaks of: its deployment, its line."""
+        name, line = witness.sighting.deployment_id, witness.sighting.line
+        kind_key = "" if line.kind == Kind.DEPLOYMENT else f"{line.kind}:{line.key}"
+        aliased = select(ALIAS.c.id).where(
+            ALIAS.c.alias == name,
+            ALIAS.c.service == line.service,
+            ALIAS.c.environment == line.environment,
+        )
+        wanted = [RUN.c.id == name, RUN.c.id.in_(aliased), RUN.c.ended_ms.is_(None)]
+        rows = connection.execute(
+            select(RUN.c.id, RUN.c.kind_key, RUN.c.number, RUN.c.content)
+            .where(
+                RUN.c.service == line.service,
+                RUN.c.environment == line.environment,
+                RUN.c.kind_key == kind_key,
+                RUN.c.content.is_not(None),
+                or_(*wanted),
+            )
+            .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
+            .limit(MAX_RECALLED)
+        ).all()
+        found = {tuple(row[:3]): decode_run(row.content) for row in rows}
+        for run in self.scope.forgotten:
+            key = (run.id, run.kind_key, run.number)
+            if run.kind_key == kind_key and (name in (run.id, *run.aliases) or not run.over):
+                found[key] = run
+        if found:
+            names = set(found)
+            self.scope.forgotten = [
+                run
+                for run in self.scope.forgotten
+                if (run.id, run.kind_key, run.number) not in names
+            ]
+            self.scope.recall(sorted(found.values(), key=lambda run: (run.opened_ms, run.id)))
+
+    # Writing ------------------------------------------------------------------------------
+
+    def save(self, connection: Connection) -> None:
+        """Write what changed since the last time."""
+        self._save_scope(connection)
+        forgotten, self.scope.forgotten = self.scope.forgotten, []
+        state = self.scope.state
+        numbers = name_runs(state)
+        runs: dict[_RunName, _Row] = {}
+        findings: dict[str, _Row] = {}
+        groups: dict[int, _Row] = {}
+        aliases: set[tuple[str, str]] = set()
+        standing = [(run, numbers[position]) for position, run in enumerate(state.runs)]
+        for run, number in [*((each, each.number) for each in forgotten), *standing]:
+            self._put_groups(groups, run, number)
+            aliases.update((alias, run.id) for alias in run.aliases)
+            self._put_findings(findings, run, number)
+        changed = [row for index, row in groups.items() if self._groups.get(index) != row]
+        replace_rows(connection, GROUP, changed)
+        for run, number in standing:
+            row = self._run_row(connection, run, number, None)
+            runs[_name_of(row)] = row
+        final = {}
+        for run in forgotten:
+            row = self._run_row(connection, run, run.number, encode_run(run))
+            final[_name_of(row)] = row
+        self._drop(connection, set(self._runs) - set(runs) - set(final))
+        changed = [row for name, row in runs.items() if self._runs.get(name) != row]
+        replace_rows(connection, RUN, [*final.values(), *changed])
+        self._runs = runs
+        self._save_findings(connection, findings, {_shown(name) for name in final})
+        new = aliases - self._aliases
+        rows = [(alias, *self.name, name) for alias, name in sorted(new)]
+        replace_rows(connection, ALIAS, rows)
+        self._aliases = aliases
+        self._groups = {
+            index: row
+            for index, row in groups.items()
+            if any(index in r.groups for r in state.runs)
+        }
+
+    def _save_scope(self, connection: Connection) -> None:
+        scope = self.scope
+        here = and_(WITNESS.c.service == self.name[0], WITNESS.c.environment == self.name[1])
+        if scope.removed:
+            connection.execute(delete(WITNESS).where(here, WITNESS.c.idx.in_(scope.removed)))
+        rows = [(*self.name, index, encode_witness(w)) for index, w in scope.changed.items()]
+        replace_rows(connection, WITNESS, rows)
+        if scope.resettled:
+            replace_rows(connection, SCOPE, [(*self.name, _settled_encoder.encode(scope.settled))])
+        forgotten = scope.forgotten
+        scope.saved()
+        scope.forgotten = forgotten
+
+    def _put_groups(self, groups: dict[int, _Row], run: Run, number: int) -> None:
+        for index, group in run.groups.items():
+            same = equal(run, group)
+            groups[index] = (
+                index,
+                *self.name,
+                run.id,
+                number,
+                group.rule,
+                None if same is None else int(same),
+            )
+
+    def _put_findings(self, findings: dict[str, _Row], run: Run, number: int) -> None:
+        name = f"{run.id}~{number}"
+        traces = [*run.findings.values()]
+        for trace in traces:
+            text = TEXTS[FindingCode(trace.code)]
+            document = describe(
+                trace.code,
+                *self.name,
+                name,
+                about=trace.about,
+                detail=trace.detail,
+                indexes=trace.indexes,
+            )
+            identity = finding_id(trace.code, *self.name, name, trace.about or None)
+            findings[identity] = (
+                identity,
+                str(trace.code),
+                text.severity,
+                "run",
+                *self.name,
+                name,
+                trace.opened_ms,
+                trace.closed_ms,
+                json.dumps(document, separators=(",", ":")),
+            )
+
+    def _run_row(
+        self, connection: Connection, run: Run, number: int, content: bytes | None
+    ) -> _Row:
+        state = state_of(run, covered=True)
+        if state == "complete" and not self._is_covered(connection, run):
+            state = "verified"
+        document = run_document(run, number, state)
+        return (
+            *self.name,
+            run.id,
+            run.kind_key,
+            number,
+            run.line.kind,
+            state,
+            run.record.action or None,
+            run.opened_ms,
+            run.went_live_ms,
+            run.ended_ms,
+            run.last_ms,
+            run.last_index,
+            0 if run.over else 1,
+            json.dumps(document, separators=(",", ":")),
+            content,
+        )
+
+    def _is_covered(self, connection: Connection, run: Run) -> bool:
+        expected = None if self._expected is None else self._expected.total
+        if expected is None:
+            return True
+        proven = [
+            index
+            for index, group in run.groups.items()
+            if group.basis == Basis.OBSERVED and equal(run, group)
+        ]
+        rows = select(INSTANCE.c.uid).where(
+            INSTANCE.c.service == self.name[0],
+            INSTANCE.c.environment == self.name[1],
+            INSTANCE.c.observed.in_(proven),
+            INSTANCE.c.gone_ms.is_(None),
+            INSTANCE.c.replaced == 0,
+        )
+        return len(connection.execute(rows.limit(expected)).all()) >= expected
+
+    def _drop(self, connection: Connection, names: set[_RunName]) -> None:
+        for identity, kind_key, number in sorted(names):
+            connection.execute(
+                delete(RUN).where(
+                    RUN.c.service == self.name[0],
+                    RUN.c.environment == self.name[1],
+                    RUN.c.id == identity,
+                    RUN.c.kind_key == kind_key,
+                    RUN.c.number == number,
+                )
+            )
+
+    def _save_findings(
+        self, connection: Connection, findings: dict[str, _Row], final: set[str]
+    ) -> None:
+        gone = set(self._findings) - set(findings)
+        if gone:
+            connection.execute(delete(FINDING).where(FINDING.c.id.in_(gone)))
+        changed = [row for name, row in findings.items() if self._findings.get(name) != row]
+        replace_rows(connection, FINDING, changed)
+        self._findings = {name: row for name, row in findings.items() if row[6] not in final}
+
+
+def _name_of(row: _Row) -> _RunName:
+    return row[2], row[3], row[4]
+
+
+def _shown(name: _RunName) -> str:
+    return f"{name[0]}~{name[2]}"

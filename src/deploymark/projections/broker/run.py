@@ -1,0 +1,321 @@
+"""One occurrence of one deployment, and everything that was heard of it. Pure.
+
+Its places are a `DeploymentRecord` of one occurrence: the same functions that decide occurrences in
+the append say here where it is open, live or ended.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from deploymark.ingest.occurrences import DeploymentRecord, Occurrence, Spot, SpotState, fold
+from deploymark.ingest.sighting import Line, Place
+from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase
+from deploymark.projections.broker.witness import INTENT, Witness
+
+MAX_JOINS: Final = 32
+"""Joins of a run that are listed one by one; all are counted."""
+
+MAX_TOLD: Final = 128
+"""Witnesses of an unplanned run that wait for an intent to explain them."""
+
+MAX_GROUPS: Final = 256
+"""Groups of confirmations of a run that are compared with its digest again and again."""
+
+_ENDINGS: Final = (Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED)
+_OWN: Final = 1
+
+
+class Source(Struct, array_like=True):
+    """How one kind of witness spoke of a run: first, last, and how many markers."""
+
+    first_ms: int
+    last_ms: int
+    markers: int
+
+
+class Group(Struct, array_like=True):
+    """Confirmations that were joined to a run.
+
+    Attributes:
+        index: Of the group.
+        rule: By which they were joined.
+        basis: How their digest is known.
+        digest: It, None when they say none.
+        about: The instance that stands for all.
+        label: They name a deployment by a label that a digest contradicts.
+    """
+
+    index: int
+    rule: str
+    basis: str
+    digest: str | None
+    about: str
+    label: str = ""
+
+
+class Trace(Struct, array_like=True):
+    """A finding about a run, from when until when.
+
+    Attributes:
+        code: Of the finding.
+        about: The instance, digest or place in question; "" for the whole run.
+        detail: What the message names.
+        indexes: The entries that it rests on.
+        closed_ms: None while it is open.
+    """
+
+    code: str
+    about: str
+    detail: str
+    indexes: list[int]
+    opened_ms: int
+    closed_ms: int | None = None
+
+
+class Run(Struct):
+    """One occurrence of one deployment.
+
+    Attributes:
+        id: The deployment that it is known as.
+        number: Of the occurrence; 0 while evidence alone reopened a deployment, which then is
+            numbered behind those that were said (`sweep.name_runs`).
+        record: Its places.
+        own: Only evidence opened it, which no intent explained.
+        base: The deployment that evidence reopened, "" for none.
+        aliases: Other ids that it is known by.
+        by_digest: The id follows from a digest, and not only from a commit or a version.
+        said: What intent says; it wins over `hinted`.
+        hinted: What evidence says.
+        digests: Of its artifact, the index first, then its platforms.
+        learned: A digest that only evidence knows.
+        phases: The first time of each phase.
+        sources: By kind of emitter.
+        joins: The first `MAX_JOINS` as (index, rule).
+        rules: How many witnesses each rule joined.
+        groups: Of confirmations, by index.
+        confirmed: Whether anything was confirmed at all.
+        told: Witnesses that an intent can still take over.
+        ambiguous: Runs that evidence fitted as well, as (id, number).
+        unsigned: Markers of intent that nobody signed.
+        ended_by: The phase that ended it last, `superseded` when another run took its place.
+        replaced: The deployment that it took the place of, as `id~number`.
+        rollback_of: That one, when this returned to what ran before it.
+        went_live_ms: When it first did somewhere.
+        rolling_back_ms: Since when it is being rolled back.
+        drifting: A confirmation of it came after another run took its place.
+        findings: By code and about.
+        last_ms: The latest time that was said.
+        last_index: Of its newest entry.
+    """
+
+    id: str
+    number: int
+    record: DeploymentRecord
+    own: bool = False
+    base: str = ""
+    aliases: list[str] = []
+    by_digest: bool = False
+    said: dict[str, Any] = {}
+    hinted: dict[str, Any] = {}
+    digests: list[str] = []
+    learned: str | None = None
+    phases: dict[str, int] = {}
+    sources: dict[str, Source] = {}
+    joins: list[tuple[int, str]] = []
+    rules: dict[str, int] = {}
+    groups: dict[int, Group] = {}
+    confirmed: bool = False
+    proven: bool = False
+    told: list[Witness] = []
+    links: list[str] = []
+    tickets: list[str] = []
+    colours: list[str] = []
+    ambiguous: list[tuple[str, int]] = []
+    unsigned: list[int] = []
+    ended_by: str = ""
+    replaced: str | None = None
+    rollback_of: str | None = None
+    went_live_ms: int | None = None
+    rolling_back_ms: int | None = None
+    drifting: list[int] = []
+    findings: dict[str, Trace] = {}
+    last_ms: int = 0
+    last_index: int = -1
+
+    @property
+    def line(self) -> Line:
+        """The changes that supersede each other."""
+        return self.record.line
+
+    @property
+    def kind_key(self) -> str:
+        """What tells runs under one id and number apart: "" for a deployment."""
+        line = self.line
+        return "" if line.kind == Kind.DEPLOYMENT else f"{line.kind}:{line.key}"
+
+    @property
+    def occurrence(self) -> Occurrence:
+        """Its places and when it began and ended."""
+        return self.record.occurrences[0]
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """Its places."""
+        return self.record.occurrences[0].spots
+
+    @property
+    def opened_ms(self) -> int:
+        """The earliest time said of it."""
+        return self.record.occurrences[0].opened_ms
+
+    @property
+    def ended_ms(self) -> int | None:
+        """When it ended in its last place, None while it stands somewhere."""
+        closing = self.record.occurrences[0].closing
+        return None if closing is None else closing.at_ms
+
+    @property
+    def over(self) -> bool:
+        """It has ended in every place that it opened."""
+        return self.record.occurrences[0].closing is not None
+
+    @property
+    def is_live(self) -> bool:
+        """It is live somewhere."""
+        return any(spot.state is SpotState.LIVE for spot in self.spots)
+
+    @property
+    def begun(self) -> bool:
+        """More than an intent is known of it."""
+        return self.confirmed or any(phase != Phase.PLANNED for phase in self.phases)
+
+    @property
+    def digest(self) -> str | None:
+        """Of its artifact: as it was said, else as evidence knows it."""
+        return self.digests[0] if self.digests else self.learned
+
+    @property
+    def intended(self) -> bool:
+        """Somebody said that they want it."""
+        return not INTENT.isdisjoint(self.sources)
+
+    def fact(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what is known under a name: as intent says it, else as evidence does."""
+        return self.said.get(name, self.hinted.get(name))
+
+    def matches(self, digest: str) -> bool:
+        """Tell whether a digest is one of its artifact."""
+        return digest in self.digests or digest == self.learned
+
+
+def open_run(witness: Witness, *, own: bool, base: str = "") -> Run:
+    """Return a run of which nothing is known yet but its name."""
+    said = witness.sighting
+    record = DeploymentRecord(said.deployment_id, said.line, said.action)
+    number = 0 if base else witness.occurrence
+    return Run(base or said.deployment_id, number, record, own=own, base=base)
+
+
+def take(run: Run, witness: Witness, rule: str) -> None:
+    """Let a run hear a witness; the places of other runs are `sweep`'s business.
+
+    Args:
+        run: Changed in place.
+        witness: Of it.
+        rule: By which it was joined.
+    """
+    said = witness.sighting
+    if said.deployment_id != run.record.id:
+        said = replace(said, deployment_id=run.record.id)
+    run.record = fold(run.record, said, _OWN, witness.index)
+    if run.went_live_ms is None:
+        run.went_live_ms = min(
+            (s.live_ms for s in run.spots if s.live_ms is not None), default=None
+        )
+    _describe(run, witness)
+    source = run.sources.get(witness.source)
+    if source is None:
+        run.sources[witness.source] = Source(said.at_ms, witness.last_ms, witness.count)
+    else:
+        source.first_ms = min(source.first_ms, said.at_ms)
+        source.last_ms = max(source.last_ms, witness.last_ms)
+        source.markers += witness.count
+    phase = said.phase
+    run.phases[phase] = min(run.phases.get(phase, said.at_ms), said.at_ms)
+    if phase in _ENDINGS:
+        run.ended_by = phase
+    elif phase == Phase.ROLLING_BACK:
+        run.rolling_back_ms = said.at_ms
+    elif phase in (Phase.APPLYING, Phase.APPLIED, Phase.PROMOTED):
+        run.rolling_back_ms = None
+    if len(run.joins) < MAX_JOINS:
+        run.joins.append((witness.index, rule))
+    run.rules[rule] = run.rules.get(rule, 0) + witness.count
+    if run.own and len(run.told) < MAX_TOLD:
+        run.told.append(witness)
+    run.last_ms = max(run.last_ms, witness.last_ms)
+    run.last_index = max(run.last_index, witness.index)
+
+
+def _describe(run: Run, witness: Witness) -> None:
+    said = witness.sighting
+    intent = witness.source in INTENT
+    facts = run.said if intent else run.hinted
+    named = {"version": said.version, "commit_hash": said.commit, "action": said.action or None}
+    for name, value in {**witness.facts, **named}.items():
+        if value is not None:
+            facts.setdefault(name, value)
+    if witness.basis == Basis.OBSERVED and not run.digests and run.learned is None:
+        run.learned = witness.seen
+    _name_artifact(run, witness)
+    for known, more in ((run.links, witness.links), (run.tickets, witness.tickets)):
+        known.extend(each for each in more if each not in known)
+    if said.colour is not None and said.colour not in run.colours:
+        run.colours.append(said.colour)
+    if intent and witness.assurance != "signed":
+        run.unsigned.append(witness.index)
+
+
+def _name_artifact(run: Run, witness: Witness) -> None:
+    """Take over which artifact a run is of, from whoever may say so."""
+    digest = witness.sighting.digest
+    if run.own:
+        named = () if run.digests else (witness.digest, *witness.platforms)
+    elif witness.is_evidence or witness.confirms:
+        return
+    else:
+        named = (digest, *witness.platforms)
+    for each in named:
+        if each is not None and each not in run.digests:
+            run.digests.append(each)
+    if digest in run.digests[1:] and not run.own:
+        # The index is what a deployment is named by; its platforms come after it.
+        run.digests.remove(digest)
+        run.digests.insert(0, digest)
+
+
+def covers(run: Run, place: Place, colour: str | None) -> list[Spot]:
+    """Return the places of a run that evidence about a place may mean."""
+    if colour is not None and run.colours and colour not in run.colours:
+        return []
+    return [
+        spot
+        for spot in run.spots
+        if all(
+            mine is None or its is None or mine == its
+            for mine, its in (
+                (spot.place.cluster, place.cluster),
+                (spot.place.namespace, place.namespace),
+                (spot.place.workload, place.workload),
+            )
+        )
+    ]
+
+
+def missing_sources(run: Run) -> list[str]:
+    """Return which witnesses of intent, change and process are silent."""
+    missing = [] if run.intended else [EmitterKind.CI.value]
+    seen = (EmitterKind.ORCHESTRATOR, EmitterKind.RUNTIME)
+    return [*missing, *[each.value for each in seen if each not in run.sources]]

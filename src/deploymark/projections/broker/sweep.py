@@ -1,0 +1,311 @@
+"""Takes the witnesses of a scope in the order of time, and changes its runs. Pure.
+
+Nothing is looked up ahead: what a later witness teaches counts from then on. An unplanned run that
+an intent explains within a quarter of an hour becomes part of the planned one, and its id an alias.
+So the runs follow from the set of witnesses, whatever order they arrived in.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from deploymark.ingest.occurrences import SpotState, live_places, superseded
+from deploymark.ingest.sighting import Place, Sighting
+from deploymark.model.ids import deployment_id
+from deploymark.model.vocabulary import Basis, Kind, Phase
+from deploymark.projections.broker.conditions import refresh
+from deploymark.projections.broker.fit import (
+    EXPLICIT,
+    STATED,
+    UNPLANNED,
+    candidates,
+    ended_before,
+    explains,
+)
+from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, open_run, take
+from deploymark.projections.broker.witness import INTENT, Witness
+
+SUPERSEDED: Final = "superseded"
+"""How a run ended whose place another one took."""
+
+_ONLY: Final = 1  # a run's record has one occurrence
+_STARTING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED, Phase.RUNNING})
+
+
+class State(Struct):
+    """The runs of a scope, in the order in which they were opened."""
+
+    runs: list[Run] = []
+
+
+def sweep(state: State, witnesses: Iterable[Witness]) -> State:
+    """Take witnesses that are in order; return the same state, changed."""
+    for witness in witnesses:
+        step(state, witness)
+    return state
+
+
+def step(state: State, witness: Witness) -> None:
+    """Take one witness."""
+    if witness.is_evidence:
+        _correlate(state, witness)
+    elif label := _contradicted(state, witness):
+        _correlate(state, witness, label)
+    else:
+        _take_stated(state, witness)
+
+
+def more(state: State, witness: Witness, group: int) -> None:
+    """Let the run of a group hear that one more of it came, which is not its earliest."""
+    for run in state.runs:
+        if group in run.groups:
+            source = run.sources[witness.source]
+            source.markers += witness.count
+            source.last_ms = max(source.last_ms, witness.last_ms)
+            run.rules[run.groups[group].rule] += witness.count
+            run.last_ms = max(run.last_ms, witness.last_ms)
+            run.last_index = max(run.last_index, witness.index)
+            return
+
+
+def name_runs(state: State) -> dict[int, int]:
+    """Return the number of each occurrence, by the position of its run.
+
+    Those that evidence alone reopened come after all that were said of the deployment.
+    """
+    highest: dict[tuple[str, str], int] = {}
+    for run in state.runs:
+        name = (run.id, run.kind_key)
+        highest[name] = max(highest.get(name, 0), run.number)
+    numbers = {}
+    for position, run in enumerate(state.runs):
+        numbers[position] = run.number
+        if run.number == 0:
+            name = (run.id, run.kind_key)
+            numbers[position] = highest[name] = highest[name] + 1
+    return numbers
+
+
+# Whose a witness is ------------------------------------------------------------------------------
+
+
+def _contradicted(state: State, witness: Witness) -> str:
+    """Return the deployment that an observed digest contradicts although a label names it."""
+    if not witness.explicit or witness.source in INTENT or witness.basis != Basis.OBSERVED:
+        return ""
+    named = _runs_of(state, witness.sighting)
+    known = [digest for run in named for digest in run.digests]
+    if witness.seen is None or not known or witness.seen in known:
+        return ""
+    return named[-1].id
+
+
+def _runs_of(state: State, said: Sighting) -> list[Run]:
+    """Return the runs of the deployment that a marker names or was filed under."""
+    return [
+        run
+        for run in state.runs
+        if run.line == said.line
+        and (run.id == said.deployment_id or said.deployment_id in run.aliases)
+    ]
+
+
+def _correlate(state: State, witness: Witness, label: str = "") -> None:
+    fit = candidates(state.runs, witness)
+    if fit is not None:
+        for other in fit.ambiguous:
+            if (name := (other.id, other.number)) not in fit.run.ambiguous:
+                fit.run.ambiguous.append(name)
+        _hear(state, fit.run, witness, fit.rule, label)
+        return
+    again = ended_before(state.runs, witness)
+    if again is not None and witness.sighting.phase not in _STARTING:
+        _hear(state, again.run, witness, again.rule, label)
+    elif again is not None:
+        run = open_run(witness, own=True, base=again.run.id)
+        run.digests, run.aliases = [*again.run.digests], [*again.run.aliases]
+        run.hinted = {**again.run.hinted, **again.run.said}
+        state.runs.append(run)
+        _hear(state, run, witness, UNPLANNED, label)
+    else:
+        _hear(state, _own(state, witness, label), witness, UNPLANNED, label)
+
+
+def _own(state: State, witness: Witness, label: str) -> Run:
+    """Return the run that evidence has for itself, which may be there already."""
+    name, number = witness.sighting.deployment_id, witness.occurrence
+    if label:
+        # Its label names a deployment that it is not: without one it would be filed by what it is.
+        line = witness.sighting.line
+        name, number = deployment_id(*line[:2], witness.seen or "", ""), 1
+    for run in state.runs:
+        if (run.id, run.number, run.line) == (name, number, witness.sighting.line):
+            return run
+    run = open_run(witness, own=True)
+    run.id, run.number = name, number
+    state.runs.append(run)
+    return run
+
+
+def _take_stated(state: State, witness: Witness) -> None:
+    run = _find(state, witness)
+    if run is None:
+        run = _open(state, witness)
+    said = witness.sighting
+    intent = witness.source in INTENT
+    if intent:
+        run.own = False
+        if said.digest is not None and not run.by_digest:
+            if not witness.explicit and said.deployment_id != run.id:
+                _rename(state, run.id, said.deployment_id)
+            run.by_digest = True
+    if said.deployment_id != run.id and said.deployment_id not in run.aliases:
+        run.aliases.append(said.deployment_id)
+    _hear(state, run, witness, EXPLICIT if witness.explicit else STATED)
+    if intent and any(other.own for other in state.runs):
+        _absorb(state, run, witness)
+
+
+def _find(state: State, witness: Witness) -> Run | None:
+    said = witness.sighting
+    for run in _runs_of(state, said):
+        if run.number == witness.occurrence:
+            return run
+    if not said.action or said.line.kind != Kind.DEPLOYMENT:
+        return None
+    for run in reversed(state.runs):
+        if (
+            run.number == witness.occurrence
+            and run.line == said.line
+            and run.record.action == said.action
+            and _agrees(run, said)
+        ):
+            return run
+    return None
+
+
+def _agrees(run: Run, said: Sighting) -> bool:
+    """Tell whether nothing that is said of a run's subject contradicts a marker."""
+    if said.digest is not None and run.digests and said.digest not in run.digests:
+        return False
+    pairs = ((run.said.get("commit_hash"), said.commit), (run.said.get("version"), said.version))
+    return all(one is None or other is None or one == other for one, other in pairs)
+
+
+def _open(state: State, witness: Witness) -> Run:
+    run = open_run(witness, own=False)
+    run.by_digest = witness.explicit or witness.sighting.digest is not None
+    for sibling in _runs_of(state, witness.sighting):
+        run.id, run.aliases = sibling.id, [*sibling.aliases]
+        run.by_digest = sibling.by_digest
+    state.runs.append(run)
+    return run
+
+
+def _rename(state: State, old: str, new: str) -> None:
+    """Let the id that carries the digest stand; the other becomes an alias."""
+    for run in state.runs:
+        if run.base == old:
+            run.base = new
+        if run.id == old:
+            run.id = new
+            run.aliases = [each for each in run.aliases if each != new]
+            run.aliases.append(old)
+
+
+def _absorb(state: State, run: Run, witness: Witness) -> None:
+    """Take over unplanned runs that the intent of a run explains."""
+    for own in [each for each in state.runs if each.own and each is not run]:
+        rule = explains(run, own, state.runs)
+        if not rule:
+            continue
+        state.runs = [each for each in state.runs if each is not own]
+        if not own.base and own.id != run.id and own.id not in run.aliases:
+            run.aliases.append(own.id)
+        run.replaced = run.replaced or own.replaced
+        run.rollback_of = run.rollback_of or own.rollback_of
+        for trace in own.findings.values():
+            trace.closed_ms = max(witness.at_ms, trace.opened_ms)
+            run.findings.setdefault(f"{trace.code} {trace.about}", trace)
+        for told in own.told:
+            group = own.groups.get(told.index)
+            _hear(state, run, told, rule, group.label if group else "")
+        refresh(run, witness, state.runs)
+
+
+# What follows from it ----------------------------------------------------------------------------
+
+
+def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") -> None:
+    take(run, witness, rule)
+    if witness.confirms or label:
+        about = witness.instance or witness.uid or ""
+        basis = witness.basis or Basis.DECLARED
+        run.groups[witness.index] = Group(witness.index, rule, basis, witness.seen, about, label)
+        run.confirmed = True
+        if len(run.groups) > MAX_GROUPS:
+            del run.groups[next(iter(run.groups))]
+    places = live_places(run.record, _ONLY, witness.at_ms)
+    replaced = _supersede(state, run, places, witness) if places else []
+    if replaced and run.replaced is None:
+        _note_replaced(state, run, replaced)
+    refresh(run, witness, state.runs)
+    for other in state.runs:
+        if other is not run and (other.ambiguous or other.findings or label):
+            refresh(other, witness, state.runs)
+
+
+def _supersede(state: State, run: Run, places: list[Place], witness: Witness) -> list[Run]:
+    """End what stood where a run went live; return what had been live there."""
+    replaced = []
+    for other in state.runs:
+        if other is run or other.over or other.line != run.line:
+            continue
+        before = other.record
+        after = superseded(before, places, witness.at_ms, witness.sighting.emission)
+        if after is before or after == before:
+            continue
+        had = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
+        other.record = after
+        has = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
+        if had - has:
+            replaced.append(other)
+        if after.over:
+            other.ended_by = SUPERSEDED
+    return replaced
+
+
+def _note_replaced(state: State, run: Run, replaced: list[Run]) -> None:
+    """Note what a run took the place of, and whether that returned to what was there before."""
+    last = max(replaced, key=lambda each: (each.went_live_ms or 0, each.id))
+    name = _name(last)
+    run.replaced = name
+    if run.line.kind != Kind.DEPLOYMENT or run.digest is None or last.matches(run.digest):
+        return
+    if last.went_live_ms is None:
+        return
+    for earlier in state.runs:
+        if (
+            earlier is not run
+            and earlier.line == run.line
+            and earlier.went_live_ms is not None
+            and earlier.went_live_ms < last.went_live_ms
+            and earlier.matches(run.digest)
+            and _meet(earlier, run)
+        ):
+            run.rollback_of = name
+            return
+
+
+def _name(run: Run) -> str:
+    return f"{run.id}~{run.number}" if run.number else run.id
+
+
+def _meet(one: Run, other: Run) -> bool:
+    """Tell whether two runs share a place."""
+    return any(
+        mine.place.covers(its.place) or its.place.covers(mine.place)
+        for mine in one.spots
+        for its in other.spots
+    )

@@ -1,0 +1,193 @@
+"""The broker as the runner knows it: entries in, rows out, all of a batch in one commit.
+
+What a scope remembers between writes is also in its tables, so a process may stop anywhere. The
+memory is only trusted while the tables say that they are as it left them.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import Connection, select
+
+from deploymark.ingest.sighting import is_evidence
+from deploymark.model.entries import Finding
+from deploymark.model.instants import parse_instant
+from deploymark.model.marker import Marker
+from deploymark.model.vocabulary import Kind
+from deploymark.projections.broker.emitters import Emitters, Punctuality
+from deploymark.projections.broker.findings import FindingRow, entry_row, join_rows
+from deploymark.projections.broker.instances import Instances
+from deploymark.projections.broker.keeping import KeptScope, ScopeName
+from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA
+from deploymark.projections.broker.witness import Heard, hear
+from deploymark.projections.database import replace_rows
+from deploymark.projections.expectations import Expectations
+from deploymark.projections.logged import LoggedEntry
+
+NAME: Final = "broker"
+SCHEMA_VERSION: Final = 1
+MAX_SCOPES: Final = 512
+"""Scopes that are held in memory; the others are read when they are spoken of."""
+
+
+class BrokerRow(Struct, frozen=True, gc=False):
+    """What the broker keeps of one entry.
+
+    Attributes:
+        received_ms: When the log admitted it.
+        heard: Of a marker.
+        punctual: Of a marker.
+        finding: Of a finding.
+    """
+
+    received_ms: int
+    heard: Heard | None = None
+    punctual: Punctuality | None = None
+    finding: FindingRow | None = None
+
+
+class BrokerView:
+    """See `runner.View`.
+
+    Args:
+        expectations: What is expected to run; other expectations make another view.
+    """
+
+    name = NAME
+    metadata = METADATA
+
+    def __init__(self, expectations: Expectations | None = None) -> None:
+        self._expectations = expectations or Expectations()
+        self.version = (SCHEMA_VERSION << 31) | self._expectations.fingerprint
+        self._scopes: OrderedDict[ScopeName, KeptScope] = OrderedDict()
+        self._writes = -1
+
+    def fold(self, entry: LoggedEntry) -> BrokerRow:
+        """See `View.fold`."""
+        content = entry.content
+        if isinstance(content, Finding):
+            row = entry_row(content, entry.index, entry.received_at_ms)
+            return BrokerRow(entry.received_at_ms, finding=row)
+        if not isinstance(content, Marker):
+            return BrokerRow(entry.received_at_ms)
+        service = content.service
+        fields = {
+            "kind": content.kind,
+            "deployment_id": content.deployment_id,
+            "action": content.action,
+            "emitter": {"kind": content.emitter and content.emitter.kind},
+        }
+        if content.kind == Kind.DEPLOYMENT and is_evidence(fields):
+            workload = content.target.workload if content.target else None
+            service = self._expectations.service_of(service, workload)
+        heard = hear(entry, content, service)
+        emitter, said = content.emitter, heard.witness
+        told = Punctuality(
+            emitter=(emitter and emitter.id) or entry.leaf.principal or "unknown",
+            kind=said.source,
+            service=service,
+            environment=content.environment,
+            index=entry.index,
+            received_ms=entry.received_at_ms,
+            claimed_ms=None if content.timestamp is None else parse_instant(content.timestamp),
+            numbered=said.sighting.emission is not None,
+        )
+        return BrokerRow(entry.received_at_ms, heard, told)
+
+    def write(self, connection: Connection, rows: Sequence[BrokerRow]) -> None:
+        """See `View.write`."""
+        stored = connection.execute(select(CLOCK)).first()
+        writes, now_ms = (0, 0) if stored is None else (stored.writes, stored.now_ms)
+        if writes != self._writes:
+            self._scopes.clear()
+        self._writes = -1  # until this write has been done, nothing here can be trusted
+        instances = Instances(connection)
+        emitters = Emitters(connection, self._expectations.deadlines.stale * 1_000)
+        findings = _Findings(connection)
+        touched: dict[ScopeName, KeptScope] = {}
+        for row in rows:
+            if row.finding is not None:
+                findings.take(row.finding)
+            if row.punctual is not None:
+                for finding, supported in emitters.take(row.punctual):
+                    findings.note(finding, supported=supported)
+            if row.heard is not None:
+                self._take(connection, row.heard, instances, touched)
+        instances.save()
+        for scope in touched.values():
+            scope.save(connection)
+        emitters.save()
+        findings.save()
+        now_ms = max(now_ms, *[row.received_ms for row in rows])
+        replace_rows(connection, CLOCK, [(1, writes + 1, now_ms)])
+        while len(self._scopes) > MAX_SCOPES:
+            self._scopes.popitem(last=False)
+        self._writes = writes + 1
+
+    def _take(
+        self,
+        connection: Connection,
+        heard: Heard,
+        instances: Instances,
+        touched: dict[ScopeName, KeptScope],
+    ) -> None:
+        witness = heard.witness
+        line = witness.sighting.line
+        name = (line.service, line.environment)
+        scope = touched.get(name)
+        if scope is None:
+            scope = self._scopes.get(name) or KeptScope(connection, name, self._expectations)
+            self._scopes[name] = touched[name] = scope
+            self._scopes.move_to_end(name)
+        seen, group = heard.appearance, None
+        if seen is not None:
+            if not seen.gone:
+                group = scope.take(connection, witness)
+            instances.take(witness, seen, group)
+        elif not witness.sighting.ends_instance:
+            scope.take(connection, witness)
+
+
+class _Findings:
+    """Changes findings that are not of runs in one write, and stores them at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rows: dict[str, FindingRow | None] = {}
+
+    def take(self, row: FindingRow) -> None:
+        """Take a finding that stands in the log."""
+        before = self._get(row.id)
+        self._rows[row.id] = row if before is None else join_rows(before, row)
+
+    def note(self, row: FindingRow, *, supported: bool) -> None:
+        """Open a finding, or close the one that is open."""
+        before = self._get(row.id)
+        if supported:
+            self._rows[row.id] = row if before is None else join_rows(before, row)
+        elif before is not None and before.closed_ms is None:
+            self._rows[row.id] = before._replace(closed_ms=row.opened_ms)
+
+    def save(self) -> None:
+        """Store what changed."""
+        rows = [
+            (*row[:-1], json.dumps(row.document, separators=(",", ":")))
+            for row in self._rows.values()
+            if row is not None
+        ]
+        replace_rows(self._connection, FINDING, rows)
+
+    def _get(self, identity: str) -> FindingRow | None:
+        if identity not in self._rows:
+            found = self._connection.execute(
+                select(FINDING).where(FINDING.c.id == identity)
+            ).first()
+            self._rows[identity] = (
+                None
+                if found is None
+                else FindingRow._make([*found[:-1], json.loads(found.document)])
+            )
+        return self._rows[identity]

@@ -1,0 +1,389 @@
+"""Random histories of a fleet, what complete witnesses say of them, and what is true.
+
+A history is what really happened: services, their releases one after the other, and the instances
+that ran them in each cluster. From it follows every marker that CI, the orchestrator, the observer
+and the processes themselves would send. What of that arrives, when, and how often is drawn apart.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from broker_checks import DIGEST, EXPLICIT
+from broker_markers import ENVIRONMENT, HOUR, Fields, ci, gone, id_of, orchestrated, own_id, pod
+from broker_reading import Broker, Settings
+from broker_world import World
+from hypothesis import strategies as st
+
+WITNESSES = ("ci", "orchestrator", "runtime")
+_MOST_DELAY_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of a service, which is the truth about its deployment.
+
+    Attributes:
+        service: Whose.
+        run: The deploy action.
+        artifact: What stands for its digest; two releases may share it.
+        at: When CI began, seconds since the history began.
+        failed: CI gave up before anything was applied.
+    """
+
+    service: str
+    run: str
+    artifact: str
+    at: int
+    failed: bool
+
+    @property
+    def deployment(self) -> str:
+        """The id that CI's markers give it."""
+        return id_of(ci("planned", self.artifact, run=self.run, service=self.service))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One marker of a complete account.
+
+    Attributes:
+        fields: The flat marker, numbered.
+        at: When it was made.
+        witness: Who made it.
+        release: Which release it is about.
+        cluster: Where.
+    """
+
+    fields: Fields
+    at: int
+    witness: str
+    release: Release
+    cluster: str
+
+    @property
+    def joins(self) -> bool:
+        """It is evidence that the broker has to find a deployment for."""
+        return self.witness != "ci" and self.fields["phase"] != "removed"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What really happened.
+
+    Attributes:
+        releases: Of all services, in the order in which they began.
+        clusters: In which each service runs.
+        size: Instances of each service in each cluster.
+        labelled: Instances and workloads carry the deployment id.
+    """
+
+    releases: tuple[Release, ...]
+    clusters: tuple[str, ...]
+    size: int
+    labelled: bool
+
+    @property
+    def services(self) -> list[str]:
+        return sorted({each.service for each in self.releases})
+
+    def live(self, service: str) -> list[Release]:
+        """Return the releases of a service that came to run, in order."""
+        return [each for each in self.releases if each.service == service and not each.failed]
+
+    def settings(self) -> Settings:
+        """Return the configuration that expects this fleet."""
+        expected = {
+            "clusters": list(self.clusters),
+            "instances": dict.fromkeys(self.clusters, self.size),
+        }
+        return {
+            "services": {name: {"environments": {ENVIRONMENT: expected}} for name in self.services}
+        }
+
+    def account(self) -> list[Statement]:
+        """Return everything that the witnesses say, in the order in which it happens."""
+        told = [each for release in self.releases for each in self._of(release)]
+        told.sort(key=lambda each: each.at)
+        numbers: dict[str, int] = {}
+        return [_numbered(each, numbers) for each in told]
+
+    def _of(self, release: Release) -> Iterator[Statement]:
+        mine: Fields = {"service": release.service}
+        label = {"deployment_id": release.deployment} if self.labelled else {}
+        line = self.live(release.service)
+        following = [each.at for each in line if each.at > release.at]
+
+        def says(fields: Fields, after: int, witness: str) -> Statement:
+            cluster = str(fields["target"]["cluster"])
+            return Statement(fields, release.at + after, witness, release, cluster)
+
+        for number, cluster in enumerate(self.clusters):
+            for phase, after in (
+                ("planned", 0),
+                ("applying", 20),
+                ("failed" if release.failed else "applied", 90),
+            ):
+                marker = ci(phase, release.artifact, run=release.run, place=cluster, **mine)
+                yield says(marker, after + number, "ci")
+            if release.failed:
+                continue
+            seen = orchestrated("applied", release.artifact, place=cluster, **mine, **label)
+            yield says(seen, 60 + number, "orchestrator")
+            for each in range(self.size):
+                uid = f"{release.run}-{cluster}-{each}"
+                # The last one is a scale-up, long after the others.
+                later = 25 * 60 if each and each == self.size - 1 else 65 + each
+                one = {"place": cluster, **mine, **label}
+                declared = pod(uid, release.artifact, basis="declared", **one)
+                yield says(declared, later, "runtime")
+                yield says(pod(uid, release.artifact, **one), later + 5, "orchestrator")
+                if following:
+                    end = min(following) - release.at + 120
+                    yield says(gone(uid, release.artifact, **one), end + each, "orchestrator")
+
+
+def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
+    emitter = statement.fields["emitter"]
+    # A pipeline numbers anew in each run.
+    epoch = statement.release.run if statement.witness == "ci" else "one"
+    mine = f"{emitter['id']} {epoch}"
+    numbers[mine] = numbers.get(mine, -1) + 1
+    fields = {
+        **statement.fields,
+        "emitter": {**emitter, "epoch": epoch, "sequence": numbers[mine]},
+    }
+    return Statement(fields, statement.at, statement.witness, statement.release, statement.cluster)
+
+
+@st.composite
+def fleets(
+    draw: st.DrawFn, *, labelled: bool | None = None, distinct: bool = True, failing: bool = True
+) -> Fleet:
+    """Draw a history.
+
+    Args:
+        draw: As hypothesis gives it.
+        labelled: Whether deployment ids are carried along; drawn when None.
+        distinct: No two releases share a digest; otherwise every third returns to the one of two
+            before.
+        failing: Some releases may fail.
+    """
+    services = draw(st.integers(1, 2))
+    releases = []
+    for service in range(services):
+        for number in range(draw(st.integers(1, 3) if distinct else st.just(3))):
+            name = f"service-{service}"
+            returns = not distinct and number == 2
+            releases.append(
+                Release(
+                    name,
+                    run=f"{name}-{number}",
+                    artifact=f"{name}-{0 if returns else number}",
+                    at=number * HOUR + service * 7 + draw(st.integers(0, 600)),
+                    failed=failing and number > 0 and draw(st.booleans()),
+                )
+            )
+    return Fleet(
+        tuple(sorted(releases, key=lambda each: each.at)),
+        draw(st.sampled_from((("eu",), ("eu", "us")))),
+        size=draw(st.integers(1, 3)),
+        labelled=draw(st.booleans()) if labelled is None else labelled,
+    )
+
+
+# Delivering --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What happens on the way to the log.
+
+    Attributes:
+        seed: Decides everything that follows.
+        lost: Share that never arrives.
+        late: Share that arrives up to ten minutes late.
+        doubled: Share that arrives twice.
+    """
+
+    seed: int = 0
+    lost: float = 0
+    late: float = 0
+    doubled: float = 0
+
+
+def losses(*, losing: bool) -> st.SearchStrategy[Loss]:
+    """Draw what happens on the way."""
+    shares = st.sampled_from((0.0, 0.1, 0.4))
+    return st.builds(
+        Loss,
+        seed=st.integers(0, 2**16),
+        lost=shares if losing else st.just(0.0),
+        late=shares,
+        doubled=shares,
+    )
+
+
+@dataclass
+class Told:
+    """A fleet whose witnesses have spoken.
+
+    Attributes:
+        world: The log that heard them.
+        fleet: What really happened.
+        heard: What arrived, by the index at which it stands.
+    """
+
+    world: World
+    fleet: Fleet
+    heard: dict[int, Statement] = field(default_factory=dict)
+
+    def spoke(self, release: Release, witness: str) -> list[Statement]:
+        """Return what a witness was heard to say of a release."""
+        return [
+            each
+            for each in self.heard.values()
+            if each.release == release and each.witness == witness
+        ]
+
+    def truth(self, statement: Statement) -> str | None:
+        """Return the deployment that evidence belongs to, as far as anybody can know.
+
+        With its label, or when CI was heard of that release: CI's. When CI was not heard at all:
+        one of its own. When CI was heard of other clusters only, nobody can say: None.
+        """
+        release = statement.release
+        if self.fleet.labelled:
+            return release.deployment
+        announced = self.spoke(release, "ci")
+        if not announced:
+            return own_id(release.artifact, release.service)
+        if any(each.cluster == statement.cluster for each in announced):
+            return release.deployment
+        return None
+
+
+def deliver(world: World, fleet: Fleet, statements: Sequence[Statement], how: Loss) -> Told:
+    """Hand statements in, as they come through."""
+    random = Random(how.seed)
+    arrivals: list[tuple[float, int, Statement]] = []
+    for number, each in enumerate(statements):
+        lost, late, doubled = (random.random() for _ in range(3))
+        if lost < how.lost:
+            continue
+        copies = 2 if doubled < how.doubled else 1
+        for _ in range(copies):
+            delay = random.uniform(0, _MOST_DELAY_SECONDS) if late < how.late else 0.2
+            arrivals.append((each.at + delay, number, each))
+    told = Told(world, fleet)
+    for at, _, each in sorted(arrivals, key=lambda arrival: arrival[:2]):
+        said = world.say(each.fields, at=at, claimed=each.at)
+        assert not said.refused, said
+        told.heard.setdefault(said.index, each)
+    return told
+
+
+def all_of(fleet: Fleet, *, but: str | None = None) -> list[Statement]:
+    """Return the whole account, or all of it but what one witness says."""
+    return [each for each in fleet.account() if each.witness != but]
+
+
+# Scoring -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well evidence was joined.
+
+    precision = joined to the true deployment / joined to any
+    recall    = joined to the true deployment / all evidence in the log whose truth can be known
+    """
+
+    right: int
+    joined: int
+    knowable: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.joined if self.joined else 1.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.knowable if self.knowable else 1.0
+
+
+def score(told: Told, broker: Broker) -> Score:
+    """Compare where evidence was joined with where it belongs."""
+    chosen = joins(broker)
+    right = joined = knowable = 0
+    for index, statement in told.heard.items():
+        truth = told.truth(statement)
+        if not statement.joins or truth is None:
+            continue
+        knowable += 1
+        joined += index in chosen
+        right += chosen.get(index) == truth
+    return Score(right, joined, knowable)
+
+
+def joins(broker: Broker) -> dict[int, str]:
+    """Return to which deployment each entry was joined, over all occurrences."""
+    chosen: dict[int, str] = {}
+    for record in broker.deployments():
+        name = record["deployment_id"]
+        for occurrence in record["occurrences"]:
+            one = broker.deployment(f"{name}~{occurrence['occurrence']}")
+            for each in one["joins"]:
+                assert each["index"] not in chosen, "an entry was joined twice"
+                chosen[each["index"]] = name
+    return chosen
+
+
+# Expecting ---------------------------------------------------------------------------------------
+
+
+def complete_records(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """Return what is known of each deployment when nothing is lost and digests are distinct."""
+    known = {}
+    for release in fleet.releases:
+        line = fleet.live(release.service)
+        running = not release.failed and release == line[-1]
+        state = "failed" if release.failed else "running" if running else "superseded"
+        pods = 0 if release.failed else fleet.size * len(fleet.clusters)
+        witnesses = {"ci": 3 * len(fleet.clusters)}
+        if not release.failed:
+            witnesses["runtime"] = pods
+        known[release.deployment] = {
+            "service": release.service,
+            "state": state,
+            "occurrences": 1,
+            "unplanned": False,
+            "redeploy": False,
+            "rollback_of": None,
+            "aliases": [],
+            "places": dict.fromkeys(fleet.clusters, "live" if running else "ended"),
+            "spoke": witnesses,
+            "orchestrator": not release.failed,
+            "binding": "observed" if running else None,
+            "missing": None if release.failed else [],
+            "coverage": (pods, pods, 0) if running else None,
+        }
+    return known
+
+
+def expected_instances(fleet: Fleet) -> dict[str, tuple[str, int, str, str]]:
+    """Return where every instance that still runs belongs, by which rule, and whether proven."""
+    rule = EXPLICIT if fleet.labelled else DIGEST
+    return {
+        f"{release.run}-{cluster}-{number}": (release.deployment, 1, rule, "confirmed")
+        for service in fleet.services
+        for release in fleet.live(service)[-1:]
+        for cluster in fleet.clusters
+        for number in range(fleet.size)
+    }
+
+
+def by_id(broker: Broker) -> Mapping[str, dict[str, Any]]:
+    """Return every deployment by its id."""
+    return {each["deployment_id"]: each for each in broker.deployments()}

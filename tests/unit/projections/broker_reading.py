@@ -1,0 +1,201 @@
+"""What the broker answers, as the tests ask for it, and the one place where it is connected.
+
+The shapes are those of the read API: every method returns the items of all pages, as plain values.
+"""
+
+import json
+import pathlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Protocol
+
+from deploymark.ingest.intake import Intake
+from deploymark.ports import Clock, LogReader
+from deploymark.projections.database import Views, open_views
+from deploymark.projections.runner import Runner, View
+from deploymark.testing.meter import ListMeter
+
+Settings = Mapping[str, Any]
+Item = dict[str, Any]
+
+
+class Broker(Protocol):
+    """The read API of the broker, without HTTP. Filters are those of the API; None filters not."""
+
+    def deployments(self, **filters: str | None) -> list[Item]:
+        """Return deployments: service, environment, kind, state."""
+        ...
+
+    def deployment(self, name: str) -> Item:
+        """Return one, named by an id, an alias or one occurrence of it; `NotFoundError`."""
+        ...
+
+    def instances(self, **filters: str | None) -> list[Item]:
+        """Return instances: deployment_id, service, environment, cluster, status."""
+        ...
+
+    def findings(self, **filters: str | None) -> list[Item]:
+        """Return findings: state (open unless said, closed, all), code, deployment_id."""
+        ...
+
+    def coverage(self, **filters: str | None) -> list[Item]:
+        """Return coverage: service, environment, by."""
+        ...
+
+    def dump(self) -> dict[str, list[bytes]]:
+        """Return every row of every table of the views, by table, sorted."""
+        ...
+
+
+# The seam: these three are all that the tests know of how the broker is built ------------------
+
+
+def broker_views(settings: Settings) -> Sequence[View[Any]]:
+    """Return the views of the broker, to be run by the ordinary `Runner`.
+
+    Args:
+        settings: The sections `services` and `policy`, as read from TOML.
+    """
+    raise NotImplementedError(f"connect deploymark.projections.broker here ({len(settings)})")
+
+
+def broker_answers(views: Views, settings: Settings, clock: Clock) -> "Answers":
+    """Return what asks these views."""
+    raise NotImplementedError("connect the queries of deploymark.projections.broker here")
+
+
+def keep_watch(
+    log: LogReader, intake: Intake, views: pathlib.Path, settings: Settings, clock: Clock
+) -> None:
+    """Run every watcher, feeding the views in between, until they append nothing more.
+
+    Args:
+        log: The log that they look at through the views.
+        intake: Where they append what they find.
+        views: A file that does not exist yet.
+        settings: What is expected.
+        clock: The time at which they look.
+    """
+    raise NotImplementedError("connect the watchers here")
+
+
+# ------------------------------------------------------------------------------------------------
+
+
+class Answers(Protocol):
+    """As `Broker`, without `dump`."""
+
+    def deployments(self, **filters: str | None) -> list[Item]: ...
+    def deployment(self, name: str) -> Item: ...
+    def instances(self, **filters: str | None) -> list[Item]: ...
+    def findings(self, **filters: str | None) -> list[Item]: ...
+    def coverage(self, **filters: str | None) -> list[Item]: ...
+
+
+class _Read:
+    """Answers from views that have read all of a log, and hands out their rows."""
+
+    def __init__(self, answers: Answers, path: pathlib.Path) -> None:
+        self._answers = answers
+        self._path = path
+        self.deployments = answers.deployments
+        self.deployment = answers.deployment
+        self.instances = answers.instances
+        self.findings = answers.findings
+        self.coverage = answers.coverage
+
+    def dump(self) -> dict[str, list[bytes]]:
+        with closing(sqlite3.connect(self._path)) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            rows = {
+                name: connection.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608
+                for (name,) in names.fetchall()
+            }
+        return {name: sorted(repr(row).encode() for row in found) for name, found in rows.items()}
+
+
+def read_views(
+    log: LogReader,
+    steps: Sequence[Callable[[], None]],
+    path: pathlib.Path,
+    settings: Settings,
+    clock: Clock,
+) -> Broker:
+    """Feed new views with a log, in as many batches as it grows, and return what they answer.
+
+    Args:
+        log: The log, perhaps still empty.
+        steps: Each lets it grow; the views read it to its end after each.
+        path: Where the views lie; nothing is there yet.
+        settings: The configuration.
+        clock: The time at which it is asked.
+    """
+    views = open_views(path)
+    meter = ListMeter()
+    runner = Runner(log, views, broker_views(settings), meter)
+    for step in steps:
+        step()
+        runner.catch_up()
+    skipped = {name: n for name, n in meter.counts.items() if "skipped" in name}
+    assert not skipped, skipped
+    return _Read(broker_answers(views, settings, clock), path)
+
+
+# Comparing ---------------------------------------------------------------------------------------
+
+_INDEXES = frozenset({"index", "indexes", "last_index"})
+_ORDER_OF_ARRIVAL = frozenset({"last_index", "as_of", "id", "opened_index", "closed_index"})
+"""What depends on where an entry stands, and is not compared between two orders."""
+
+
+def portrait(broker: Broker, names: Mapping[int, str], *, received: bool = True) -> str:
+    """Return everything that is known, comparable between logs that hold the same in another order.
+
+    Entries are named by what they are instead of by their index. Findings that are closed are left
+    out: whether one was open for a while depends on what was known when.
+
+    Args:
+        broker: What to ask.
+        names: What to call the entry at an index.
+        received: Compare also what follows from when something was received.
+    """
+    late = frozenset() if received else frozenset({"marker_stale", "clock_skew"})
+    known = {
+        "deployments": broker.deployments(),
+        "instances": broker.instances(),
+        "findings": [
+            {name: value for name, value in each.items() if name not in ("opened_at", "closed_at")}
+            for each in broker.findings(state="open")
+            if each["code"] not in late
+        ],
+        "coverage": broker.coverage(by="cluster"),
+    }
+    for record in known["deployments"]:
+        del record["findings"]
+    return json.dumps({name: _named(items, names) for name, items in known.items()}, indent=1)
+
+
+def _named(items: Sequence[Item], names: Mapping[int, str]) -> list[Any]:
+    return sorted((_renamed(each, names) for each in items), key=json.dumps)
+
+
+def _renamed(value: object, names: Mapping[int, str]) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, Mapping):
+        return dict(sorted(_members(value, names)))
+    if isinstance(value, list):
+        inner = [_renamed(each, names) for each in value]
+        return sorted(inner, key=json.dumps)
+    return value
+
+
+def _members(value: Mapping[str, Any], names: Mapping[int, str]) -> Iterator[tuple[str, Any]]:
+    for name, part in value.items():
+        if name in _ORDER_OF_ARRIVAL:
+            continue
+        if name not in _INDEXES:
+            yield name, _renamed(part, names)
+        elif isinstance(part, list):
+            yield name, sorted(names[each] for each in part)
+        else:
+            yield name, None if part is None else names[part]

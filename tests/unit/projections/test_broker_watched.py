@@ -1,0 +1,95 @@
+"""What follows from time: the watchers' findings about what is missing, late or silent."""
+
+from collections.abc import Iterator
+
+import pytest
+from broker_checks import order_does_not_matter
+from broker_markers import DAY, HOUR, MINUTE, ci, pod
+from broker_reading import Broker
+from broker_world import World
+
+CLUSTERS = ("eu", "us", "ap")
+EXPECTED = {
+    "services": {
+        "checkout": {"environments": {"prod": {"clusters": list(CLUSTERS)}}},
+    }
+}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as told:
+        yield told
+        order_does_not_matter(told)
+
+
+def open_codes(broker: Broker, deployment: str) -> set[str]:
+    return {each["code"] for each in broker.findings(state="open", deployment_id=deployment)}
+
+
+def test_20_the_applied_that_was_lost_is_missing_until_it_comes(world: World) -> None:
+    planned = world.say(ci("planned", place="eu"), at=0)
+    world.say(pod("uid-1", place="eu"), at=MINUTE)
+    broker = world.watch(2 * HOUR)
+    assert "marker_missing" in open_codes(broker, planned.deployment)
+    assert broker.deployment(planned.deployment)["state"] == "running"
+    world.say(ci("applied", place="eu"), at=2 * HOUR + MINUTE, claimed=30)
+    broker = world.watch(2 * HOUR + 5 * MINUTE)
+    assert "marker_missing" not in open_codes(broker, planned.deployment)
+
+
+def test_a_complete_deployment_has_no_findings_a_day_later(world: World) -> None:
+    applied = world.say(ci("planned", place="eu"), at=0)
+    world.say(ci("applied", place="eu"), at=MINUTE)
+    world.say(pod("uid-1", place="eu", basis="declared"), at=MINUTE + 5)
+    world.say(pod("uid-1", place="eu"), at=MINUTE + 10)
+    for at in (2 * MINUTE, HOUR, 2 * DAY):
+        assert world.watch(at).findings(state="all") == []
+    assert world.read().deployment(applied.deployment)["state"] == "running"
+
+
+def test_an_intent_of_which_nothing_more_is_heard_is_unconfirmed_until_something_is(
+    world: World,
+) -> None:
+    planned = world.say(ci("planned", place="eu"), at=0)
+    assert "intent_unconfirmed" not in open_codes(world.watch(14 * MINUTE), planned.deployment)
+    assert "intent_unconfirmed" in open_codes(world.watch(16 * MINUTE), planned.deployment)
+    world.say(ci("applied", place="eu"), at=20 * MINUTE)
+    assert "intent_unconfirmed" not in open_codes(world.watch(21 * MINUTE), planned.deployment)
+
+
+def test_24_a_rollout_is_partial_while_an_expected_cluster_is_late() -> None:
+    with World(EXPECTED) as world:
+        told = [world.say(ci("planned", place=cluster), at=0) for cluster in CLUSTERS]
+        for cluster in CLUSTERS[:2]:
+            world.say(ci("applied", place=cluster), at=MINUTE)
+        deployment = told[0].deployment
+        assert "rollout_partial" not in open_codes(world.watch(10 * MINUTE), deployment)
+        assert "rollout_partial" in open_codes(world.watch(20 * HOUR), deployment)
+        world.say(ci("applied", place="ap"), at=DAY)
+        assert "rollout_partial" not in open_codes(world.watch(DAY + MINUTE), deployment)
+        order_does_not_matter(world)
+
+
+def test_what_is_open_and_silent_for_a_day_is_failed_by_a_watcher_that_says_so(
+    world: World,
+) -> None:
+    planned = world.say(ci("planned", place="eu"), at=0)
+    assert world.watch(23 * HOUR).deployment(planned.deployment)["state"] == "planned"
+    record = world.watch(25 * HOUR).deployment(planned.deployment)
+    assert record["state"] == "failed"
+    assert "platform" in record["sources"]
+
+
+def test_what_is_live_may_be_silent_for_a_week(world: World) -> None:
+    applied = world.say(ci("applied", place="eu"), at=0)
+    assert world.watch(7 * DAY).deployment(applied.deployment)["state"] == "running"
+
+
+def test_a_watcher_that_looks_again_appends_nothing(world: World) -> None:
+    world.say(ci("planned", place="eu"), at=0)
+    world.watch(HOUR)
+    size = len(world.leaves())
+    world.watch(HOUR + 1)
+    world.watch(2 * HOUR)
+    assert len(world.leaves()) == size
