@@ -1,4 +1,4 @@
-"""A planned day: the same every time, true in itself, and told by witnesses that leave nothing out."""
+"""A planned day: the same every time, true in itself, told by witnesses that leave nothing out."""
 
 from collections import Counter
 from itertools import groupby

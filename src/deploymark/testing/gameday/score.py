@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from deploymark.errors import InstantError
 from deploymark.model.ids import ids_of_marker
-from deploymark.model.instants import parse_instant
 from deploymark.testing.gameday.fault import Degradation, Finding, Injection
 from deploymark.testing.gameday.timing import Timing
 
@@ -26,10 +24,12 @@ class Shown:
     Attributes:
         content: As it was last shown.
         first_ms: When it was first seen, by the clock of the scorer.
+        changed_ms: When it was first seen as it is: summed-up findings count on.
     """
 
     content: Json
     first_ms: int
+    changed_ms: int
 
     @property
     def code(self) -> str:
@@ -42,13 +42,12 @@ class Shown:
         named = self.content.get("deployment_id")
         return None if named is None else str(named).partition("~")[0]
 
-    @property
-    def told_ms(self) -> int:
-        """When it was opened, as the server says; when it was first seen, where it says nothing."""
-        try:
-            return min(parse_instant(str(self.content.get("opened_at"))), self.first_ms)
-        except InstantError:
-            return self.first_ms
+    def seconds_after(self, since_ms: int) -> float | None:
+        """Return how long after a time this was there; None when it was all over before."""
+        if self.changed_ms < since_ms and self.content.get("state") == CLOSED:
+            return None
+        at_ms = self.first_ms if self.first_ms >= since_ms else self.changed_ms
+        return max(0.0, (at_ms - since_ms) / 1_000)
 
     def mentions(self, text: str) -> bool:
         """Tell whether a name stands anywhere in it."""
@@ -213,12 +212,13 @@ class Scorer:
         by_code: Mapping[str, list[tuple[str, Shown]]],
     ) -> None:
         since_ms = self._real_ms(wanted.since)
-        for code in wanted.codes:
-            for name, shown in by_code.get(code, ()):
-                if subject.answers(wanted, shown):
-                    answer.seconds = max(0.0, (shown.first_ms - since_ms) / 1_000)
-                    answer.shown = name
-                    return
+        candidates = [each for code in wanted.codes for each in by_code.get(code, ())]
+        for name, shown in candidates:
+            if not subject.answers(wanted, shown):
+                continue
+            seconds = shown.seconds_after(since_ms)
+            if seconds is not None and (answer.seconds is None or seconds < answer.seconds):
+                answer.seconds, answer.shown = seconds, name
 
     def open_degradations(self, now_ms: int) -> list[tuple[Verdict, Answered, Degradation]]:
         """Return what of the records is to be looked at now: begun, not seen, and not too late."""

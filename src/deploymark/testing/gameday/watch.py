@@ -81,8 +81,10 @@ class Watch:
         now_ms = self._clock.now_ms()
         for name in found.keys() - self._before:
             known = self.shown.get(name)
-            first_ms = now_ms if known is None else known.first_ms
-            self.shown[name] = Shown(found[name], first_ms)
+            if known is None:
+                self.shown[name] = Shown(found[name], now_ms, now_ms)
+            elif known.content != found[name]:
+                self.shown[name] = Shown(found[name], known.first_ms, now_ms)
         self._scorer.look(self.shown, now_ms)
         for verdict, answer, degradation in self._scorer.open_degradations(now_ms):
             record = verdict.injection.record

@@ -17,8 +17,6 @@ from deploymark.testing.gameday.fault import (
 )
 from deploymark.testing.gameday.message import Message
 
-_OTHER = f"sha256:{sha256(b'not what was built').hexdigest()}"
-
 
 def _with_evidence(message: Message, basis: Basis, digest: str | None = None) -> Message:
     evidence = {**message.fields["evidence"], "basis": basis.value}
@@ -38,7 +36,7 @@ class WrongDigest(Anywhere):
     def inject(self, case: Case) -> Injection:
         """See `Fault.inject`."""
         wrong = case.chance.choice(case.deploy.born)
-        digest = f"{_OTHER[:-8]}{case.serial:08x}"
+        digest = f"sha256:{sha256(f'not what was built: {wrong.uid}'.encode()).hexdigest()}"
         messages = [self._spoilt(each, wrong.uid, digest) for each in case.messages]
         since = next(e.at for e in messages if e.instance_uid == wrong.uid)
 
