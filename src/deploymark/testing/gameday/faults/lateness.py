@@ -12,6 +12,13 @@ _LATE: Final = 1.3
 _OFF_SECONDS: Final = 600.0
 _STALE: Final = frozenset({FindingCode.MARKER_STALE})
 _SKEW: Final = frozenset({FindingCode.CLOCK_SKEW})
+_BELIEVED: Final = frozenset(
+    {
+        FindingCode.MARKER_STALE,
+        FindingCode.UNPLANNED_CHANGE,
+        FindingCode.ARTIFACT_UNRESOLVED,
+    }
+)
 
 
 def _lateness(timing: Timing) -> float:
@@ -101,7 +108,12 @@ class ClockAhead(Anywhere):
 
 
 class ClockBehind(Anywhere):
-    """The clock of one process is ten minutes behind, which its requests show."""
+    """The clock of one process is ten minutes behind, which its requests show.
+
+    Every other one of them does not number its marker, so it cannot have waited in a spool and is
+    placed by the time of receipt. Of the others only the skew can be known: their time is believed
+    (ADR 0014), so the record begins too early and what follows from that is not counted as false.
+    """
 
     name: ClassVar[str] = "clock behind"
 
@@ -109,10 +121,14 @@ class ClockBehind(Anywhere):
         """See `Fault.inject`."""
         said = case.chance.choice(case.own(EmitterKind.RUNTIME))
         wrong = replace(said, clock_off_seconds=-_OFF_SECONDS)
+        is_numbered = case.serial % 2 == 0
+        if not is_numbered:
+            wrong = replace(wrong, emitter=replace(said.emitter, epoch=None))
         messages = [wrong if each is said else each for each in case.messages]
         return case.injected(
             self,
             messages,
             findings=(Finding(_SKEW, said.at, AT_ONCE, emitter=said.emitter.id),),
-            tolerated=_STALE,
+            tolerated=_BELIEVED if is_numbered else frozenset(),
+            record=replace(case.record, opened=None) if is_numbered else case.record,
         )
