@@ -10,12 +10,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import NamedTuple
 
 import pytest
+
+from deploymark.runtime.system import SystemClock
+from deploymark.testing.gameday.door import Door
+from deploymark.testing.gameday.game import run_day
+from deploymark.testing.gameday.plan import Size, plan_day
+from deploymark.testing.gameday.report import complaints
+from deploymark.testing.gameday.timing import Timing
 
 BIN = Path(sys.executable).parent
 SECONDS = 60
@@ -32,14 +38,6 @@ def _knows_findings() -> bool:
 pytestmark = pytest.mark.skipif(not _knows_findings(), reason="the server shows no findings yet")
 
 
-class Server(NamedTuple):
-    """A server that is there to be tested."""
-
-    url: str
-    token: str
-    place: Path
-
-
 def _command(place: Path, *words: str, seconds: float, **environment: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [BIN / "deploymark", "gameday", *words],
@@ -54,65 +52,106 @@ def _command(place: Path, *words: str, seconds: float, **environment: str) -> tu
     return done.returncode, done.stdout, done.stderr
 
 
+class Serving:
+    """Runs a server that is there to be tested, always at the same address."""
+
+    def __init__(self, place: Path, *words: str) -> None:
+        code, printed, said = _command(place, *words, "--print-config", seconds=SECONDS)
+        assert code == 0, said
+        (place / "deploymark.toml").write_text(printed)
+        self._place = place
+        self._process: Popen[str] | None = None
+        self.url, self.token = "", ""
+
+    def start(self) -> None:
+        """Start it."""
+        listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        with (self._place / "server.log").open("a") as log:
+            self._process = Popen(
+                [
+                    *(BIN / "deploymark", "up", "--json", "--data", "data"),
+                    *("--listen", listen, "--config", "deploymark.toml"),
+                ],
+                cwd=self._place,
+                env={"PATH": os.defpath, "HOME": str(self._place)},
+                stdout=PIPE,
+                stderr=log,
+                encoding="utf-8",
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, (self._place / "server.log").read_text()
+        started = json.loads(line)
+        self.url = started["url"]
+        self.token = started.get("admin_token") or self.token
+
+    def stop(self) -> None:
+        """Stop it as a service manager does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        assert code == 0
+        assert "Traceback" not in (self._place / "server.log").read_text()
+
+    def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        self.start()
+
+
 @contextmanager
-def _serving(place: Path, *words: str) -> Iterator[Server]:
-    code, printed, said = _command(place, *words, "--print-config", seconds=SECONDS)
-    assert code == 0, said
-    (place / "deploymark.toml").write_text(printed)
-    with (place / "server.log").open("w") as log:
-        process = Popen(
-            [
-                *(BIN / "deploymark", "up", "--json", "--data", "data"),
-                *("--listen", "127.0.0.1:0", "--config", "deploymark.toml"),
-            ],
-            cwd=place,
-            env={"PATH": os.defpath, "HOME": str(place)},
-            stdout=PIPE,
-            stderr=log,
-            encoding="utf-8",
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, (place / "server.log").read_text()
-    started = json.loads(line)
+def _serving(place: Path, *words: str) -> Iterator[Serving]:
+    server = Serving(place, *words)
+    server.start()
     try:
-        yield Server(started["url"], started["admin_token"], place)
+        yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(SECONDS)
-        process.stdout.close()
-    assert code == 0
-    assert "Traceback" not in (place / "server.log").read_text()
+        server.stop()
 
 
-def _played(server: Server, *words: str, seconds: float) -> tuple[int, dict[str, object], str]:
+def _played(
+    server: Serving, place: Path, *words: str, seconds: float
+) -> tuple[int, dict[str, object], str]:
     code, said, errors = _command(
-        server.place,
+        place,
         *("--server", server.url, "--report", "report.json", *words),
         seconds=seconds,
         DEPLOYMARK_TOKEN=server.token,
     )
-    report = server.place / "report.json"
+    report = place / "report.json"
     assert report.exists(), said + errors
     return code, json.loads(report.read_text()), said + errors
 
 
-SMALL = ("--services", "12", "--compression", "150", "--seed", "5")
+SEED, SERVICES, COMPRESSION, DEPLOYMENTS = 5, 40, 150, 160
+SMALL = (
+    *("--seed", str(SEED), "--services", str(SERVICES)),
+    *("--compression", str(COMPRESSION)),
+)
 WHOLE = ("--services", "40", "--compression", "100", "--seed", "1")
 
 
 def test_every_fault_of_a_small_day_is_found_and_nothing_else(tmp_path: Path) -> None:
-    with _serving(tmp_path, *SMALL) as server:
-        words = (*SMALL, "--deployments", "96", "--faults", "42")
-        code, report, said = _played(server, *words, seconds=3 * SECONDS)
-    assert code == 0, said
-    assert report["won"]
+    # Restarted when all was sent: refusals are told at once then, not when the minute is over,
+    # and what was not due yet must still be found.
+    size = Size(DEPLOYMENTS, 42, SERVICES)
+    timing = Timing(compression=COMPRESSION)
+    day = plan_day(size, seed=SEED, name="small", timing=timing)
+    with (
+        _serving(tmp_path, *SMALL) as server,
+        closing(Door(server.url, server.token)) as door,
+    ):
+        result = run_day(day, door, SystemClock(), on_played=server.restart)
+    assert list(complaints(result)) == []
+    assert result.is_won
 
 
 def test_a_small_day_without_faults_finds_nothing(tmp_path: Path) -> None:
     with _serving(tmp_path, *SMALL) as server:
-        words = (*SMALL, "--deployments", "96", "--faults", "0")
-        code, report, said = _played(server, *words, seconds=2 * SECONDS)
+        words = (*SMALL, "--deployments", str(DEPLOYMENTS), "--faults", "0")
+        code, report, said = _played(server, tmp_path, *words, seconds=2 * SECONDS)
     assert code == 0, said
     assert report["false_findings"] == report["untrue"] == []
 
@@ -122,7 +161,7 @@ def test_a_small_day_without_faults_finds_nothing(tmp_path: Path) -> None:
 def test_a_whole_day(faults: str, tmp_path: Path) -> None:
     with _serving(tmp_path, *WHOLE) as server:
         words = (*WHOLE, "--deployments", "2000", "--faults", faults)
-        code, report, said = _played(server, *words, seconds=WHOLE_SECONDS)
+        code, report, said = _played(server, tmp_path, *words, seconds=WHOLE_SECONDS)
     assert code == 0, said
     assert report["won"]
 
