@@ -125,7 +125,7 @@ def _played(
     return code, json.loads(report.read_text()), said + errors
 
 
-SEED, SERVICES, COMPRESSION, DEPLOYMENTS = 5, 40, 150, 160
+SEED, SERVICES, COMPRESSION, DEPLOYMENTS = 5, 40, 150, 200
 SMALL = (
     *("--seed", str(SEED), "--services", str(SERVICES)),
     *("--compression", str(COMPRESSION)),
