@@ -29,7 +29,6 @@ def _policy(timing: Timing) -> Iterator[str]:
     yield f"rollout = {timing.rollout_seconds:g}"
     yield f"silence = {timing.silence_seconds:g}"
     yield f"stale = {timing.stale_seconds:g}"
-    yield f"skew = {timing.deadlines.skew:g}"
     yield ""
 
 

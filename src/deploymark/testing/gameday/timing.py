@@ -30,7 +30,6 @@ class Deadlines:
         rollout: What is live somewhere is live everywhere by then.
         silence: What is open and silent has failed then.
         stale: Received so much later than claimed.
-        skew: A clock that is off by so much; in real seconds, as clocks are not compressed.
     """
 
     marker: float = 600.0
@@ -38,7 +37,6 @@ class Deadlines:
     rollout: float = 1_800.0
     silence: float = 86_400.0
     stale: float = 300.0
-    skew: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
