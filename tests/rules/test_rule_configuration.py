@@ -4,20 +4,27 @@ import json
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from deploymark.runtime.config import Configuration
 from generated_pages import DOCS
 
 _PAGE = (DOCS / "reference" / "configuration.md").read_text(encoding="utf-8")
-_ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| `(.+?)` \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `([a-z]+(?:\.[a-z_]+)+)` \| `(.+?)` \|", re.MULTILINE)
 
 
 def settings() -> Iterator[tuple[str, object]]:
     """Yield each setting with its default."""
-    configuration = Configuration()
-    for section in configuration.__struct_fields__:
-        values = getattr(configuration, section)
-        for name in values.__struct_fields__:
-            yield f"{section}.{name}", getattr(values, name)
+    yield from _settings("", Configuration())
+
+
+def _settings(prefix: str, values: Struct) -> Iterator[tuple[str, object]]:
+    for name in values.__struct_fields__:
+        value = getattr(values, name)
+        if isinstance(value, Struct):
+            yield from _settings(f"{prefix}{name}.", value)
+        elif not isinstance(value, dict):  # tables that people name are told in words
+            yield f"{prefix}{name}", value
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

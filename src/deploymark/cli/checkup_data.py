@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+
 from deploymark.cli.checkup import Remark, advice, fine, wrong
 from deploymark.errors import DeploymarkError
 from deploymark.log.policy import NONE
@@ -58,11 +60,18 @@ def origins_of(file: Path | None, listen: str) -> dict[str, str]:
 def configuration(home: Home) -> Iterator[Remark]:
     """Say every value, and where it comes from."""
     for section in home.configuration.__struct_fields__:
-        values = getattr(home.configuration, section)
-        for name in values.__struct_fields__:
-            value, full = getattr(values, name), f"{section}.{name}"
-            shown = ", ".join(value) if isinstance(value, tuple) else value
-            yield fine(f"{full} = {shown!r} ({home.origins.get(full, 'default')})")
+        yield from _values(home, section, getattr(home.configuration, section))
+
+
+def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _values(home, f"{full}.{name}", getattr(value, name))
+        return
+    shown = ", ".join(value) if isinstance(value, tuple | dict) else value
+    # What stands in a table of its own is told by that table's origin.
+    origin = home.origins.get(full) or home.origins.get(full.rpartition(".")[0], "default")
+    yield fine(f"{full} = {shown!r} ({origin})")
 
 
 def exposure(home: Home) -> Iterator[Remark]:

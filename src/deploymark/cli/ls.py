@@ -1,4 +1,4 @@
-"""`deploymark ls`: the deployments that a server knows, the one with the newest news first."""
+"""`deploymark ls`: the deployments that a server knows, the one that opened last first."""
 
 import argparse
 from typing import Any, Final
@@ -15,7 +15,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser = commands.add_parser(
         "ls",
         help=sentence,
-        description="Lists deployments, the one with the newest news first; of each its latest "
+        description="Lists deployments, the one that opened last first; of each its latest "
         "occurrence. `deploymark show ID` has the others.",
     )
     parser.add_argument("--service", help="only of this service")
@@ -39,7 +39,7 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
         return 0
     rows = [
         (
-            each["at"],
+            each["opened_at"],
             each["service"],
             each["environment"],
             _what(each),
@@ -48,7 +48,7 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
         )
         for each in found
     ]
-    output.table(("at", "service", "environment", "what", "state", "deployment"), rows)
+    output.table(("opened", "service", "environment", "what", "state", "deployment"), rows)
     return 0
 
 

@@ -7,6 +7,7 @@ from deploymark.cli.client import Client, client_settings, path_of
 from deploymark.cli.output import Output, plain
 
 _PAGE: Final = 200
+_STATUSES: Final = ("confirmed", "unproven", "mismatched")
 _PLACE: Final = ("cluster", "region", "namespace", "workload")
 
 
@@ -35,8 +36,8 @@ def _show(options: argparse.Namespace, output: Output) -> int:
         output.say("", {**found, "markers": markers})
         return 0
     _say_head(found, asked, output)
-    for each in found["occurrences"]:
-        _say_occurrence(each, output)
+    _say_occurrences(found, output)
+    _say_findings(found, output)
     output.remark("")
     rows = [
         (
@@ -88,6 +89,9 @@ def _say_head(found: dict[str, Any], asked: str, output: Output) -> None:
         "digest": found["digest"],
         "action": found["action"],
         "state": found["state"],
+        "heard from": ", ".join(found["sources"]),
+        "silent": ", ".join(found["missing_sources"]),
+        "runs": _runs(found),
     }
     if asked != found["deployment_id"]:
         output.remark(f"{asked} is another name of it.")
@@ -96,11 +100,30 @@ def _say_head(found: dict[str, Any], asked: str, output: Output) -> None:
             output.remark(plain(f"{name:13}  {value}"))
 
 
-def _say_occurrence(occurrence: dict[str, Any], output: Output) -> None:
-    ended = occurrence["ended_at"] or "still going on"
-    output.remark(
-        f"{'occurrence':13}  {occurrence['occurrence']}: {occurrence['opened_at']} to {ended}"
-    )
-    for place in occurrence["places"]:
-        where = "/".join(place[name] for name in _PLACE if place[name]) or "everywhere"
-        output.remark(plain(f"{'':13}    {where}: {place['state']} since {place['at']}"))
+def _runs(found: dict[str, Any]) -> str:
+    """Return how many instances run it, and how well that is known."""
+    covered = found["coverage"]
+    counts = [f"{covered[name]} {name}" for name in _STATUSES]
+    expected = covered["expected"]
+    if expected is None and not any(covered[name] for name in _STATUSES):
+        return ""
+    return ", ".join(counts) + ("" if expected is None else f" of {expected} expected")
+
+
+def _say_occurrences(found: dict[str, Any], output: Output) -> None:
+    for each in found["occurrences"]:
+        ended = each["ended_at"] or "still going on"
+        number, state = each["occurrence"], each["state"]
+        output.remark(f"{'occurrence':13}  {number}: {each['opened_at']} to {ended}, {state}")
+        if number != found["occurrence"]:
+            continue
+        for place in found["places"]:
+            where = "/".join(place[name] for name in _PLACE if place[name]) or "everywhere"
+            output.remark(plain(f"{'':13}    {where}: {place['state']} since {place['at']}"))
+
+
+def _say_findings(found: dict[str, Any], output: Output) -> None:
+    for each in found["findings"]:
+        if each["state"] == "open":
+            output.remark(plain(f"{each['severity']:13}  {each['code']}: {each['message']}"))
+            output.remark(plain(f"{'':13}  {each['remedy']}"))

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from deploymark.errors import UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names
+from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
 
 DEFAULT_DATA = Path("deploymark-data")
 DEFAULT_LISTEN = "127.0.0.1:8420"
@@ -90,20 +91,36 @@ class PolicySection(_Section, frozen=True):
         anonymous_environments: Globs of environments about which anyone may say anything.
         allow_email: E-mail addresses are admitted in people fields and text.
         allow_phone: Phone numbers are admitted there.
+        signed_environments: Environments where a producer must sign what is announced; other
+            announcements there are admitted, and found.
+        deadlines: How long silence is borne, in seconds.
     """
 
     anonymous_environments: Names = ()
     allow_email: bool = False
     allow_phone: bool = False
+    signed_environments: Names = ()
+    deadlines: Deadlines = Deadlines()
 
 
 class Configuration(_Section, frozen=True):
-    """The effective configuration of a server."""
+    """The effective configuration of a server.
+
+    Attributes:
+        services: What is expected to run, by name of the service.
+    """
 
     server: ServerSection = ServerSection()
     log: LogSection = LogSection()
     auth: AuthSection = AuthSection()
     policy: PolicySection = PolicySection()
+    services: dict[str, ExpectedService] = {}
+
+    @property
+    def expectations(self) -> Expectations:
+        """What is expected to run, for the broker."""
+        policy = self.policy
+        return Expectations(merged(self.services), policy.deadlines, policy.signed_environments)
 
 
 _INSPECTOR = Inspector(Configuration, UsageError)

@@ -11,7 +11,6 @@ from deploymark.errors import BrokenError, RefusedError
 from deploymark.ingest.accounting import Accounting
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import LOCAL
-from deploymark.ingest.deployments import Deployments
 from deploymark.ingest.intake import Intake
 from deploymark.ingest.ledger import Ledger
 from deploymark.ingest.privacy import PrivacyRules
@@ -22,8 +21,10 @@ from deploymark.ingest.throttle import Throttle
 from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
+from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
-from deploymark.projections.runner import Runner
+from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
@@ -156,7 +157,9 @@ def open_front(
         # 1. The views, which lag behind the log and never stop it.
         views = open_views(log.data.views)
         stack.callback(views.close)
-        runner = Runner(log.store, views, [SearchView()], meter)
+        expectations = configuration.expectations
+        projected: list[View[Any]] = [SearchView(), BrokerView(expectations)]
+        runner = Runner(log.store, views, projected, meter)
         runner.start()
         stack.callback(runner.stop)
         # 2. The books: which numbers came, and what was refused.
@@ -190,7 +193,7 @@ def open_front(
             search=Search(views),
             runner=runner,
             view=log.view,
-            deployments=Deployments(log.registry),
+            broker=BrokerQuery(views, expectations),
             emitters=_Emitters(ledger, clock),
             keys=ProducerKeys(log.ring, intake, clock),
             clock=clock,

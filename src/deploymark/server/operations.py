@@ -10,10 +10,17 @@ from msgspec import Meta
 
 from deploymark.model.limits import Digest
 from deploymark.model.vocabulary import Role
+from deploymark.projections.broker.questions import (
+    CoverageQuery,
+    DeploymentQuery,
+    FindingQuery,
+    InstanceQuery,
+)
 from deploymark.projections.search_query import EntryQuery, MarkerQuery
 from deploymark.server import (
     access,
     admission,
+    broker,
     log_site,
     probes,
     reading,
@@ -33,12 +40,10 @@ from deploymark.server.operation import (
 )
 from deploymark.server.parameters import (
     AFTER,
-    CURSOR,
     INDEX,
     PREFER,
     STREAM_FILTERS,
     filters_of,
-    limit_of,
 )
 from deploymark.server.request import Request
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
@@ -48,6 +53,7 @@ from deploymark.server.shapes import (
     BATCH,
     DETAIL,
     ENTRY,
+    FOUND,
     ITEMS,
     NEW_TOKEN,
     PAGE,
@@ -195,22 +201,34 @@ OPERATIONS: Final = (
         problems=(404, 422),
     ),
     Operation(
-        "GET", "/v1/deployments", "list_deployments", "List deployments.", "deployments",
-        READER, reading.list_deployments, {200: _json("One page.", ITEMS)},
-        parameters=(
-            Parameter("service", str, "Of this service."),
-            Parameter("environment", str, "In this environment."),
-            limit_of(reading.DEPLOYMENTS_LIMIT),
-            CURSOR,
-        ),
+        "GET", "/v1/deployments", "list_deployments",
+        "List deployments, each with its latest occurrence.", "deployments",
+        READER, broker.list_deployments, {200: _json("One page.", FOUND)},
+        parameters=(*filters_of(DeploymentQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/deployments/{id}", "show_deployment", "Show one deployment.", "deployments",
-        READER, reading.show_deployment, {200: _json("The deployment.", {"type": "object"})},
+        READER, broker.show_deployment, {200: _json("The deployment.", {"type": "object"})},
         parameters=(
             Parameter("id", Annotated[str, Meta(max_length=80)], "`d-…`, or `d-…~2`.", "path"),
+            AFTER,
         ),
-        problems=(404,),
+        problems=(404, 503),
+    ),
+    Operation(
+        "GET", "/v1/instances", "list_instances", "List instances that run.", "deployments",
+        READER, broker.list_instances, {200: _json("One page.", FOUND)},
+        parameters=(*filters_of(InstanceQuery), AFTER), problems=(503,),
+    ),
+    Operation(
+        "GET", "/v1/findings", "list_findings", "List what is wrong, and what to do.",
+        "deployments", READER, broker.list_findings, {200: _json("One page.", FOUND)},
+        parameters=(*filters_of(FindingQuery), AFTER), problems=(503,),
+    ),
+    Operation(
+        "GET", "/v1/coverage", "show_coverage", "Count the instances that run what they should.",
+        "deployments", READER, broker.show_coverage, {200: _json("All of it.", FOUND)},
+        parameters=(*filters_of(CoverageQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/emitters", "list_emitters", "List emitters and what is missing of each.",

@@ -19,6 +19,13 @@ from deploymark.log.reader import LogView
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.ports import Clock, Meter, TokenRecord
+from deploymark.projections.broker.questions import (
+    CoverageQuery,
+    DeploymentQuery,
+    FindingQuery,
+    InstanceQuery,
+    Items,
+)
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
 
 Outcome = Admitted | DeploymarkError
@@ -123,17 +130,27 @@ class Runner(Protocol):
         ...
 
 
-class Deployments(Protocol):
-    """The registry of deployments; waits for the disk."""
+class Broker(Protocol):
+    """What the broker found out (`projections.broker.query`); waits for the disk."""
 
-    def list(
-        self, service: str | None, environment: str | None, cursor: str | None, limit: int
-    ) -> "tuple[Sequence[dict[str, Any]], str | None]":
-        """Return deployments, newest first, and the cursor behind them."""
+    def deployments(self, query: DeploymentQuery) -> Items:
+        """Return deployments, the one that opened last first."""
         ...
 
-    def get(self, name: str) -> dict[str, Any]:
+    def deployment(self, name: str) -> dict[str, Any]:
         """Return one, by an id of any of the accepted notations, or raise NotFoundError."""
+        ...
+
+    def instances(self, query: InstanceQuery) -> Items:
+        """Return instances that run."""
+        ...
+
+    def findings(self, query: FindingQuery) -> Items:
+        """Return what is wrong."""
+        ...
+
+    def coverage(self, query: CoverageQuery) -> Items:
+        """Return how many instances run what they should."""
         ...
 
 
@@ -191,7 +208,7 @@ class Parts:
     search: Search
     runner: Runner
     view: LogView
-    deployments: Deployments
+    broker: Broker
     emitters: Emitters
     keys: Keys
     clock: Clock

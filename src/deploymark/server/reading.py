@@ -1,4 +1,4 @@
-"""What readers ask: markers, entries, receipts, deployments, emitters, schemas, the stream."""
+"""What readers ask: markers, entries, receipts, emitters, schemas, the stream."""
 
 import asyncio
 import base64
@@ -34,8 +34,6 @@ from deploymark.server.events import EVERYTHING, Filter
 from deploymark.server.request import ABORT, Request
 from deploymark.server.views import MARKER, entry_view
 
-DEPLOYMENTS_LIMIT = 100
-
 _LOOK_AGAIN_SECONDS = 0.01
 _LOOKS = 12
 _PUBLISHED_AGAIN_SECONDS = 0.25
@@ -47,18 +45,23 @@ _SCHEMA_HEADERS = headers_of("application/schema+json", cache=b"public, max-age=
 
 async def list_markers(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/markers`."""
-    query = MarkerQuery(**await _asked(desk, request))
+    query = MarkerQuery(**await asked_of(desk, request))
     return await _page(desk, await run_in_threadpool(desk.parts.search.markers, query))
 
 
 async def list_entries(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/entries`."""
-    query = EntryQuery(**await _asked(desk, request))
+    query = EntryQuery(**await asked_of(desk, request))
     return await _page(desk, await run_in_threadpool(desk.parts.search.entries, query))
 
 
-async def _asked(desk: Desk, request: Request) -> dict[str, Any]:
-    """Wait until the views are as fresh as asked, and return the query."""
+async def asked_of(desk: Desk, request: Request) -> dict[str, Any]:
+    """Wait until the views are as fresh as asked, and return the query.
+
+    Raises:
+        RequestError: The log has no such entry to wait for.
+        ViewsBehindError: The views have not seen it in time.
+    """
     asked = dict(request.parameters)
     after = asked.pop("after", None)
     if after is not None and after >= desk.parts.runner.position():
@@ -153,26 +156,6 @@ async def show_detail(desk: Desk, request: Request) -> Answer:
     # With the salt anybody can recompute the digest that markers name.
     salt = base64.b64encode(blob.salt or b"")
     return Answer(200, blob.content, (*_DETAIL_HEADERS, (b"deploymark-salt", salt)))
-
-
-async def list_deployments(desk: Desk, request: Request) -> Answer:
-    """Answer `GET /v1/deployments`."""
-    asked = request.parameters
-    items, cursor = await run_in_threadpool(
-        desk.parts.deployments.list,
-        asked.get("service"),
-        asked.get("environment"),
-        asked.get("cursor"),
-        asked.get("limit", DEPLOYMENTS_LIMIT),
-    )
-    return json_answer({"items": items, "next_cursor": cursor})
-
-
-async def show_deployment(desk: Desk, request: Request) -> Answer:
-    """Answer `GET /v1/deployments/{id}`."""
-    return json_answer(
-        await run_in_threadpool(desk.parts.deployments.get, request.parameters["id"])
-    )
 
 
 async def list_emitters(desk: Desk, _: Request) -> Answer:

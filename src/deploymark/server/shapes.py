@@ -68,6 +68,12 @@ PAGE = _object(
     next_cursor=_MAYBE_TEXT,
     as_of=_COUNT | {"description": "How many entries of the log the view had seen."},
 )
+FOUND = _object(
+    "items next_cursor as_of",
+    items={"type": "array", "items": _THING},
+    next_cursor=_MAYBE_TEXT,
+    as_of=_COUNT | {"description": "How many entries of the log the broker had seen."},
+)
 ITEMS = _object(
     "items",
     items={"type": "array", "items": _THING},

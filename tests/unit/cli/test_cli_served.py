@@ -31,12 +31,12 @@ def mark(run: Run, service: str, phase: str = "applied", more: str = "--version 
 
 
 @pytest.mark.usefixtures("server")
-def test_the_deployment_with_the_newest_news_stands_first(run: Run) -> None:
+def test_the_deployment_that_opened_last_stands_first(run: Run) -> None:
     ids = [mark(run, "order", more=f"--version {number}") for number in range(3)]
     lines = run("ls --service order").stdout.splitlines()
-    assert lines[0].split() == ["AT", "SERVICE", "ENVIRONMENT", "WHAT", "STATE", "DEPLOYMENT"]
+    assert lines[0].split() == ["OPENED", "SERVICE", "ENVIRONMENT", "WHAT", "STATE", "DEPLOYMENT"]
     assert [line.split()[-1] for line in lines[1:]] == ids[::-1]
-    assert [line.split()[-2] for line in lines[1:]] == ["applied", "superseded", "superseded"]
+    assert [line.split()[-2] for line in lines[1:]] == ["running", "superseded", "superseded"]
     assert len(run("ls --service order --last 2 --json").stdout.splitlines()) == 2
 
 

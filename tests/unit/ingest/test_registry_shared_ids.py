@@ -2,12 +2,9 @@
 
 import json
 
-import pytest
 from occurrence_script import Happened, Story
 
-from deploymark.errors import NotFoundError
 from deploymark.ingest.authority import catch_up
-from deploymark.ingest.deployments import Deployments
 from deploymark.ingest.registry import Registry
 from deploymark.ingest.registry_facts import MAX_RECORDS
 from deploymark.model.ids import deployment_id
@@ -90,17 +87,3 @@ def test_however_many_others_gave_the_id_its_own_is_found() -> None:
         assert own.occurrence == MAX_RECORDS + 3
         assert _say(story, 101, phase="applied", **RUN).occurrence == own.occurrence
         assert len(story.log.registry.get(OWN)) == MAX_RECORDS
-
-
-def test_a_deployment_is_shown_before_those_that_only_gave_its_id() -> None:
-    with Story() as story:
-        _squat(story, 0)
-        shown = Deployments(story.log.registry)
-        assert shown.get(OWN)["service"] == "evil"
-        _say(story, 1, phase="applied", **RUN)
-        view = shown.get(OWN)
-        assert (view["service"], view["occurrence"]) == ("pay", 2)
-        assert [each["service"] for each in view["changes"]] == ["evil"]
-        assert shown.get(f"{OWN}~1")["service"] == "evil"
-        with pytest.raises(NotFoundError):
-            shown.get(f"{OWN}~3")

@@ -30,6 +30,7 @@ class Release:
         artifact: What stands for its digest; two releases may share it.
         at: When CI began, seconds since the history began.
         failed: CI gave up before anything was applied.
+        attempt: Of the run; the second is an old job that was run again after a newer release.
     """
 
     service: str
@@ -37,6 +38,7 @@ class Release:
     artifact: str
     at: int
     failed: bool
+    attempt: int = 1
 
     @property
     def deployment(self) -> str:
@@ -63,6 +65,11 @@ class Statement:
     cluster: str
 
     @property
+    def uid(self) -> str:
+        """The instance that it is about, "" for none."""
+        return str(self.fields["target"].get("instance_uid", ""))
+
+    @property
     def joins(self) -> bool:
         """It is evidence that the broker has to find a deployment for."""
         return self.witness != "ci" and self.fields["phase"] != "removed"
@@ -77,12 +84,14 @@ class Fleet:
         clusters: In which each service runs.
         size: Instances of each service in each cluster.
         labelled: Instances and workloads carry the deployment id.
+        ending: The end of an instance is told.
     """
 
     releases: tuple[Release, ...]
     clusters: tuple[str, ...]
     size: int
     labelled: bool
+    ending: bool = True
 
     @property
     def services(self) -> list[str]:
@@ -125,29 +134,35 @@ class Fleet:
                 ("applying", 20),
                 ("failed" if release.failed else "applied", 90),
             ):
-                marker = ci(phase, release.artifact, run=release.run, place=cluster, **mine)
+                again: Fields = {"attempt": release.attempt, **mine}
+                marker = ci(phase, release.artifact, run=release.run, place=cluster, **again)
                 yield says(marker, after + number, "ci")
             if release.failed:
                 continue
             seen = orchestrated("applied", release.artifact, place=cluster, **mine, **label)
             yield says(seen, 60 + number, "orchestrator")
             for each in range(self.size):
-                uid = f"{release.run}-{cluster}-{each}"
+                uid = _uid(release, cluster, each)
                 # The last one is a scale-up, long after the others.
                 later = 25 * 60 if each and each == self.size - 1 else 65 + each
                 one = {"place": cluster, **mine, **label}
                 declared = pod(uid, release.artifact, basis="declared", **one)
                 yield says(declared, later, "runtime")
                 yield says(pod(uid, release.artifact, **one), later + 5, "orchestrator")
-                if following:
+                if following and self.ending:
                     end = min(following) - release.at + 120
                     yield says(gone(uid, release.artifact, **one), end + each, "orchestrator")
+
+
+def _uid(release: Release, cluster: str, number: int) -> str:
+    return f"{release.run}.{release.attempt}-{cluster}-{number}"
 
 
 def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
     emitter = statement.fields["emitter"]
     # A pipeline numbers anew in each run.
-    epoch = statement.release.run if statement.witness == "ci" else "one"
+    release = statement.release
+    epoch = f"{release.run}.{release.attempt}" if statement.witness == "ci" else "one"
     mine = f"{emitter['id']} {epoch}"
     numbers[mine] = numbers.get(mine, -1) + 1
     fields = {
@@ -159,7 +174,12 @@ def _numbered(statement: Statement, numbers: dict[str, int]) -> Statement:
 
 @st.composite
 def fleets(
-    draw: st.DrawFn, *, labelled: bool | None = None, distinct: bool = True, failing: bool = True
+    draw: st.DrawFn,
+    *,
+    labelled: bool | None = None,
+    distinct: bool = True,
+    failing: bool = True,
+    ending: bool = True,
 ) -> Fleet:
     """Draw a history.
 
@@ -169,20 +189,24 @@ def fleets(
         distinct: No two releases share a digest; otherwise every third returns to the one of two
             before.
         failing: Some releases may fail.
+        ending: The end of an instance is told.
     """
     services = draw(st.integers(1, 2))
-    releases = []
+    releases: list[Release] = []
     for service in range(services):
         for number in range(draw(st.integers(1, 3) if distinct else st.just(3))):
             name = f"service-{service}"
             returns = not distinct and number == 2
+            # What is run again while it is still live is a duplicate, and nothing happens.
+            again = distinct and number == 2 and not releases[-1].failed and draw(st.booleans())
             releases.append(
                 Release(
                     name,
-                    run=f"{name}-{number}",
-                    artifact=f"{name}-{0 if returns else number}",
+                    run=f"{name}-{0 if again else number}",
+                    artifact=f"{name}-{0 if returns or again else number}",
                     at=number * HOUR + service * 7 + draw(st.integers(0, 600)),
-                    failed=failing and number > 0 and draw(st.booleans()),
+                    failed=failing and number > 0 and not again and draw(st.booleans()),
+                    attempt=2 if again else 1,
                 )
             )
     return Fleet(
@@ -190,6 +214,7 @@ def fleets(
         draw(st.sampled_from((("eu",), ("eu", "us")))),
         size=draw(st.integers(1, 3)),
         labelled=draw(st.booleans()) if labelled is None else labelled,
+        ending=ending,
     )
 
 
@@ -251,13 +276,14 @@ class Told:
         """Return the deployment that evidence belongs to, as far as anybody can know.
 
         With its label, or when CI was heard of that release: CI's. When CI was not heard at all:
-        one of its own. When CI was heard of other clusters only, nobody can say: None.
+        one of its own. When CI was heard of other clusters only, or of the first attempt only,
+        nobody can say: None.
         """
         release = statement.release
         if self.fleet.labelled:
             return release.deployment
         announced = self.spoke(release, "ci")
-        if not announced:
+        if not announced and release.attempt == 1:
             return own_id(release.artifact, release.service)
         if any(each.cluster == statement.cluster for each in announced):
             return release.deployment
@@ -294,10 +320,10 @@ def all_of(fleet: Fleet, *, but: str | None = None) -> list[Statement]:
 
 @dataclass(frozen=True)
 class Score:
-    """How well evidence was joined.
+    """How well evidence was joined, over workload changes and instances that still run.
 
     precision = joined to the true deployment / joined to any
-    recall    = joined to the true deployment / all evidence in the log whose truth can be known
+    recall    = joined to the true deployment / all that was heard and whose truth can be known
     """
 
     right: int
@@ -315,20 +341,26 @@ class Score:
 
 def score(told: Told, broker: Broker) -> Score:
     """Compare where evidence was joined with where it belongs."""
-    chosen = joins(broker)
+    changes = joins(broker)
+    running = {each["instance_uid"]: each["deployment_id"] for each in broker.instances()}
+    ended = {each.uid for each in told.heard.values() if each.fields["phase"] == "removed"}
     right = joined = knowable = 0
     for index, statement in told.heard.items():
         truth = told.truth(statement)
-        if not statement.joins or truth is None:
+        if not statement.joins or truth is None or statement.uid in ended:
             continue
+        chosen = running.get(statement.uid) if statement.uid else changes.get(index)
         knowable += 1
-        joined += index in chosen
-        right += chosen.get(index) == truth
+        joined += chosen is not None
+        right += chosen == truth
     return Score(right, joined, knowable)
 
 
 def joins(broker: Broker) -> dict[int, str]:
-    """Return to which deployment each entry was joined, over all occurrences."""
+    """Return to which deployment each entry was joined, over all occurrences.
+
+    Of many instances that start together a record names only some; each of them names its own.
+    """
     chosen: dict[int, str] = {}
     for record in broker.deployments():
         name = record["deployment_id"]
@@ -354,13 +386,15 @@ def complete_records(fleet: Fleet) -> dict[str, dict[str, Any]]:
         witnesses = {"ci": 3 * len(fleet.clusters)}
         if not release.failed:
             witnesses["runtime"] = pods
+        again = release.attempt > 1
+        # What is run again later in the history takes the place of the first attempt.
         known[release.deployment] = {
             "service": release.service,
             "state": state,
-            "occurrences": 1,
+            "occurrences": release.attempt,
             "unplanned": False,
-            "redeploy": False,
-            "rollback_of": None,
+            "redeploy": again,
+            "rollback_of": line[-2].deployment if again else None,
             "aliases": [],
             "places": dict.fromkeys(fleet.clusters, "live" if running else "ended"),
             "spoke": witnesses,
@@ -376,7 +410,7 @@ def expected_instances(fleet: Fleet) -> dict[str, tuple[str, int, str, str]]:
     """Return where every instance that still runs belongs, by which rule, and whether proven."""
     rule = EXPLICIT if fleet.labelled else DIGEST
     return {
-        f"{release.run}-{cluster}-{number}": (release.deployment, 1, rule, "confirmed")
+        _uid(release, cluster, number): (release.deployment, release.attempt, rule, "confirmed")
         for service in fleet.services
         for release in fleet.live(service)[-1:]
         for cluster in fleet.clusters

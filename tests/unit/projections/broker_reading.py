@@ -10,9 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
+import msgspec
+from msgspec import structs
+
 from deploymark.ingest.intake import Intake
 from deploymark.ports import Clock, LogReader
+from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.questions import (
+    CoverageQuery,
+    DeploymentQuery,
+    FindingQuery,
+    InstanceQuery,
+    Items,
+)
+from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import Views, open_views
+from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
 from deploymark.testing.meter import ListMeter
 
@@ -57,12 +70,61 @@ def broker_views(settings: Settings) -> Sequence[View[Any]]:
     Args:
         settings: The sections `services` and `policy`, as read from TOML.
     """
-    raise NotImplementedError(f"connect deploymark.projections.broker here ({len(settings)})")
+    return [BrokerView(_expectations(settings))]
 
 
-def broker_answers(views: Views, settings: Settings, clock: Clock) -> "Answers":
+def broker_answers(views: Views, settings: Settings, clock: Clock) -> "Answers":  # noqa: ARG001
     """Return what asks these views."""
-    raise NotImplementedError("connect the queries of deploymark.projections.broker here")
+    return _Answers(BrokerQuery(views, _expectations(settings)))
+
+
+def _expectations(settings: Settings) -> Expectations:
+    return msgspec.convert(
+        {
+            "services": settings.get("services", {}),
+            "deadlines": settings.get("policy", {}).get("deadlines", {}),
+        },
+        Expectations,
+    )
+
+
+class _Answers:
+    """The queries, as the tests ask them: all pages, one value of each filter."""
+
+    def __init__(self, query: BrokerQuery) -> None:
+        self._query = query
+
+    def deployments(self, **filters: str | None) -> list[Item]:
+        return self._all(self._query.deployments, DeploymentQuery, filters)
+
+    def deployment(self, name: str) -> Item:
+        return self._query.deployment(name)
+
+    def instances(self, **filters: str | None) -> list[Item]:
+        return self._all(self._query.instances, InstanceQuery, filters)
+
+    def findings(self, **filters: str | None) -> list[Item]:
+        return self._all(self._query.findings, FindingQuery, filters)
+
+    def coverage(self, **filters: str | None) -> list[Item]:
+        return self._query.coverage(self._asked(CoverageQuery, filters)).items
+
+    def _all(
+        self, answer: Callable[[Any], Items], kind: type[Any], filters: Mapping[str, str | None]
+    ) -> list[Item]:
+        items: list[Item] = []
+        query = self._asked(kind, filters)
+        while True:
+            page = answer(query)
+            items += page.items
+            if page.next_cursor is None:
+                return items
+            query = structs.replace(query, cursor=page.next_cursor)
+
+    def _asked(self, kind: type[Any], filters: Mapping[str, str | None]) -> Any:  # noqa: ANN401
+        several = {name for name in kind.__struct_fields__ if getattr(kind(), name) == ()}
+        stated = {name: value for name, value in filters.items() if value is not None}
+        return kind(**{n: (v,) if n in several else v for n, v in stated.items()})
 
 
 def keep_watch(
@@ -115,6 +177,9 @@ class _Read:
         return {name: sorted(repr(row).encode() for row in found) for name, found in rows.items()}
 
 
+_COMPILED: dict[Any, Any] = {}
+
+
 def read_views(
     log: LogReader,
     steps: Sequence[Callable[[], None]],
@@ -132,6 +197,8 @@ def read_views(
         clock: The time at which it is asked.
     """
     views = open_views(path)
+    # Otherwise every new file would compile every statement anew, which takes longer than it all.
+    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
     meter = ListMeter()
     runner = Runner(log, views, broker_views(settings), meter)
     for step in steps:
@@ -165,7 +232,7 @@ def portrait(broker: Broker, names: Mapping[int, str], *, received: bool = True)
         "deployments": broker.deployments(),
         "instances": broker.instances(),
         "findings": [
-            {name: value for name, value in each.items() if name not in ("opened_at", "closed_at")}
+            {name: value for name, value in each.items() if name not in _hidden(each)}
             for each in broker.findings(state="open")
             if each["code"] not in late
         ],
@@ -174,6 +241,12 @@ def portrait(broker: Broker, names: Mapping[int, str], *, received: bool = True)
     for record in known["deployments"]:
         del record["findings"]
     return json.dumps({name: _named(items, names) for name, items in known.items()}, indent=1)
+
+
+def _hidden(finding: Item) -> set[str]:
+    """Return what is not compared of a finding; a conflict names an index inside of its entry."""
+    hidden = {"opened_at", "closed_at"}
+    return hidden | {"indexes"} if finding["code"] == "marker_conflict" else hidden
 
 
 def _named(items: Sequence[Item], names: Mapping[int, str]) -> list[Any]:

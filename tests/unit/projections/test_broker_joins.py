@@ -19,6 +19,7 @@ from broker_checks import (
     instances,
     order_does_not_matter,
     shape,
+    stage,
 )
 from broker_fleet import joins
 from broker_markers import (
@@ -128,7 +129,7 @@ def test_an_explicit_id_that_nobody_announced_is_a_deployment_under_that_id(worl
     world.say(pod("uid-1", place="eu", deployment_id="our-release-7"), at=0)
     broker = world.read()
     assert ids(broker) == {"our-release-7"}
-    assert broker.deployment("our-release-7")["state"] == "running"
+    assert stage(broker.deployment("our-release-7")["state"]) == LIVE
     assert "ci" in broker.deployment("our-release-7")["missing_sources"]
 
 

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from broker_checks import order_does_not_matter
+from broker_checks import (
+    LIVE,
+    order_does_not_matter,
+    stage,
+)
 from broker_markers import DAY, HOUR, MINUTE, ci, pod
 from broker_reading import Broker
 from broker_world import World
@@ -32,7 +36,7 @@ def test_20_the_applied_that_was_lost_is_missing_until_it_comes(world: World) ->
     world.say(pod("uid-1", place="eu"), at=MINUTE)
     broker = world.watch(2 * HOUR)
     assert "marker_missing" in open_codes(broker, planned.deployment)
-    assert broker.deployment(planned.deployment)["state"] == "running"
+    assert stage(broker.deployment(planned.deployment)["state"]) == LIVE
     world.say(ci("applied", place="eu"), at=2 * HOUR + MINUTE, claimed=30)
     broker = world.watch(2 * HOUR + 5 * MINUTE)
     assert "marker_missing" not in open_codes(broker, planned.deployment)
@@ -45,7 +49,7 @@ def test_a_complete_deployment_has_no_findings_a_day_later(world: World) -> None
     world.say(pod("uid-1", place="eu"), at=MINUTE + 10)
     for at in (2 * MINUTE, HOUR, 2 * DAY):
         assert world.watch(at).findings(state="all") == []
-    assert world.read().deployment(applied.deployment)["state"] == "running"
+    assert stage(world.read().deployment(applied.deployment)["state"]) == LIVE
 
 
 def test_an_intent_of_which_nothing_more_is_heard_is_unconfirmed_until_something_is(
@@ -83,7 +87,7 @@ def test_what_is_open_and_silent_for_a_day_is_failed_by_a_watcher_that_says_so(
 
 def test_what_is_live_may_be_silent_for_a_week(world: World) -> None:
     applied = world.say(ci("applied", place="eu"), at=0)
-    assert world.watch(7 * DAY).deployment(applied.deployment)["state"] == "running"
+    assert stage(world.watch(7 * DAY).deployment(applied.deployment)["state"]) == LIVE
 
 
 def test_a_watcher_that_looks_again_appends_nothing(world: World) -> None:

@@ -22,6 +22,7 @@ from deploymark.runtime.config import (
 _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
+    if field.name != "services"  # whose names people give
 }
 EVERYTHING = """
 [server]
@@ -43,6 +44,10 @@ requests_burst = 20
 anonymous_environments = ["sandbox-*"]
 allow_email = true
 allow_phone = true
+signed_environments = ["prod"]
+
+[policy.deadlines]
+marker = 1
 """
 
 

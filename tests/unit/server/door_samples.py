@@ -24,6 +24,13 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import KEY, Role
+from deploymark.projections.broker.questions import (
+    CoverageQuery,
+    DeploymentQuery,
+    FindingQuery,
+    InstanceQuery,
+    Items,
+)
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page, plan_query
 from deploymark.server.application import Application
 from deploymark.server.listening import LOOPBACK, build_server
@@ -98,20 +105,26 @@ class ScannedViews:
         return self._log.store.head().size if self.seen is None else self.seen
 
 
-class TwoDeployments:
-    """A registry with two deployments."""
+class OneBroker:
+    """A broker with one deployment, which otherwise repeats what it was asked."""
 
-    def list(
-        self, service: str | None, environment: str | None, cursor: str | None, limit: int
-    ) -> tuple[Sequence[dict[str, Any]], str | None]:
-        asked: dict[str, Any] = {"service": service, "environment": environment, "cursor": cursor}
-        found: list[dict[str, Any]] = [{"id": "d-one", **asked}, {"id": "d-two"}]
-        return found[:limit], None
+    def deployments(self, query: DeploymentQuery) -> Items:
+        asked = {"service": list(query.service), "limit": query.limit}
+        return Items([{"id": "d-one", **asked}], None, 1)
 
-    def get(self, name: str) -> dict[str, Any]:
+    def deployment(self, name: str) -> dict[str, Any]:
         if name != "d-one":
             raise NotFoundError(f"There is no deployment {name!r}.")
         return {"id": name}
+
+    def instances(self, query: InstanceQuery) -> Items:
+        return Items([{"status": list(query.status)}], None, 1)
+
+    def findings(self, query: FindingQuery) -> Items:
+        return Items([{"state": query.state}], None, 1)
+
+    def coverage(self, query: CoverageQuery) -> Items:
+        return Items([{"by": query.by}], None, 1)
 
 
 class NoEmitters:
@@ -174,7 +187,7 @@ class Door:
                 search=self.views,
                 runner=self.views,
                 view=self.log.view,
-                deployments=TwoDeployments(),
+                broker=OneBroker(),
                 emitters=NoEmitters(),
                 keys=LogKeys(self.log, self.intake),
                 clock=self.log.clock,

@@ -92,11 +92,16 @@ def test_schemas_are_those_of_the_model(door: Door) -> None:
     assert door.ask("GET", "/v1/schema/marker/2").status == 422
 
 
-def test_deployments_come_from_the_registry(door: Door) -> None:
-    page = door.ask("GET", "/v1/deployments?service=a&limit=1", READ).json
-    assert page["items"] == [{"id": "d-one", "service": "a", "environment": None, "cursor": None}]
+def test_what_the_broker_found_out_is_shown_as_it_says_it(door: Door) -> None:
+    page = door.ask("GET", "/v1/deployments?service=a&service=b&limit=1", READ).json
+    assert page["items"] == [{"id": "d-one", "service": ["a", "b"], "limit": 1}]
     assert door.ask("GET", "/v1/deployments/d-one", READ).json == {"id": "d-one"}
     assert door.ask("GET", "/v1/deployments/d-nix", READ).status == 404
+    assert door.ask("GET", "/v1/instances?status=confirmed", READ).json["items"] == [
+        {"status": ["confirmed"]}
+    ]
+    assert door.ask("GET", "/v1/findings?state=all", READ).json["items"] == [{"state": "all"}]
+    assert door.ask("GET", "/v1/coverage?by=zone", READ).json["items"] == [{"by": "zone"}]
 
 
 # The log's own site ------------------------------------------------------------------------------

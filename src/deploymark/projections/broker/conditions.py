@@ -118,13 +118,3 @@ def _provided(revision: str, run: Run, runs: Sequence[Run]) -> bool:
             return True
     # A deployment may bring its own schema.
     return bool(run.fact("provides") == revision)
-
-
-def drift(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
-    """Tell whether a witness says that a replaced value still runs where another one is live."""
-    return (
-        run.line.kind == Kind.CONFIG
-        and witness.sighting.phase == Phase.RUNNING
-        and not run.is_live
-        and any(each is not run and each.line == run.line and each.is_live for each in runs)
-    )

@@ -5,7 +5,7 @@ What needs other tables (findings, coverage, the other occurrences) is added by 
 
 from typing import Any, Final
 
-from deploymark.ingest.occurrences import Spot, SpotState
+from deploymark.ingest.occurrences import Spot
 from deploymark.ingest.sighting import ANYWHERE
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Basis, Kind, Phase
@@ -53,13 +53,8 @@ def binding_of(run: Run) -> str:
     return OBSERVED if proven else UNPROVEN
 
 
-def state_of(run: Run, *, covered: bool) -> str:
-    """Return the state of a run.
-
-    Args:
-        run: It.
-        covered: As many instances as expected are confirmed, or nothing is expected.
-    """
+def state_of(run: Run) -> str:
+    """Return the state of a run; `verified` and `complete` take a verdict."""
     if run.over:
         return run.ended_by or "superseded"
     if run.rolling_back_ms is not None:
@@ -67,16 +62,7 @@ def state_of(run: Run, *, covered: bool) -> str:
     if not (run.is_live or run.confirmed):
         begun = {Phase.APPLYING, Phase.APPLIED, Phase.CUTOVER}
         return "planned" if begun.isdisjoint(run.phases) else "applying"
-    if not run.is_live or binding_of(run) != OBSERVED:
-        return "running"
-    return "complete" if covered and _live_everywhere(run) else "verified"
-
-
-def _live_everywhere(run: Run) -> bool:
-    """Tell whether no place waits any more; a general place waits for those inside it."""
-    live = [spot.place for spot in run.spots if spot.state is SpotState.LIVE]
-    waiting = [spot.place for spot in run.spots if spot.state is SpotState.OPEN]
-    return all(any(place.covers(each) or each.covers(place) for each in live) for place in waiting)
+    return "running"
 
 
 def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
@@ -92,7 +78,7 @@ def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
         "key": line.key,
         "action": run.record.action or None,
         "digest": run.digest,
-        "platforms": run.digests[1:],
+        "platforms": run.platforms,
         "artifact": run.fact("artifact"),
         "commit_hash": run.fact("commit_hash"),
         "version": run.fact("version"),

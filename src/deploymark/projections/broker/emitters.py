@@ -59,13 +59,17 @@ class Emitters:
         """
         row = self._row((told.emitter, told.service, told.environment), told.kind)
         row["markers"] += 1
-        row["last_ms"], row["last_index"] = told.received_ms, told.index
+        newest = told.received_ms >= row["last_ms"]
+        if newest:
+            row["last_ms"], row["last_index"] = told.received_ms, told.index
         if told.claimed_ms is None:
             return []
         late_ms = told.received_ms - told.claimed_ms
-        row["late_ms"] = late_ms
         row["late_most_ms"] = max(row["late_most_ms"], late_ms)
         row["ahead_ms"] = max(row["ahead_ms"], -late_ms)
+        if not newest:
+            return []
+        row["late_ms"] = late_ms
         skewed = late_ms < -HONEST_MS or (late_ms > HONEST_MS and not told.numbered)
         stale = told.numbered and late_ms > self._stale_ms
         return [

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select
 
-from deploymark.model.vocabulary import Basis, FindingCode, Kind
+from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import equal, run_document, state_of
 from deploymark.projections.broker.findings import TEXTS, describe, finding_id
 from deploymark.projections.broker.run import Run
@@ -27,7 +27,6 @@ from deploymark.projections.broker.tables import (
     ALIAS,
     FINDING,
     GROUP,
-    INSTANCE,
     RUN,
     SCOPE,
     WITNESS,
@@ -58,7 +57,6 @@ class KeptScope:
 
     def __init__(self, connection: Connection, name: ScopeName, expectations: Expectations) -> None:
         self.name = name
-        self._expected = expectations.environment(*name)
         self._must_sign = name[1] in expectations.signed_environments
         here = and_(WITNESS.c.service == name[0], WITNESS.c.environment == name[1])
         stored = connection.scalar(
@@ -152,11 +150,11 @@ class KeptScope:
         changed = [row for index, row in groups.items() if self._groups.get(index) != row]
         replace_rows(connection, GROUP, changed)
         for run, number in standing:
-            row = self._run_row(connection, run, number, None)
+            row = self._run_row(run, number, None)
             runs[_name_of(row)] = row
         final = {}
         for run in forgotten:
-            row = self._run_row(connection, run, run.number, encode_run(run))
+            row = self._run_row(run, run.number, encode_run(run))
             final[_name_of(row)] = row
         self._drop(connection, set(self._runs) - set(runs) - set(final))
         changed = [row for name, row in runs.items() if self._runs.get(name) != row]
@@ -224,12 +222,8 @@ class KeptScope:
                 json.dumps(document, separators=(",", ":")),
             )
 
-    def _run_row(
-        self, connection: Connection, run: Run, number: int, content: bytes | None
-    ) -> _Row:
-        state = state_of(run, covered=True)
-        if state == "complete" and not self._is_covered(connection, run):
-            state = "verified"
+    def _run_row(self, run: Run, number: int, content: bytes | None) -> _Row:
+        state = state_of(run)
         document = run_document(run, number, state)
         return (
             *self.name,
@@ -248,24 +242,6 @@ class KeptScope:
             json.dumps(document, separators=(",", ":")),
             content,
         )
-
-    def _is_covered(self, connection: Connection, run: Run) -> bool:
-        expected = None if self._expected is None else self._expected.total
-        if expected is None:
-            return True
-        proven = [
-            index
-            for index, group in run.groups.items()
-            if group.basis == Basis.OBSERVED and equal(run, group)
-        ]
-        rows = select(INSTANCE.c.uid).where(
-            INSTANCE.c.service == self.name[0],
-            INSTANCE.c.environment == self.name[1],
-            INSTANCE.c.observed.in_(proven),
-            INSTANCE.c.gone_ms.is_(None),
-            INSTANCE.c.replaced == 0,
-        )
-        return len(connection.execute(rows.limit(expected)).all()) >= expected
 
     def _drop(self, connection: Connection, names: set[_RunName]) -> None:
         for identity, kind_key, number in sorted(names):

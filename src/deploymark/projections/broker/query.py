@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     and_,
@@ -20,10 +22,13 @@ from sqlalchemy import (
 )
 
 from deploymark.errors import NotFoundError
+from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
 from deploymark.projections.broker.findings import FindingRow, shown
 from deploymark.projections.broker.questions import (
+    AREAS,
+    FINDING_STATES,
     STATUSES,
     CoverageQuery,
     DeploymentQuery,
@@ -99,9 +104,7 @@ class BrokerQuery:
         check_words("kind", query.kind, tuple(Kind))
         behind = read_cursor(query, query.cursor, len(_RUN_KEY))
         wanted: list[ColumnElement[bool]] = [~_has_later()]
-        for column in (RUN.c.service, RUN.c.environment, RUN.c.kind, RUN.c.state):
-            if values := getattr(query, column.name):
-                wanted.append(column.in_(values))
+        wanted += _among(query, (RUN.c.service, RUN.c.environment, RUN.c.kind, RUN.c.state))
         if (since_ms := instant_of("since", query.since)) is not None:
             wanted.append(RUN.c.opened_ms >= since_ms)
         if (until_ms := instant_of("until", query.until)) is not None:
@@ -122,8 +125,8 @@ class BrokerQuery:
     def deployment(self, name: str) -> Item:
         """Return one deployment, named by an id, an alias, or one occurrence of it (`id~2`).
 
-        When several changes are known under the id, code comes first; the others stand under
-        `changes`.
+        When several changes are known under the id, the one from which it follows comes first, then
+        code; the others stand under `changes`.
 
         Raises:
             QueryError: The name is no id.
@@ -153,8 +156,8 @@ class BrokerQuery:
                 line = (row.service, row.environment, row.kind_key)
                 if line not in latest or latest[line].number < row.number:
                     latest[line] = row
-            chosen = sorted(latest.values(), key=lambda row: (row.kind_key != "", row.opened_ms))
-            items = [self._item(connection, row) for row in chosen]
+            items = [self._item(connection, row) for row in latest.values()]
+            items.sort(key=lambda item: (not _follows(item), item["kind"] != Kind.DEPLOYMENT))
             as_of = projected_size(connection, NAME)
         if len(items) > 1:
             items[0]["changes"] = items[1:]
@@ -163,19 +166,14 @@ class BrokerQuery:
     def findings(self, query: FindingQuery) -> Items:
         """Return findings, the one that opened last first; raises as `deployments` does."""
         check_limit(query.limit)
+        check_words("state", (query.state,), FINDING_STATES)
         check_words("code", query.code, tuple(FindingCode))
         check_words("severity", query.severity, ("info", "warning", "critical"))
         columns = (FINDING.c.opened_ms, FINDING.c.id)
         behind = read_cursor(query, query.cursor, len(columns))
-        wanted: list[ColumnElement[bool]] = []
-        for column in (
-            FINDING.c.code,
-            FINDING.c.severity,
-            FINDING.c.service,
-            FINDING.c.environment,
-        ):
-            if values := getattr(query, column.name):
-                wanted.append(column.in_(values))
+        wanted = _among(
+            query, (FINDING.c.code, FINDING.c.severity, FINDING.c.service, FINDING.c.environment)
+        )
         if behind is not None:
             wanted.append(tuple_(*columns) < tuple_(*map(literal, behind)))
         with self._views.reading() as connection:
@@ -200,10 +198,8 @@ class BrokerQuery:
         check_limit(query.limit)
         check_words("status", query.status, STATUSES)
         behind = read_cursor(query, query.cursor, len(_INSTANCE_KEY))
-        wanted: list[ColumnElement[bool]] = [_RUNNING]
-        for name in ("service", "environment", "cluster", "region", "zone"):
-            if values := getattr(query, name):
-                wanted.append(INSTANCE.c[name].in_(values))
+        areas = ("service", "environment", "cluster", "region", "zone")
+        wanted = [_RUNNING, *_among(query, [INSTANCE.c[name] for name in areas])]
         if query.status:
             wanted.append(_STATUS.in_(query.status))
         if behind is not None:
@@ -237,12 +233,11 @@ class BrokerQuery:
         One item for each area that is expected or has instances; it is not paged.
 
         Raises:
+            QueryError: A filter is not what it may be.
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
-        wanted: list[ColumnElement[bool]] = []
-        for name in ("service", "environment"):
-            if values := getattr(query, name):
-                wanted.append(INSTANCE.c[name].in_(values))
+        check_words("by", (query.by,), AREAS)
+        wanted = _among(query, (INSTANCE.c.service, INSTANCE.c.environment))
         with self._views.reading() as connection:
             counted = _count(connection, wanted)
             as_of = projected_size(connection, NAME)
@@ -355,6 +350,23 @@ class BrokerQuery:
             rows = connection.scalars(select(ALIAS.c.id).where(ALIAS.c.alias == identity)).all()
             found += [(each, number) for each in (identity, *rows)]
         return found
+
+
+def _among(query: Struct, columns: Sequence[Column[Any]]) -> list[ColumnElement[bool]]:
+    """Return the filters of a query that name values of these columns."""
+    return [column.in_(values) for column in columns if (values := getattr(query, column.name))]
+
+
+def _follows(item: Item) -> bool:
+    """Tell whether a deployment's id follows from what is known of it, and was not only given."""
+    subjects = (
+        item["digest"],
+        item["commit_hash"] and f"commit:{item['commit_hash']}",
+        item["version"] and f"version:{item['version']}",
+    )
+    scope = (item["service"], item["environment"])
+    own = {deployment_id(*scope, each, item["action"] or "") for each in subjects if each}
+    return item["deployment_id"] in own
 
 
 def _has_later() -> ColumnElement[bool]:

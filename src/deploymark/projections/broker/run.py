@@ -14,7 +14,7 @@ from deploymark.ingest.sighting import Line, Place
 from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase
 from deploymark.projections.broker.witness import INTENT, Witness
 
-MAX_JOINS: Final = 32
+MAX_JOINS: Final = 64
 """Joins of a run that are listed one by one; all are counted."""
 
 MAX_TOLD: Final = 128
@@ -89,6 +89,7 @@ class Run(Struct):
         said: What intent says; it wins over `hinted`.
         hinted: What evidence says.
         digests: Of its artifact, the index first, then its platforms.
+        platforms: Digests by platform.
         learned: A digest that only evidence knows.
         phases: The first time of each phase.
         sources: By kind of emitter.
@@ -104,7 +105,6 @@ class Run(Struct):
         rollback_of: That one, when this returned to what ran before it.
         went_live_ms: When it first did somewhere.
         rolling_back_ms: Since when it is being rolled back.
-        drifting: A confirmation of it came after another run took its place.
         findings: By code and about.
         last_ms: The latest time that was said.
         last_index: Of its newest entry.
@@ -120,6 +120,7 @@ class Run(Struct):
     said: dict[str, Any] = {}
     hinted: dict[str, Any] = {}
     digests: list[str] = []
+    platforms: dict[str, str] = {}
     learned: str | None = None
     phases: dict[str, int] = {}
     sources: dict[str, Source] = {}
@@ -127,7 +128,6 @@ class Run(Struct):
     rules: dict[str, int] = {}
     groups: dict[int, Group] = {}
     confirmed: bool = False
-    proven: bool = False
     told: list[Witness] = []
     links: list[str] = []
     tickets: list[str] = []
@@ -139,7 +139,6 @@ class Run(Struct):
     rollback_of: str | None = None
     went_live_ms: int | None = None
     rolling_back_ms: int | None = None
-    drifting: list[int] = []
     findings: dict[str, Trace] = {}
     last_ms: int = 0
     last_index: int = -1
@@ -250,13 +249,19 @@ def take(run: Run, witness: Witness, rule: str) -> None:
         run.rolling_back_ms = said.at_ms
     elif phase in (Phase.APPLYING, Phase.APPLIED, Phase.PROMOTED):
         run.rolling_back_ms = None
-    if len(run.joins) < MAX_JOINS:
-        run.joins.append((witness.index, rule))
+    for index in (witness.index, *witness.others):
+        note_join(run, index, rule)
     run.rules[rule] = run.rules.get(rule, 0) + witness.count
     if run.own and len(run.told) < MAX_TOLD:
         run.told.append(witness)
     run.last_ms = max(run.last_ms, witness.last_ms)
     run.last_index = max(run.last_index, witness.index)
+
+
+def note_join(run: Run, index: int, rule: str) -> None:
+    """List by which rule a marker was joined, as long as there is room."""
+    if len(run.joins) < MAX_JOINS:
+        run.joins.append((index, rule))
 
 
 def _describe(run: Run, witness: Witness) -> None:
@@ -282,14 +287,16 @@ def _name_artifact(run: Run, witness: Witness) -> None:
     """Take over which artifact a run is of, from whoever may say so."""
     digest = witness.sighting.digest
     if run.own:
-        named = () if run.digests else (witness.digest, *witness.platforms)
+        named = () if run.digests else (witness.digest, *witness.platforms.values())
     elif witness.is_evidence or witness.confirms:
         return
     else:
-        named = (digest, *witness.platforms)
+        named = (digest, *witness.platforms.values())
     for each in named:
         if each is not None and each not in run.digests:
             run.digests.append(each)
+    if named:
+        run.platforms |= witness.platforms
     if digest in run.digests[1:] and not run.own:
         # The index is what a deployment is named by; its platforms come after it.
         run.digests.remove(digest)

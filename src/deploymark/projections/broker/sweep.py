@@ -23,7 +23,7 @@ from deploymark.projections.broker.fit import (
     ended_before,
     explains,
 )
-from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, open_run, take
+from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, note_join, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
 
 SUPERSEDED: Final = "superseded"
@@ -63,7 +63,9 @@ def more(state: State, witness: Witness, group: int) -> None:
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
-            run.rules[run.groups[group].rule] += witness.count
+            rule = run.groups[group].rule
+            run.rules[rule] += witness.count
+            note_join(run, witness.index, rule)
             run.last_ms = max(run.last_ms, witness.last_ms)
             run.last_index = max(run.last_index, witness.index)
             return

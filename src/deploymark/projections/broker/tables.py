@@ -162,6 +162,6 @@ CLOCK: Final = Table(
     "broker_clock",
     METADATA,
     Column("one", Integer, primary_key=True),
-    Column("writes", BigInteger, nullable=False),  # tells a cache that is behind the tables
+    Column("last_index", BigInteger, nullable=False),  # tells memory that is not of these tables
     Column("now_ms", BigInteger, nullable=False),  # the newest received time of the log
 )

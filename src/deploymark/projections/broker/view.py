@@ -37,12 +37,14 @@ class BrokerRow(Struct, frozen=True, gc=False):
     """What the broker keeps of one entry.
 
     Attributes:
+        index: Where it stands.
         received_ms: When the log admitted it.
         heard: Of a marker.
         punctual: Of a marker.
         finding: Of a finding.
     """
 
+    index: int
     received_ms: int
     heard: Heard | None = None
     punctual: Punctuality | None = None
@@ -63,16 +65,16 @@ class BrokerView:
         self._expectations = expectations or Expectations()
         self.version = (SCHEMA_VERSION << 31) | self._expectations.fingerprint
         self._scopes: OrderedDict[ScopeName, KeptScope] = OrderedDict()
-        self._writes = -1
+        self._last: int | None = None
 
     def fold(self, entry: LoggedEntry) -> BrokerRow:
         """See `View.fold`."""
         content = entry.content
         if isinstance(content, Finding):
             row = entry_row(content, entry.index, entry.received_at_ms)
-            return BrokerRow(entry.received_at_ms, finding=row)
+            return BrokerRow(entry.index, entry.received_at_ms, finding=row)
         if not isinstance(content, Marker):
-            return BrokerRow(entry.received_at_ms)
+            return BrokerRow(entry.index, entry.received_at_ms)
         service = content.service
         fields = {
             "kind": content.kind,
@@ -95,15 +97,15 @@ class BrokerView:
             claimed_ms=None if content.timestamp is None else parse_instant(content.timestamp),
             numbered=said.sighting.emission is not None,
         )
-        return BrokerRow(entry.received_at_ms, heard, told)
+        return BrokerRow(entry.index, entry.received_at_ms, heard, told)
 
     def write(self, connection: Connection, rows: Sequence[BrokerRow]) -> None:
         """See `View.write`."""
         stored = connection.execute(select(CLOCK)).first()
-        writes, now_ms = (0, 0) if stored is None else (stored.writes, stored.now_ms)
-        if writes != self._writes:
+        last, now_ms = (-1, 0) if stored is None else (stored.last_index, stored.now_ms)
+        if last != self._last:
             self._scopes.clear()
-        self._writes = -1  # until this write has been done, nothing here can be trusted
+        self._last = None  # until this write has been done, nothing here can be trusted
         instances = Instances(connection)
         emitters = Emitters(connection, self._expectations.deadlines.stale * 1_000)
         findings = _Findings(connection)
@@ -122,10 +124,10 @@ class BrokerView:
         emitters.save()
         findings.save()
         now_ms = max(now_ms, *[row.received_ms for row in rows])
-        replace_rows(connection, CLOCK, [(1, writes + 1, now_ms)])
+        replace_rows(connection, CLOCK, [(1, rows[-1].index, now_ms)])
         while len(self._scopes) > MAX_SCOPES:
             self._scopes.popitem(last=False)
-        self._writes = writes + 1
+        self._last = rows[-1].index
 
     def _take(
         self,
@@ -167,7 +169,9 @@ class _Findings:
         """Open a finding, or close the one that is open."""
         before = self._get(row.id)
         if supported:
-            self._rows[row.id] = row if before is None else join_rows(before, row)
+            stands = before is not None and before.closed_ms is None
+            opened_ms = before.opened_ms if before is not None and stands else row.opened_ms
+            self._rows[row.id] = row._replace(opened_ms=opened_ms)
         elif before is not None and before.closed_ms is None:
             self._rows[row.id] = before._replace(closed_ms=row.opened_ms)
 

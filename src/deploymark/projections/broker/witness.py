@@ -20,6 +20,9 @@ from deploymark.projections.logged import LoggedEntry
 GROUP_MS: Final = 300_000
 """Confirmations of one group lie within this."""
 
+MAX_OTHERS: Final = 32
+"""Markers of a group that are listed one by one."""
+
 INTENT: Final = frozenset(
     {EmitterKind.CI, EmitterKind.HUMAN, EmitterKind.GATEWAY, EmitterKind.PLATFORM}
 )
@@ -61,13 +64,14 @@ class Witness(Struct, gc=False, array_like=True):
         explicit: The marker itself names its deployment.
         basis: How a running digest is known, "" when the marker says nothing of it.
         seen: The digest that runs, None when unknown; `sighting.digest` is what it was told.
-        platforms: Further digests of the same artifact.
+        platforms: Further digests of the same artifact, by platform.
         uid, instance: Of the instance, of the earliest of a group.
         links: What else it belongs to, as `build_id:…`, `release_id:…`, `correlation_id:…`.
         tickets: Change tickets.
         assurance: Who stands behind the words.
         facts: What only describes the deployment.
         count: How many markers there are in the group.
+        others: Indexes of the first of these, but for `index`.
         last_ms: The time of the latest of the group.
     """
 
@@ -80,7 +84,7 @@ class Witness(Struct, gc=False, array_like=True):
     explicit: bool = False
     basis: str = ""
     seen: str | None = None
-    platforms: tuple[str, ...] = ()
+    platforms: dict[str, str] = {}
     uid: str | None = None
     instance: str | None = None
     links: tuple[str, ...] = ()
@@ -89,6 +93,7 @@ class Witness(Struct, gc=False, array_like=True):
     facts: dict[str, Any] = {}
     count: int = 1
     last_ms: int = 0
+    others: list[int] = []
 
     @property
     def at_ms(self) -> int:
@@ -131,6 +136,8 @@ class Witness(Struct, gc=False, array_like=True):
     def join(self, other: "Witness") -> bool:
         """Take another confirmation of the same group in; True when it is the earliest now."""
         self.count += other.count
+        if len(self.others) < MAX_OTHERS:
+            self.others.append(other.index)
         self.last_ms = max(self.last_ms, other.last_ms)
         earlier = other.order < self.order
         if earlier:
@@ -190,7 +197,7 @@ def hear(entry: LoggedEntry, marker: Marker, service: str) -> Heard:
         explicit=marker.deployment_id is not None,
         basis=evidence.basis.value if running or marker.evidence else "",
         seen=(evidence.digest or artifact.digest) if running else evidence.digest,
-        platforms=tuple(sorted((artifact.platforms or {}).values())),
+        platforms=artifact.platforms or {},
         uid=target.instance_uid,
         instance=target.instance,
         links=_links(marker),

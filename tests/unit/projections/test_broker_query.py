@@ -1,0 +1,104 @@
+"""How the broker is asked: pages, filters, names, and what it refuses."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+from projected_log import Projected, digest, leaf_of, marker
+
+from deploymark.errors import NotFoundError, QueryError
+from deploymark.model.ids import deployment_id
+from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.questions import DeploymentQuery, FindingQuery, InstanceQuery
+from deploymark.projections.broker.view import BrokerView
+from deploymark.testing.clock import START_MS
+
+ONE = digest("one")
+
+
+@pytest.fixture
+def log(tmp_path: pathlib.Path) -> Iterator[Projected]:
+    projected = Projected(tmp_path, views=[BrokerView()])
+    yield projected
+    projected.views.close()
+
+
+def _deploy(log: Projected, count: int) -> None:
+    log.add(
+        *[
+            leaf_of(marker(n, emitter={"kind": "ci"}), received_at_ms=START_MS + 1_000 * n)
+            for n in range(count)
+        ]
+    )
+
+
+def test_pages_hold_every_deployment_once_and_the_newest_first(log: Projected) -> None:
+    _deploy(log, 25)
+    query = BrokerQuery(log.views)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = query.deployments(DeploymentQuery(limit=4, cursor=cursor))
+        seen += [each["version"] for each in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        _deploy(log, 1)  # what comes meanwhile moves no page
+    assert seen == [f"1.{n}" for n in reversed(range(25))]
+
+
+def test_a_cursor_belongs_to_its_query(log: Projected) -> None:
+    _deploy(log, 5)
+    query = BrokerQuery(log.views)
+    cursor = query.deployments(DeploymentQuery(limit=2)).next_cursor
+    with pytest.raises(QueryError, match="another query"):
+        query.deployments(DeploymentQuery(service=("a",), cursor=cursor))
+    with pytest.raises(QueryError, match="no cursor"):
+        query.deployments(DeploymentQuery(cursor="x"))
+
+
+def test_filters_are_checked_before_anything_is_read(log: Projected) -> None:
+    query = BrokerQuery(log.views)
+    for asked in (
+        DeploymentQuery(state=("done",)),
+        DeploymentQuery(kind=("code",)),
+        DeploymentQuery(since="yesterday"),
+        DeploymentQuery(limit=0),
+    ):
+        with pytest.raises(QueryError):
+            query.deployments(asked)
+    with pytest.raises(QueryError):
+        query.instances(InstanceQuery(status=("fine",)))
+    with pytest.raises(QueryError):
+        query.findings(FindingQuery(code=("trouble",)))
+    log.add(leaf_of(marker(0)))
+    with pytest.raises(QueryError):
+        query.findings(FindingQuery(deployment_id=("?",)))
+
+
+def test_deployments_are_found_by_what_they_are(log: Projected) -> None:
+    _deploy(log, 6)
+    log.add(leaf_of(marker(9, phase="failed"), received_at_ms=START_MS + 60_000))
+    query = BrokerQuery(log.views)
+    found = query.deployments(DeploymentQuery(state=("failed",))).items
+    assert [each["version"] for each in found] == ["1.9"]
+    found = query.deployments(DeploymentQuery(service=("service-1",), state=("running",))).items
+    assert [each["version"] for each in found] == ["1.4"]
+    late = query.deployments(DeploymentQuery(since=found[0]["opened_at"])).items
+    assert len(late) == 3
+
+
+def test_a_deployment_comes_before_those_that_only_gave_its_id(log: Projected) -> None:
+    own = deployment_id("pay", "prod", ONE, "run-1")
+    evil = marker(0, service="evil", deployment_id=own)
+    mine = marker(1, service="pay", action="run-1", artifact={"digest": ONE})
+    log.add(leaf_of(evil), leaf_of(mine, occurrence=2, received_at_ms=START_MS + 1_000))
+    query = BrokerQuery(log.views)
+    shown = query.deployment(own)
+    assert (shown["service"], shown["occurrence"]) == ("pay", 2)
+    assert [each["service"] for each in shown["changes"]] == ["evil"]
+    assert query.deployment(f"{own}~1")["service"] == "evil"
+    with pytest.raises(NotFoundError):
+        query.deployment(f"{own}~3")
+    with pytest.raises(NotFoundError):
+        query.deployment("d-nothing")
