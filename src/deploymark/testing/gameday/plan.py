@@ -40,7 +40,7 @@ _KEYS: Final = {
     Shape.MIGRATION: "database/main",
 }
 _GAP: Final = (40.0, 120.0)
-_FIRST: Final = (0.0, 150.0)
+_FIRST: Final = (0.0, 400.0)
 _COLOURS: Final = ("blue", "green")
 
 

@@ -110,6 +110,8 @@ class Player:
         self._queues: list[queue.SimpleQueue[Message | None]] = [
             queue.SimpleQueue() for _ in range(_SENDERS)
         ]
+        # When messages of a lane left: planned and real. One carrier has all of a lane.
+        self._lanes: dict[str, tuple[list[float], list[int]]] = {}
         self._underway = threading.Semaphore(_MOST_UNDERWAY)
         self._faults: list[BaseException] = []
         self.sent: list[Sent] = []
@@ -148,9 +150,8 @@ class Player:
             raise self._faults[0]
 
     def _dispatch(self, message: Message) -> None:
-        lane = f"{message.fields['service']}/{message.fields['environment']}"
         self._underway.acquire()
-        self._queues[zlib.crc32(lane.encode()) % _SENDERS].put(message)
+        self._queues[zlib.crc32(_lane(message).encode()) % _SENDERS].put(message)
 
     def _carry(self, waiting: "queue.SimpleQueue[Message | None]") -> None:
         ways: dict[str, Door] = {}
@@ -174,7 +175,7 @@ class Player:
         sent_ms = self._clock.now_ms()
         at_ms = sent_ms + int(first.clock_off_seconds * 1_000)
         # Made now, as far as anybody can tell: that this machine is late is no fault of a witness.
-        claimed = [at_ms - self._waited_ms(each) for each in parcel]
+        claimed = [at_ms - self._waited_ms(each, sent_ms) for each in parcel]
         fields = [stamped(each, at) for each, at in zip(parcel, claimed, strict=True)]
         if first.seal is Seal.NONE:
             body = json.dumps(fields).encode()
@@ -190,9 +191,26 @@ class Player:
         for _ in parcel:
             self._underway.release()
 
-    def _waited_ms(self, message: Message) -> int:
-        """Return how long a message waited on purpose."""
-        return int((message.leaves_at - message.at) / self._day.timing.compression * 1_000)
+    def _waited_ms(self, message: Message, sent_ms: int) -> int:
+        """Return how long a message waited on purpose, as its lane's other messages tell.
+
+        They too left a little later than planned, and what waited was made between them.
+        """
+        sent_at, sent_when = self._lanes.setdefault(_lane(message), ([], []))
+        if message.sent_at is None:
+            sent_at.append(message.at)
+            sent_when.append(sent_ms)
+            return 0
+        compression = self._day.timing.compression
+        place = bisect_right(sent_at, message.at)
+        if place == 0:
+            return int((message.leaves_at - message.at) / compression * 1_000)
+        made_ms = sent_when[place - 1] + (message.at - sent_at[place - 1]) / compression * 1_000
+        return sent_ms - int(min([made_ms, *sent_when[place : place + 1]]))
+
+
+def _lane(message: Message) -> str:
+    return f"{message.fields['service']}/{message.fields['environment']}"
 
 
 def stamped(message: Message, claimed_ms: int) -> Fields:
