@@ -375,6 +375,13 @@ class ServerUnavailableError(UnavailableError):
     default_hint = "Is `deploymark up` running, and does DEPLOYMARK_URL or --url name it?"
 
 
+class ObservationError(UnavailableError):
+    """An observer cannot look at what runs; that says nothing about what runs."""
+
+    code = "not_observed"
+    default_hint = "Run the observer where the processes are visible, as a user who may see them."
+
+
 class NotPublishedError(UnavailableError):
     """The entry stands in the log, and no published checkpoint covers it yet."""
 

@@ -57,6 +57,7 @@ COMMANDS = {
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
     "watch": "follow markers as they are admitted",
+    "observe": "see which processes of a service run here, and what they execute",
     "tokens": "who may call the server",
     "keys": "producer keys: who may sign what",
     "log": "the tamper-evident log",

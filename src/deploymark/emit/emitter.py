@@ -253,6 +253,15 @@ class Emitter:
         self._sender.stop()
         self._spool.close()
 
+    def prepare_exit(self) -> None:
+        """See to it that the end of the process delivers; the first marker does so by itself.
+
+        What is registered with `atexit` after this can still mark.
+        """
+        if not _registered:
+            _registered.append(True)
+            atexit.register(_flush_all)
+
     def counts(self) -> Counts:
         """Return what waits and what was tolerated."""
         return self._spool.counts()
@@ -277,9 +286,7 @@ class Emitter:
             )
 
         place = self._spool.append(make, durable=durable)
-        if not _registered:
-            _registered.append(True)
-            atexit.register(_flush_all)
+        self.prepare_exit()
         if place.trouble:
             self._warn(place.trouble)
         return _marked(draft, place)

@@ -28,6 +28,10 @@ class Host(Protocol):
         """Return seconds since some moment; never goes back."""
         ...
 
+    def since_boot_ns(self) -> int:
+        """Return nanoseconds since the host was started, time asleep included."""
+        ...
+
     def process(self) -> int:
         """Return the id of this process; another one after a fork."""
         ...
@@ -67,6 +71,10 @@ class SystemHost:
     def elapsed_seconds(self) -> float:
         """See `Host.elapsed_seconds`."""
         return time.monotonic()
+
+    def since_boot_ns(self) -> int:
+        """See `Host.since_boot_ns`."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def process(self) -> int:
         """See `Host.process`."""

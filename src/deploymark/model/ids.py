@@ -120,7 +120,8 @@ def is_instance_end(fields: Mapping[str, Any]) -> bool:
     """
     if fields.get("phase") != Phase.REMOVED:
         return False
-    return _inner(fields, "target", "instance_uid") is not None
+    target = fields.get("target")
+    return isinstance(target, Mapping) and target.get("instance_uid") is not None
 
 
 def marker_id(deployment: str, fields: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from deploymark.errors import MarkerError, SchemaVersionError
+from deploymark.model.ids import is_instance_end
 from deploymark.model.inspection import Faults, show
 from deploymark.model.limits import (
     CHANGES,
@@ -272,7 +273,8 @@ def marker_rules(fields: dict[str, Any]) -> Faults:
     digest = artifact.get("digest") if isinstance(artifact, dict) else None
     kind = fields.get("kind", Kind.DEPLOYMENT)
     if kind == Kind.DEPLOYMENT:
-        if fields.get("phase") == Phase.RUNNING and fields.get("deployment_id") is not None:
+        of_instance = fields.get("phase") == Phase.RUNNING or is_instance_end(fields)
+        if of_instance and fields.get("deployment_id") is not None:
             return  # an instance may know its deployment and nothing else
         if digest is None and fields.get("version") is None and fields.get("commit_hash") is None:
             yield MarkerError(

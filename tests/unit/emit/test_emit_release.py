@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploymark.emit.release import release_digest
+from deploymark.emit.release import MOST_FILES, release_digest
 from deploymark.errors import ReleaseError
 from generated_pages import DOCS
 
@@ -66,3 +66,13 @@ def test_what_has_no_digest_is_named(tmp_path: Path) -> None:
     (tmp_path / "a\nb").touch()
     with pytest.raises(ReleaseError, match="line break"):
         release_digest(str(tmp_path))
+
+
+def test_a_directory_that_is_no_release_is_refused_before_it_is_read(release: Path) -> None:
+    files = 6
+    assert release_digest(str(release), files) == release_digest(str(release))
+    (release / "one-more").symlink_to("/")
+    with pytest.raises(ReleaseError, match="more than 6 files"):
+        release_digest(str(release), files)
+    with pytest.raises(ReleaseError):
+        release_digest("/", MOST_FILES)

@@ -107,6 +107,11 @@ REFUSED = {
     "nothing deployed": (
         {**BASE, "version": None, "deployment_id": "d-1"}, "/artifact/digest", "missing"),
     "nothing runs": ({**BASE, "version": None, "phase": "running"}, "/artifact/digest", "missing"),
+    "nothing is removed": (
+        {**BASE, "version": None, "phase": "removed", "deployment_id": "d-1"},
+        "/artifact/digest",
+        "missing",
+    ),
     "nothing at all": ({**BASE, "version": None}, "/artifact/digest", "missing"),
     "no key": (OTHER | {"revision": "1"}, "/key", "missing"),
     "no content": (OTHER | {"key": "k", "version": "1"}, "/revision", "missing"),
@@ -332,3 +337,5 @@ def test_a_damaged_payload_is_read_or_refused_with_our_error(position: int, junk
 def test_an_instance_may_know_its_deployment_and_nothing_else() -> None:
     known = {**BASE, "version": None, "phase": "running", "deployment_id": "d-1"}
     assert decode(known).version is None
+    ended = {**known, "phase": "removed", "target": {"instance_uid": "boot:1:2"}}
+    assert decode(ended).version is None

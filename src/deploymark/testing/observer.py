@@ -1,0 +1,146 @@
+"""The suite of the port `Observer`, and an observer that sees what a test says.
+
+An observer looks at a world, so whoever runs the suite brings one: something in which an instance
+of an artifact can be started and ended.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Protocol
+
+from deploymark.errors import ObservationError
+from deploymark.ports import ObservedInstance, Observer
+
+_ARTIFACTS = (b"first artifact", b"second artifact")
+
+
+class World(Protocol):
+    """Where the instances of one service run, and who looks at them."""
+
+    @property
+    def observer(self) -> Observer:
+        """Who looks."""
+        ...
+
+    def start(self, artifact: bytes) -> str:
+        """Start an instance that executes an artifact made from these bytes, until it runs.
+
+        Returns:
+            What `stop` takes.
+        """
+        ...
+
+    def stop(self, instance: str) -> None:
+        """End an instance, until it is gone."""
+        ...
+
+
+def exercise_observer(make: Callable[[], World]) -> None:
+    """Run every check on fresh worlds.
+
+    Args:
+        make: Returns a world in which nothing runs.
+
+    Raises:
+        AssertionError: The adapter breaks the contract; the traceback names the check.
+    """
+    for check in (
+        _sees_nothing_where_nothing_runs,
+        _says_the_same_again,
+        _tells_instances_and_artifacts_apart,
+        _sees_who_ended,
+        _ends_nobody_whom_it_does_not_know,
+    ):
+        check(make())
+
+
+def _sees_nothing_where_nothing_runs(world: World) -> None:
+    assert world.observer.observe() == []
+    assert world.observer.name
+
+
+def _says_the_same_again(world: World) -> None:
+    instance = world.start(_ARTIFACTS[0])
+    (first,) = world.observer.observe()
+    (second,) = world.observer.observe()
+    assert first == second
+    assert first.digest.startswith("sha256:")
+    assert not first.why
+    world.stop(instance)
+
+
+def _tells_instances_and_artifacts_apart(world: World) -> None:
+    instances = [world.start(artifact) for artifact in (*_ARTIFACTS, _ARTIFACTS[0])]
+    seen = world.observer.observe()
+    assert len({each.uid for each in seen}) == len(instances) == len(seen)
+    digests = [each.digest for each in seen]
+    assert sorted(digests.count(digest) for digest in set(digests)) == [1, 2]
+    for instance in instances:
+        world.stop(instance)
+
+
+def _sees_who_ended(world: World) -> None:
+    first = world.start(_ARTIFACTS[0])
+    (ended,) = world.observer.observe()
+    second = world.start(_ARTIFACTS[0])
+    world.stop(first)
+    (left,) = world.observer.observe()
+    assert left.uid != ended.uid
+    assert world.observer.has_ended(ended.uid)
+    assert not world.observer.has_ended(left.uid)
+    world.stop(second)
+    assert world.observer.observe() == []
+    assert world.observer.has_ended(left.uid)
+
+
+def _ends_nobody_whom_it_does_not_know(world: World) -> None:
+    for uid in ("", "x", "a pod/of another kind", "0b0c:not-a-number:1"):
+        assert not world.observer.has_ended(uid)
+
+
+class ScriptedObserver:
+    """An `Observer` of a world that is a list.
+
+    Attributes:
+        blind: It cannot look.
+    """
+
+    def __init__(self) -> None:
+        self.blind = False
+        self._running: dict[str, ObservedInstance] = {}
+        self._ended: set[str] = set()
+        self._started = 0
+
+    @property
+    def name(self) -> str:
+        """See `Observer.name`."""
+        return "scripted:test"
+
+    @property
+    def observer(self) -> Observer:
+        """See `World.observer`."""
+        return self
+
+    def observe(self) -> Sequence[ObservedInstance]:
+        """See `Observer.observe`."""
+        if self.blind:
+            raise ObservationError("Told to see nothing.")
+        return list(self._running.values())
+
+    def has_ended(self, uid: str) -> bool:
+        """See `Observer.has_ended`."""
+        return uid in self._ended
+
+    def start(self, artifact: bytes) -> str:
+        """See `World.start`; what it returns is the instance uid."""
+        self._started += 1
+        uid = f"uid-{self._started}"
+        digest = f"sha256:{sha256(artifact).hexdigest()}" if artifact else ""
+        why = "" if artifact else "Nobody knows."
+        self._running[uid] = ObservedInstance(uid, f"instance-{self._started}", digest, why)
+        return uid
+
+    def stop(self, instance: str) -> None:
+        """See `World.stop`."""
+        del self._running[instance]
+        self._ended.add(instance)
