@@ -98,12 +98,19 @@ def plan_day(
     """
     timing = timing or Timing()
     lanes = build_fleet(seed, size.services)
-    planner = _Planner(name, seed, timing)
     share, more = divmod(size.deployments, len(lanes))
     lengths = {lane.key: share + (at < more) for at, lane in enumerate(lanes)}
     slots = _slots(lanes, lengths, size.faults, faults, random.Random(f"faults/{seed}"))  # noqa: S311
-    for lane in lanes:
-        planner.plan_lane(lane, lengths[lane.key], slots[lane.key])
+    # Planned twice: once to know which lane takes longest, then with longer gaps on the others, so
+    # that the day is about equally busy from its beginning to its end.
+    ends = [
+        _Planner(name, seed, timing).plan_lane(lane, lengths[lane.key], slots[lane.key])
+        for lane in lanes
+    ]
+    planner = _Planner(name, seed, timing)
+    for lane, end in zip(lanes, ends, strict=True):
+        length = lengths[lane.key]
+        planner.plan_lane(lane, length, slots[lane.key], more_gap=(max(ends) - end) / length)
     messages = number(planner.messages)
     return Day(
         name=name,
@@ -157,8 +164,15 @@ class _Planner:
         self.injections: list[Injection] = []
         self.records: list[Record] = []
 
-    def plan_lane(self, lane: Lane, length: int, slots: dict[int, tuple[int, Fault]]) -> None:
-        """Plan all deploys of a lane."""
+    def plan_lane(
+        self,
+        lane: Lane,
+        length: int,
+        slots: dict[int, tuple[int, Fault]],
+        *,
+        more_gap: float = 0.0,
+    ) -> float:
+        """Plan all deploys of a lane, with so much more between them; return when it ends."""
         chance = random.Random(f"{self._seed}/{lane.key}")  # noqa: S311 - a plan, no secret
         course = _Course(lane, self._name, chance)
         at = chance.uniform(*_FIRST)
@@ -175,8 +189,9 @@ class _Planner:
             course.note(deploy)
             record, until = self._tell(deploy, serial, fault)
             records = [*_superseded(records, record), record]
-            at = max(deploy.ends, until) + chance.uniform(*_GAP)
+            at = max(deploy.ends, until) + chance.uniform(*_GAP) + more_gap
         self.records += records
+        return at
 
     def _tell(self, deploy: Deploy, serial: int, fault: Fault | None) -> tuple[Record, float]:
         messages = testimony(deploy)

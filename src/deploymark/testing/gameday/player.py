@@ -25,7 +25,7 @@ from deploymark.testing.gameday.plan import Day
 _SENDERS: Final = 6
 _BATCH: Final = 50
 _BEHIND_SECONDS: Final = 0.2
-_MOST_UNDERWAY: Final = 600
+_MOST_UNDERWAY: Final = 48
 _MARKERS: Final = "/v1/markers"
 
 
