@@ -23,6 +23,7 @@ from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import open_views
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
@@ -173,11 +174,23 @@ def open_front(
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
         # Publishing waits for witnesses, and nothing else shall wait for them.
+        watchers = Watchers(
+            views,
+            expectations,
+            lambda: log.store.head().size,
+            lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
+            lambda: ledger.emitters(clock.now_ms()),
+        )
+        watching = Housekeeper(
+            [Task("watchers", watchers.seconds, lambda: _look(watchers, clock))], meter
+        )
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
+        stack.callback(watching.stop)
         stack.callback(publishing.stop)
         stack.callback(bookkeeping.stop)
         stack.callback(intake.close)
+        watching.start()
         publishing.start()
         bookkeeping.start()
         # 5. Who may come in.
@@ -207,6 +220,10 @@ def open_front(
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
         yield Front(app, first.text if first is not None and admin_token is None else None)
+
+
+def _look(watchers: Watchers, clock: Clock) -> None:
+    watchers.look(clock.now_ms())
 
 
 def _publishing(log: OpenLog, seconds: float) -> Task:

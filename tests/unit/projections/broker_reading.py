@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import structs
 
+from deploymark.ingest.callers import LOCAL
 from deploymark.ingest.intake import Intake
 from deploymark.ports import Clock, LogReader
 from deploymark.projections.broker.query import BrokerQuery
@@ -24,6 +25,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
@@ -139,7 +141,18 @@ def keep_watch(
         settings: What is expected.
         clock: The time at which they look.
     """
-    raise NotImplementedError("connect the watchers here")
+    expectations = _expectations(settings)
+    database = open_views(views)
+    runner = Runner(log, database, broker_views(settings), ListMeter())
+
+    def say(kind: str, payload: bytes) -> int:
+        return intake.say_payload(kind, payload, LOCAL).index
+
+    watchers = Watchers(database, expectations, lambda: log.head().size, say)
+    runner.catch_up()
+    while watchers.look(clock.now_ms()):
+        runner.catch_up()
+    database.close()
 
 
 # ------------------------------------------------------------------------------------------------
