@@ -31,6 +31,7 @@ from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.system import SystemClock
+from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.hosts import answered_hosts
 from deploymark.server.parts import Parts
@@ -193,16 +194,29 @@ def open_front(
         watching.start()
         publishing.start()
         bookkeeping.start()
-        # 5. Who may come in.
+        # 5. What running software reports; it is asked to stop before the intake that it feeds.
+        auth = configuration.auth
+        throttle = Throttle(clock, auth.requests_per_second, auth.requests_burst)
+        telemetry = stack.enter_context(
+            open_telemetry(
+                log.data.telemetry,
+                configuration.telemetry,
+                admission_rules(configuration),
+                intake,
+                throttle,
+                clock=clock,
+                meter=meter,
+            )
+        )
+        # 6. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
-        auth = configuration.auth
         parts = Parts(
             intake=intake,
             tokens=tokens,
             sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter),
-            throttle=Throttle(clock, auth.requests_per_second, auth.requests_burst),
+            throttle=throttle,
             search=Search(views),
             runner=runner,
             view=log.view,
@@ -215,6 +229,7 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
+            telemetry=telemetry,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

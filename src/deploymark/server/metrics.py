@@ -28,6 +28,13 @@ _TOLD = {
     "log_size": "Entries in the log.",
     "log_published_size": "Entries under the newest published checkpoint.",
     "view_lag_entries": "Entries that the views have not seen yet.",
+    "telemetry_items_total": "Spans, points and log records, by what became of them.",
+    "telemetry_dropped_total": "Telemetry that a limit kept out, by reason.",
+    "telemetry_confirmations_total": "Confirmations made of resources, by outcome.",
+    "telemetry_queue_bytes": "Telemetry that waits to be counted.",
+    "telemetry_store_bytes": "Telemetry that is kept.",
+    "telemetry_instances": "Instances that reported lately.",
+    "telemetry_streams": "Metric streams whose last state is remembered.",
 }
 
 

@@ -27,6 +27,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
 
@@ -199,6 +200,7 @@ class Parts:
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
+        telemetry: Takes what running software reports; None where it is switched off.
     """
 
     intake: Intake
@@ -217,3 +219,4 @@ class Parts:
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict
+    telemetry: TelemetryRoom | None = None

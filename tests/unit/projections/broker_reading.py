@@ -199,6 +199,8 @@ def read_views(
     path: pathlib.Path,
     settings: Settings,
     clock: Clock,
+    *,
+    restarting: bool = False,
 ) -> Broker:
     """Feed new views with a log, in as many batches as it grows, and return what they answer.
 
@@ -208,18 +210,28 @@ def read_views(
         path: Where the views lie; nothing is there yet.
         settings: The configuration.
         clock: The time at which it is asked.
+        restarting: Whoever feeds the views forgets everything between two batches.
     """
-    views = open_views(path)
-    # Otherwise every new file would compile every statement anew, which takes longer than it all.
-    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
     meter = ListMeter()
-    runner = Runner(log, views, broker_views(settings), meter)
-    for step in steps:
+    views, runner = _open(log, path, settings, meter)
+    for number, step in enumerate(steps):
+        if number and restarting:
+            views.close()
+            views, runner = _open(log, path, settings, meter)
         step()
         runner.catch_up()
     skipped = {name: n for name, n in meter.counts.items() if "skipped" in name}
     assert not skipped, skipped
     return _Read(broker_answers(views, settings, clock), path)
+
+
+def _open(
+    log: LogReader, path: pathlib.Path, settings: Settings, meter: ListMeter
+) -> tuple[Views, Runner]:
+    views = open_views(path)
+    # Otherwise every new file would compile every statement anew, which takes longer than it all.
+    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
+    return views, Runner(log, views, broker_views(settings), meter)
 
 
 # Comparing ---------------------------------------------------------------------------------------

@@ -71,8 +71,9 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
         yield from _drifts(run, runs)
         return
     yield from _mismatches(run, runs)
-    if run.digest is None and (run.is_live or run.confirmed):
-        yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(run.fact("tag") or ""))
+    tag = run.fact("tag")
+    if run.digest is None and (run.is_live or run.confirmed or tag is not None):
+        yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(tag or ""))
     others = [
         f"{each.id}~{each.number}"
         for each in runs

@@ -64,7 +64,7 @@ TEXTS: Final = {
     ),
     Code.ARTIFACT_UNRESOLVED: Text(
         WARNING,
-        "{deployment} of {service} in {environment} runs, and nobody knows its digest.",
+        "Nobody knows the digest of {deployment} of {service} in {environment}.",
         "Name the digest in the marker, or let an observer report what runs.",
     ),
     Code.ROLLOUT_PARTIAL: Text(
