@@ -130,7 +130,7 @@ SMALL = (
     *("--seed", str(SEED), "--services", str(SERVICES)),
     *("--compression", str(COMPRESSION)),
 )
-WHOLE = ("--services", "40", "--compression", "100", "--seed", "1")
+WHOLE = ("--services", "40", "--compression", "60", "--seed", "1")
 
 
 def test_every_fault_of_a_small_day_is_found_and_nothing_else(tmp_path: Path) -> None:
