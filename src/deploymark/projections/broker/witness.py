@@ -72,6 +72,7 @@ class Witness(Struct, gc=False, array_like=True):
         facts: What only describes the deployment.
         count: How many markers there are in the group.
         others: Indexes of the first of these, but for `index`.
+        lead: The index of the earliest of the group, None where that is `index`.
         last_ms: The time of the latest of the group.
     """
 
@@ -94,6 +95,12 @@ class Witness(Struct, gc=False, array_like=True):
     count: int = 1
     last_ms: int = 0
     others: list[int] = []
+    lead: int | None = None
+
+    @property
+    def leader(self) -> int:
+        """The index of the marker that stands for all."""
+        return self.index if self.lead is None else self.lead
 
     @property
     def at_ms(self) -> int:
@@ -141,6 +148,7 @@ class Witness(Struct, gc=False, array_like=True):
         self.last_ms = max(self.last_ms, other.last_ms)
         earlier = other.order < self.order
         if earlier:
+            self.lead = other.leader
             self.sighting, self.uid, self.instance = other.sighting, other.uid, other.instance
             self.occurrence, self.repeat = other.occurrence, other.repeat
             self.platforms, self.tickets = other.platforms, other.tickets
