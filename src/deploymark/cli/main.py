@@ -188,6 +188,11 @@ def _report(error: Exception, output: Output) -> int:
             said = f"{shortened(str(name))} cannot be used: {error.strerror}."
             output.error(UsageError(said, hint="Check its name and permissions."))
             return USAGE
+        case UnicodeEncodeError(encoding="utf-8"):
+            # Python reads such bytes of a command line as half characters, which are no text.
+            said = "Something on the command line or in the environment is not UTF-8."
+            output.error(UsageError(said, hint="Write it in UTF-8."))
+            return USAGE
         case _:
             _report_own_fault(error, output)
             return INTERNAL

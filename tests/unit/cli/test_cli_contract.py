@@ -142,7 +142,13 @@ LINES: list[list[str | None]] = [
     ["receipt", None, "--out", None],
     ["receipt", "4", "--url", None],
     ["ls", "--last", None, "--url", None],
+    ["ls", "--service", None, "--state", None],
+    ["timeline", "--service", None, "--deployment-id", None, "--last", None],
+    ["timeline", "--since", None, "--until", None, "--url", None],
+    ["findings", "--severity", None, "--last", None, "--fail", "--url", None],
+    ["findings", "--code", None],
     ["show", None, "--url", None],
+    ["show", None],
     ["watch", "--after", None, "--count", None, "--url", None],
     ["tokens", "new", None, "--role", "emitter", "--data", None],
     ["tokens", "new", "a", "--role", None, "--lifetime", None, "--service", None],
@@ -170,6 +176,18 @@ def test_no_value_of_an_argument_ends_in_a_traceback(
     (team / "bytes").write_bytes(b"\xff\xfe\0{")
     words = [data.draw(st.sampled_from(ODD)) if word is None else word for word in line]
     run("", *words, *(["--json"] if as_json else []))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["tokens", "revoke", "--data", "data"], ["ls", "--service"], ["show"], ["findings", "--code"]],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("team")
+def test_what_is_not_utf_8_is_refused(run: Run, line: list[str]) -> None:
+    refused = run("", *line[:2], "\udcff", *line[2:])
+    assert refused.returncode == 64
+    assert "not UTF-8" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["bytes", "empty", "deep.json", "long.json"])
