@@ -21,6 +21,7 @@ from deploymark.ingest.throttle import Throttle
 from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
+from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
@@ -29,8 +30,10 @@ from deploymark.projections.search import Search, SearchView
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.measuring import Measuring, ingestion, time_to_marker
 from deploymark.runtime.system import SystemClock
 from deploymark.server.application import Application
+from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
 from deploymark.server.parts import Parts
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
@@ -185,6 +188,11 @@ def open_front(
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
         auth = configuration.auth
+        measuring = Measuring(
+            BrokerCensus(views, expectations),
+            {"M2": time_to_marker(meter.distributions, clock), "M3": ingestion(ledger, clock)},
+            clock,
+        )
         parts = Parts(
             intake=intake,
             tokens=tokens,
@@ -202,6 +210,10 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
+            exposition=Exposition(
+                measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
+            ),
+            slis=measuring.slis,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

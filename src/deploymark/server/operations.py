@@ -235,6 +235,12 @@ OPERATIONS: Final = (
         "markers", READER, reading.list_emitters, {200: _ITEMS},
     ),
     Operation(
+        "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",
+        "operation", READER, reading.list_slis, {200: _ITEMS}, parameters=(AFTER,),
+        problems=(503,),
+        description="Each with numerator, denominator, Wilson interval, formula and window.",
+    ),
+    Operation(
         "GET", "/v1/schema", "list_schemas", "List the formats.", "formats",
         PUBLIC, reading.list_schemas, {200: _ITEMS},
     ),

@@ -190,6 +190,11 @@ def _nothing(*_: object) -> None:
     """Do nothing."""
 
 
+def _no_slis(_: int) -> Sequence[dict[str, Any]]:
+    """Return none."""
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything behind the front door.
@@ -199,6 +204,8 @@ class Parts:
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
+        exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
+        slis: What `/v1/slis` answers, as of an entry or later; waits for the disk.
     """
 
     intake: Intake
@@ -217,3 +224,5 @@ class Parts:
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict
+    exposition: Callable[[], bytes] = bytes
+    slis: Callable[[int], Sequence[dict[str, Any]]] = _no_slis

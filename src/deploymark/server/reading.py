@@ -163,6 +163,13 @@ async def list_emitters(desk: Desk, _: Request) -> Answer:
     return json_answer({"items": await run_in_threadpool(desk.parts.emitters.list)})
 
 
+async def list_slis(desk: Desk, request: Request) -> Answer:
+    """Answer `GET /v1/slis`."""
+    await asked_of(desk, request)
+    after = request.parameters.get("after", -1)
+    return json_answer({"items": await run_in_threadpool(desk.parts.slis, after)})
+
+
 async def list_schemas(_: Desk, __: Request) -> Answer:
     """Answer `GET /v1/schema`."""
     items = [{"name": name, "version": version} for name, version in sorted(schemas())]

@@ -35,6 +35,7 @@ MAY = {
     "list_findings": READERS,
     "show_coverage": READERS,
     "list_emitters": READERS,
+    "list_slis": READERS,
     "list_schemas": EVERYONE,
     "show_schema": EVERYONE,
     "list_tokens": "admin",
