@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from deploymark.ingest.refusals import CODES
 from deploymark.model.vocabulary import FindingCode
