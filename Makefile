@@ -33,7 +33,8 @@ check: setup ## before each commit, under a minute: lint, types, layers, unit te
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 	@$(bin)/shellcheck tools/uv tools/bootstrap tools/system-packages .ci/run examples/*/run \
-		examples/*/*.sh deploy/step.sh deploy/github-action/*.sh deploy/snippets/*.sh
+		examples/*/*.sh deploy/step.sh deploy/github-action/*.sh deploy/snippets/*.sh \
+		deploy/proxies/*.sh
 	@$(bin)/pytest -q -n 2 tests/unit tests/rules $(ARGS)
 
 test: setup ## every test, at most twelve minutes

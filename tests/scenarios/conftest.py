@@ -67,12 +67,14 @@ def sh(place: Path) -> Run:
 def documented(sh: Run) -> Run:
     """Run the shell blocks below a heading of a page of the docs, word for word."""
 
-    def run(page: str, heading: str, *, before: str = "") -> CompletedProcess[str]:
+    def run(
+        page: str, heading: str, *, before: str = "", exit_code: int = 0
+    ) -> CompletedProcess[str]:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         part = text.split(f"## {heading}\n")[1].split("\n## ")[0]
         blocks = re.findall(r"^ *```sh\n(.*?)^ *```", part, re.DOTALL | re.MULTILINE)
         assert blocks, f"{page} has no commands below {heading!r}"
-        return sh(before + "\n".join(blocks))
+        return sh(before + "\n".join(blocks), exit_code=exit_code)
 
     return run
 

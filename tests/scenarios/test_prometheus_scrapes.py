@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from subprocess import STDOUT, Popen, TimeoutExpired
@@ -39,16 +39,26 @@ class Prometheus:
 
     def get(self, path: str) -> Json:
         """Ask its API; what it refuses is an error."""
+        status, content = self._ask(path)
+        assert status == HTTPStatus.OK, content
+        data: Json = json.loads(content)["data"]
+        return data
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers queries."""
+        try:
+            return self._ask("/-/ready")[0] == HTTPStatus.OK
+        except OSError:
+            return False
+
+    def _ask(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            content = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        assert answer.status == HTTPStatus.OK, content
-        data: Json = json.loads(content)["data"]
-        return data
 
     def query(self, expression: str) -> list[Sample]:
         """Return what an expression is now."""
@@ -131,11 +141,11 @@ def prometheus(place: Path) -> Iterator[Prometheus]:
         )
     try:
         running = Prometheus(port)
-        for _ in range(SECONDS * 10):
-            with suppress(OSError):
-                running.get("/api/v1/status/runtimeinfo")
-                break
-            assert process.poll() is None, (place / "prometheus.log").read_text()
+        deadline = time.monotonic() + SECONDS
+        while not running.is_ready():
+            said = (place / "prometheus.log").read_text()
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
             time.sleep(0.1)
         yield running
     finally:
@@ -216,6 +226,7 @@ def test_any_metric_is_joined_with_its_deployment(team: Team) -> None:
 
             # 4. The measures are the same here and there.
             slis = {each["measure"]: each for each in team._items(f"/v1/slis?after={last}")}
+            assert list(slis) == ["M2", "M3", "M8", "M10"]
             assert (slis["M10"]["numerator"], slis["M10"]["denominator"]) == (3, 3)
             found = prom.query('deploymark_measure_numerator{measure="M10"}')
             assert [n for _, n in found] == [3]

@@ -73,6 +73,7 @@ FLAGS: Final = (
     Flag("build-id", ("build_id",), "the build (default: what CI says)"),
     Flag("release-id", ("release_id",), "what several deployments have in common"),
     Flag("correlation-id", ("correlation_id",), "what ties it to other systems"),
+    Flag("emitter-kind", ("emitter", "kind"), "who speaks, such as proxy (default: ci or human)"),
     Flag("timestamp", ("timestamp",), "when it happened (default: now)"),
 )
 

@@ -26,6 +26,7 @@ from deploymark.emit.settings import Settings, read_settings
 from deploymark.emit.told import Told, gather
 from deploymark.model.vocabulary import (
     ARTIFACT_DIGEST,
+    CONFIRMS_ITSELF,
     DEPLOYMENT_ENVIRONMENT,
     DEPLOYMENT_ID,
     SERVICE_INSTANCE_ID,
@@ -99,6 +100,8 @@ class Startup(NamedTuple):
                 DEPLOYMENT_ID: self.deployment_id,
                 VCS_REVISION: self.commit_hash,
                 ARTIFACT_DIGEST: self.digest,
+                # Ours knows more than this resource can say before the release is hashed.
+                CONFIRMS_ITSELF: "true" if _here() is not None else "",
             }
         )
 

@@ -145,6 +145,7 @@ SERVICE_INSTANCE_ID = "service.instance.id"
 VCS_REVISION = "vcs.ref.head.revision"
 ARTIFACT_DIGEST = "deploymark.artifact.digest"
 CONTAINER_REPO_DIGESTS = "container.image.repo_digests"
+CONFIRMS_ITSELF = "deploymark.confirms_itself"  # its process sends its own `running` marker
 STARTUP_SPAN = "deploymark.startup"
 UPSTREAM_BAGGAGE = "deploymark.upstream"
 RESPONSE_HEADER = "x-deployment-id"

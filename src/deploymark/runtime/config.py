@@ -19,6 +19,7 @@ from deploymark.errors import UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
+from deploymark.telemetry.limits import BODY_BYTES, GAUGES, MEGABYTE
 
 DEFAULT_DATA = Path("deploymark-data")
 DEFAULT_LISTEN = "127.0.0.1:8420"
@@ -103,6 +104,24 @@ class PolicySection(_Section, frozen=True):
     deadlines: Deadlines = Deadlines()
 
 
+class TelemetrySection(_Section, frozen=True):
+    """What running software may report, and how much of it is kept.
+
+    Attributes:
+        enabled: OTLP is taken.
+        retention_hours: What is older is forgotten.
+        max_bytes: Of the store; the oldest is forgotten first.
+        max_body_bytes: Of one request, packed and unpacked.
+        gauges: Names of metrics of which the values are kept.
+    """
+
+    enabled: bool = True
+    retention_hours: Annotated[float, Meta(ge=0.1, le=8_760)] = 48.0
+    max_bytes: Annotated[int, Meta(ge=16 * MEGABYTE)] = 512 * MEGABYTE
+    max_body_bytes: Annotated[int, Meta(ge=65_536, le=64 * MEGABYTE)] = BODY_BYTES
+    gauges: Names = GAUGES
+
+
 class Configuration(_Section, frozen=True):
     """The effective configuration of a server.
 
@@ -114,6 +133,7 @@ class Configuration(_Section, frozen=True):
     log: LogSection = LogSection()
     auth: AuthSection = AuthSection()
     policy: PolicySection = PolicySection()
+    telemetry: TelemetrySection = TelemetrySection()
     services: dict[str, ExpectedService] = {}
 
     @property

@@ -2,6 +2,7 @@
 
     <data>/log.db             the log
     <data>/state.db           tokens, sessions, what admission remembers: made again when lost
+    <data>/telemetry.db       what running software reported: fills again when lost
     <data>/policy             tlog-policy: the log's own keys, its witnesses, the quorum
     <data>/keys/*.pem         private keys, readable by their owner only
     <data>.guard              the rollback guard, beside the directory on purpose
@@ -58,6 +59,11 @@ class DataDirectory:
     def views(self) -> Path:
         """Projections of the log; deleted and made again at will."""
         return self.path / "views.db"
+
+    @property
+    def telemetry(self) -> Path:
+        """What running software reported; disposable evidence."""
+        return self.path / "telemetry.db"
 
     @property
     def policy(self) -> Path:

@@ -24,14 +24,16 @@ from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import open_views
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
-from deploymark.runtime.measuring import Measuring, ingestion, time_to_marker
+from deploymark.runtime.measuring import Measuring, sources_of
 from deploymark.runtime.system import SystemClock
+from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
@@ -176,28 +178,51 @@ def open_front(
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
         # Publishing waits for witnesses, and nothing else shall wait for them.
+        watchers = Watchers(
+            views,
+            expectations,
+            lambda: log.store.head().size,
+            lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
+            lambda: ledger.emitters(clock.now_ms()),
+        )
+        watching = Housekeeper(
+            [Task("watchers", watchers.seconds, lambda: _look(watchers, clock))], meter
+        )
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
+        stack.callback(watching.stop)
         stack.callback(publishing.stop)
         stack.callback(bookkeeping.stop)
         stack.callback(intake.close)
+        watching.start()
         publishing.start()
         bookkeeping.start()
-        # 5. Who may come in.
+        # 5. What running software reports; it is asked to stop before the intake that it feeds.
+        auth = configuration.auth
+        throttle = Throttle(clock, auth.requests_per_second, auth.requests_burst)
+        telemetry = stack.enter_context(
+            open_telemetry(
+                log.data.telemetry,
+                configuration.telemetry,
+                admission_rules(configuration),
+                intake,
+                throttle,
+                clock=clock,
+                meter=meter,
+            )
+        )
+        # 6. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
-        auth = configuration.auth
-        measuring = Measuring(
-            BrokerCensus(views, expectations),
-            {"M2": time_to_marker(meter.distributions, clock), "M3": ingestion(ledger, clock)},
-            clock,
-        )
+        # 7. What the server measures of itself.
+        sources = sources_of(meter.distributions, ledger, telemetry, clock)
+        measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
         parts = Parts(
             intake=intake,
             tokens=tokens,
             sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter),
-            throttle=Throttle(clock, auth.requests_per_second, auth.requests_burst),
+            throttle=throttle,
             search=Search(views),
             runner=runner,
             view=log.view,
@@ -214,11 +239,16 @@ def open_front(
                 measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
             ),
             slis=measuring.slis,
+            telemetry=telemetry,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
         yield Front(app, first.text if first is not None and admin_token is None else None)
+
+
+def _look(watchers: Watchers, clock: Clock) -> None:
+    watchers.look(clock.now_ms())
 
 
 def _publishing(log: OpenLog, seconds: float) -> Task:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from deploymark.ingest.ledger import Ledger
 from deploymark.model.distribution import BOUNDS, Distribution
 from deploymark.model.proportion import Proportion
-from deploymark.ports import Clock
+from deploymark.ports import Clock, TelemetryQuery
 from deploymark.projections.broker.census import BrokerCensus, Census
 from deploymark.projections.measures import (
     MEASURES,
@@ -21,16 +21,18 @@ from deploymark.projections.measures import (
 )
 from deploymark.server.exposition import KEEP_SECONDS
 from deploymark.server.recent import Recent
+from deploymark.telemetry.room import TelemetryRoom
 
 M8_WINDOW_SECONDS: Final = 86_400
-"""How far back spans are counted."""
+"""How far back spans are counted, unless less is kept."""
+
+_SPANS_KEEP_SECONDS: Final = 60.0  # a day of spans is added up once a minute
+_SERVICES: Final = 100_000
 
 _TIME_TO_MARKER: Final = "deploymark_time_to_marker_seconds"
 _MS: Final = 1_000
 
 Distributions = Callable[[], Mapping[str, Distribution]]
-Marked = Callable[[int, int], tuple[int, int]]
-"""Counts spans received from one second of the epoch until before another: marked, and all."""
 
 
 class Measuring:
@@ -71,6 +73,16 @@ class Measuring:
         return [shown(MEASURES[name], each) for name, each in self.readings(after).items()]
 
 
+def sources_of(
+    distributions: Distributions, ledger: Ledger, telemetry: TelemetryRoom | None, clock: Clock
+) -> dict[str, Source]:
+    """Return the sources of all measures that are not counted from the census."""
+    found = {"M2": time_to_marker(distributions, clock), "M3": ingestion(ledger, clock)}
+    if telemetry is not None:
+        found["M8"] = propagation(telemetry, clock)
+    return found
+
+
 def time_to_marker(distributions: Distributions, clock: Clock) -> Source:
     """Return the source of M2: what this process has observed since now."""
     since_ms = clock.now_ms()
@@ -94,14 +106,16 @@ def ingestion(ledger: Ledger, clock: Clock) -> Source:
     return read
 
 
-def propagation(marked: Marked, clock: Clock, seconds: int = M8_WINDOW_SECONDS) -> Source:
+def propagation(room: TelemetryRoom, clock: Clock) -> Source:
     """Return the source of M8: spans of the last day, by the time of receipt."""
+    seconds = min(M8_WINDOW_SECONDS, room.settings.retention_seconds)
 
-    def read() -> Reading:
+    def count() -> Reading:
         now_ms = clock.now_ms()
         until_s = now_ms // _MS + 1
-        return Reading(
-            Proportion(*marked(until_s - seconds, until_s)), (until_s - seconds) * _MS, now_ms
-        )
+        asked = TelemetryQuery(until_s - seconds, until_s)
+        found = [each for _, each in room.store.marked(asked, seconds, _SERVICES)]
+        share = Proportion(sum(each.marked for each in found), sum(each.spans for each in found))
+        return Reading(share, (until_s - seconds) * _MS, now_ms)
 
-    return read
+    return Recent(count, clock, _SPANS_KEEP_SECONDS).read

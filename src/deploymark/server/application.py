@@ -7,6 +7,7 @@ is ours.
 
 import logging
 import secrets
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
@@ -99,19 +100,22 @@ class Application:
         meter = self._desk.requests
         started = perf_counter()
         name = UNKNOWN
+        retell: Callable[[Answer], Answer] | None = None
         meter.in_flight += 1
         try:
             request = Request(scope, receive)
             operation = self._operation(methods, request)
             name = operation.name
+            if operation.retell is not None:
+                retell = partial(operation.retell, request)
             answer = await self._answer(operation, request)
         except ClientDisconnect:
             meter.answered(name, _CLIENT_LEFT, None)
             return
         except DeploymarkError as error:
-            answer = _refusal(error, name, methods)
+            answer = _retold(_refusal(error, name, methods), retell)
         except Exception as error:  # noqa: BLE001 - the last stop; it is logged, and told as such
-            answer = _unexpected(error, name)
+            answer = _retold(_unexpected(error, name), retell)
         finally:
             meter.in_flight -= 1
         if isinstance(answer, Answer):
@@ -223,6 +227,10 @@ def _refusal(error: DeploymarkError, name: str, methods: dict[str, Operation]) -
         },
     )
     return problem_answer(error, incident)
+
+
+def _retold(answer: Answer, retell: Callable[[Answer], Answer] | None) -> Answer:
+    return answer if retell is None else retell(answer)
 
 
 def _unexpected(error: Exception, name: str) -> Answer:

@@ -37,6 +37,13 @@ _TOLD = {
     "measure_numerator": "Numerators of the measures in /v1/slis.",
     "measure_denominator": "Denominators of the measures in /v1/slis.",
     "measure_target": "The shares that the measures shall reach.",
+    "telemetry_items_total": "Spans, points and log records, by what became of them.",
+    "telemetry_dropped_total": "Telemetry that a limit kept out, by reason.",
+    "telemetry_confirmations_total": "Confirmations made of resources, by outcome.",
+    "telemetry_queue_bytes": "Telemetry that waits to be counted.",
+    "telemetry_store_bytes": "Telemetry that is kept.",
+    "telemetry_instances": "Instances that reported lately.",
+    "telemetry_streams": "Metric streams whose last state is remembered.",
 }
 
 

@@ -19,6 +19,7 @@ from deploymark.server.request import Request
 from deploymark.server.settings import Settings
 
 Handler = Callable[[Desk, Request], Awaitable[Answer | Streaming]]
+Retelling = Callable[[Request, Answer], Answer]
 Rule = Callable[[Settings, Request], bool]
 Place = Literal["path", "query", "header"]
 
@@ -120,6 +121,7 @@ class Operation(Struct, frozen=True):
         problems: Statuses of problems of its own; those any operation may give are added.
         description: More than the summary says.
         any_host: It answers whatever `Host` says: probes name addresses, and it tells nothing.
+        retell: Says a problem in the words of another protocol; None leaves it as it is.
     """
 
     method: str
@@ -135,6 +137,7 @@ class Operation(Struct, frozen=True):
     problems: tuple[int, ...] = ()
     description: str = ""
     any_host: bool = False
+    retell: Retelling | None = None
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from deploymark.server import (
     admission,
     broker,
     log_site,
+    otlp,
     probes,
     reading,
 )
@@ -40,10 +41,15 @@ from deploymark.server.operation import (
 )
 from deploymark.server.parameters import (
     AFTER,
+    BY,
+    CURSOR,
     INDEX,
     PREFER,
+    STEP,
     STREAM_FILTERS,
+    TELEMETRY_FILTERS,
     filters_of,
+    limit_of,
 )
 from deploymark.server.request import Request
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
@@ -61,6 +67,7 @@ from deploymark.server.shapes import (
     SCHEMA,
     SESSION,
 )
+from deploymark.telemetry.replies import ENCODINGS
 
 READER: Final = Access((Role.READER,))
 ADMIN: Final = Access((Role.ADMIN,))
@@ -117,6 +124,19 @@ _ADMITTED = {
 }
 _ADMISSION_PROBLEMS = (408, 415, 503)
 _BODY_PROBLEMS = (408, 413, 415, 422)
+_OTLP = tuple(Media(kind) for kind in ENCODINGS)
+_TAKEN = {
+    200: Reply("Taken; `partial_success` tells how many items were refused, and why.", _OTLP),
+    **{
+        status: Reply("Refused: `google.rpc.Status` in the encoding of the request.", _OTLP)
+        for status in (400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
+    },
+}
+_TAKES = (
+    "OTLP over HTTP, protobuf or JSON, gzip unpacked; gRPC is not spoken. What one resource may "
+    "not say, and an item that cannot be read, is refused alone. 503 with Retry-After when the "
+    "store cannot follow."
+)
 _TOKEN_ID = Parameter("id", Annotated[str, Meta(max_length=64)], "The token's id.", "path")
 _DIGEST = Parameter("digest", Digest, "As POST /v1/details answered.", "path")
 _CODE = Parameter("code", Annotated[str, Meta(max_length=64)], "As in a problem.", "path")
@@ -239,6 +259,48 @@ OPERATIONS: Final = (
         "operation", READER, reading.list_slis, {200: _ITEMS}, parameters=(AFTER,),
         problems=(503,),
         description="Each with numerator, denominator, Wilson interval, formula and window.",
+    ),
+    Operation(
+        "POST", "/v1/traces", "take_traces", "Take spans from an OpenTelemetry exporter.",
+        "telemetry", HANDS_IN, otlp.take_traces, _TAKEN, body=_OTLP, description=_TAKES,
+        retell=otlp.as_status,
+    ),
+    Operation(
+        "POST", "/v1/metrics", "take_metrics", "Take metrics from an OpenTelemetry exporter.",
+        "telemetry", HANDS_IN, otlp.take_metrics, _TAKEN, body=_OTLP, description=_TAKES,
+        retell=otlp.as_status,
+    ),
+    Operation(
+        "POST", "/v1/logs", "take_logs", "Take log records from an OpenTelemetry exporter.",
+        "telemetry", HANDS_IN, otlp.take_logs, _TAKEN, body=_OTLP, description=_TAKES,
+        retell=otlp.as_status,
+    ),
+    Operation(
+        "GET", "/v1/telemetry/red", "show_red",
+        "Show requests, errors and latencies, by deployment and instance.", "telemetry",
+        READER, otlp.show_red, {200: _json("One page.", ITEMS)},
+        parameters=(*TELEMETRY_FILTERS, STEP, BY), problems=(404,),
+        description=(
+            "Counts stand in the bucket in which their interval ended; `since` says when it began. "
+            "`from` is `metric` or `span`; a request is counted from one of them only. Latency "
+            "bounds are in seconds and inclusive, the last count is above all of them."
+        ),
+    ),
+    Operation(
+        "GET", "/v1/telemetry/marked", "show_marked",
+        "Show how many spans carry a deployment id (M8).", "telemetry",
+        READER, otlp.show_marked, {200: _json("All of them.", ITEMS)},
+        parameters=(*TELEMETRY_FILTERS[:4], CURSOR, STEP), problems=(404,),
+    ),
+    Operation(
+        "GET", "/v1/telemetry/traces", "show_traces", "Show slow and failing traces.", "telemetry",
+        READER, otlp.show_traces, {200: _json("The newest.", ITEMS)},
+        parameters=(*TELEMETRY_FILTERS[:6], limit_of(otlp.ITEMS)), problems=(404,),
+    ),
+    Operation(
+        "GET", "/v1/telemetry/logs", "show_logs", "Show excerpts of logs, errors first.",
+        "telemetry", READER, otlp.show_logs, {200: _json("The newest.", ITEMS)},
+        parameters=(*TELEMETRY_FILTERS[:6], limit_of(otlp.ITEMS)), problems=(404,),
     ),
     Operation(
         "GET", "/v1/schema", "list_schemas", "List the formats.", "formats",

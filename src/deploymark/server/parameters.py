@@ -1,6 +1,6 @@
 """Parameters that several operations take; those of searches follow from their queries."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -53,6 +53,23 @@ def filters_of(query: type[Struct]) -> tuple[Parameter, ...]:
     )
 
 
+TELEMETRY_FILTERS = (
+    Parameter("since", _Word, "Counted then or later (RFC 3339); 15 minutes before `until`."),
+    Parameter("until", _Word, "Counted before then (RFC 3339); now."),
+    Parameter("service", _Word, "Only of this service."),
+    Parameter("environment", _Word, "Only in this environment."),
+    Parameter("deployment_id", _Word, "Only of instances that state this deployment."),
+    Parameter("instance", _Word, "Only of this instance, by `instance_uid`."),
+    CURSOR,
+)
+STEP = Parameter(
+    "step",
+    Annotated[int, Meta(ge=10, le=86_400)],
+    "Seconds that are counted together, a multiple of 10; 10 when left out.",
+)
+BY = Parameter(
+    "by", Literal["instance", "deployment"], "Tell instances apart, or add them up exactly."
+)
 STREAM_FILTERS = (
     Parameter("after", Annotated[int, Meta(ge=-1, lt=2**53)], "The last entry seen, -1 for none."),
     Parameter("service", _Word, "Only of this service."),

@@ -27,6 +27,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
 
@@ -206,6 +207,7 @@ class Parts:
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
         exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
         slis: What `/v1/slis` answers, as of an entry or later; waits for the disk.
+        telemetry: Takes what running software reports; None where it is switched off.
     """
 
     intake: Intake
@@ -226,3 +228,4 @@ class Parts:
     gauges: Callable[[], Mapping[str, float]] = dict
     exposition: Callable[[], bytes] = bytes
     slis: Callable[[int], Sequence[dict[str, Any]]] = _no_slis
+    telemetry: TelemetryRoom | None = None

@@ -34,10 +34,12 @@ async def readyz(desk: Desk, _: Request) -> Answer:
 async def metrics(desk: Desk, _: Request) -> Answer:
     """Answer `GET /metrics`."""
     parts = desk.parts
+    telemetry = parts.telemetry
     try:
         head = await run_in_threadpool(parts.view.reader.head)
         gauges: dict[str, float] = {
             **await run_in_threadpool(parts.gauges),
+            **({} if telemetry is None else await run_in_threadpool(telemetry.gauges)),
             "log_size": head.size,
             "log_published_size": head.published_size,
             "view_lag_entries": max(0, head.size - parts.runner.position()),

@@ -25,6 +25,12 @@ from deploymark.server.request import ABORT
 
 _TOO_LARGE_HEAD = 431
 _AROUND_A_BYTE = 9  # more than the smallest chunk costs: a size, two ends of lines, the byte
+_HTTP2_PREFACE = b"PRI * HTTP/2.0"
+_SETTINGS, _GO_AWAY, _HTTP_1_1_REQUIRED = 4, 7, 13
+HTTP2_HINT = (
+    "HTTP/2 and gRPC are not spoken here; "
+    "OpenTelemetry exporters: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+)
 _PHRASES = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Busy"}
 
 
@@ -78,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._peer = ""
         self._deadline: asyncio.TimerHandle | None = None
+        self._heard = False
         self._head_bytes = 0
         self._head_begun = False
         self._body_open = False
@@ -117,6 +124,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser, within the bounds of a head and of what stands around a body."""
         if self.transport.is_closing():
             return
+        if not self._heard and data.startswith(_HTTP2_PREFACE):
+            self._stop_clock()
+            self.transport.write(go_away(HTTP2_HINT))
+            self.transport.close()
+            return
+        self._heard = True
         self._head_bytes += len(data)
         if self._body_open:
             self._around_bytes += len(data)
@@ -297,6 +310,18 @@ class BoundedProtocol(HttpToolsProtocol):
         line = b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES[status])
         self.transport.write(b"%b%b\r\n%b" % (line, head, body))
         self.transport.close()
+
+
+def go_away(text: str) -> bytes:
+    """Return what tells an HTTP/2 client to leave, and why: gRPC shows people the text.
+
+    An empty SETTINGS frame, then GOAWAY with the code HTTP_1_1_REQUIRED (RFC 9113, 6.5 and 6.8).
+    """
+    content = bytes(4) + _HTTP_1_1_REQUIRED.to_bytes(4) + text.encode("ascii")
+    frames = ((_SETTINGS, b""), (_GO_AWAY, content))
+    return b"".join(
+        len(body).to_bytes(3) + bytes([kind]) + bytes(5) + body for kind, body in frames
+    )
 
 
 def _is_exempt(address: str) -> bool:

@@ -62,7 +62,8 @@ def test_every_flag_reaches_its_field(run: Run) -> None:
         "--cluster eu-1 --region eu --zone a --namespace shop --workload deploy/full "
         "--colour blue --build-id b1 --release-id r1 --correlation-id c1 "
         "--timestamp 2026-11-23T00:00:00Z --label tier=1 --label k=v=w "
-        "--flag basket=on --link runbook=https://runbooks.example/full"
+        "--flag basket=on --link runbook=https://runbooks.example/full "
+        "--emitter-kind proxy"
     )
     index = marked(run, f"applying --service full --environment prod {flags}")["index"]
     shown = json.loads(run("show --json", marked_id(run, "full")).stdout)
@@ -74,6 +75,7 @@ def test_every_flag_reaches_its_field(run: Run) -> None:
     assert said["rollout"] == {"strategy": "canary", "track": "canary", "weight": 12.5}
     assert said["target"]["namespace"] == "shop"
     assert said["labels"] == {"tier": "1", "k": "v=w"}
+    assert said["emitter"]["kind"] == "proxy"
     assert said["flags"] == [{"key": "basket", "variant": "on"}]
     assert said["links"] == [{"rel": "runbook", "href": "https://runbooks.example/full"}]
     assert (said["action"], said["attempt"], said["risk_flags"]) == (

@@ -98,6 +98,7 @@ assert deploymark.startup(service="another") is started
         "service.name": "shop",
         "service.version": "1.2",
         "service.instance.id": uid,
+        "deploymark.confirms_itself": "true",
         "deployment.environment.name": "prod",
         "deployment.id": "d-1",
         "vcs.ref.head.revision": "abcdef1",

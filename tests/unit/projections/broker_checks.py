@@ -41,7 +41,7 @@ FROM_ENTRIES = frozenset(
 )
 """Findings that follow from entries alone; whatever else is open depends on the time."""
 
-_ORDERS, _ALL_ORDERS_OF = 6, 4
+_ORDERS, _ALL_ORDERS_OF = 4, 3
 
 
 def shape(record: Item, world: World) -> dict[str, Any]:

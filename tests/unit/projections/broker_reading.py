@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import structs
 
+from deploymark.ingest.callers import LOCAL
 from deploymark.ingest.intake import Intake
 from deploymark.ports import Clock, LogReader
 from deploymark.projections.broker.query import BrokerQuery
@@ -24,6 +25,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
@@ -140,7 +142,18 @@ def keep_watch(
         settings: What is expected.
         clock: The time at which they look.
     """
-    raise NotImplementedError("connect the watchers here")
+    expectations = expectations_of(settings)
+    database = open_views(views)
+    runner = Runner(log, database, broker_views(settings), ListMeter())
+
+    def say(kind: str, payload: bytes) -> int:
+        return intake.say_payload(kind, payload, LOCAL).index
+
+    watchers = Watchers(database, expectations, lambda: log.head().size, say)
+    runner.catch_up()
+    while watchers.look(clock.now_ms()):
+        runner.catch_up()
+    database.close()
 
 
 # ------------------------------------------------------------------------------------------------
@@ -187,6 +200,8 @@ def read_views(
     path: pathlib.Path,
     settings: Settings,
     clock: Clock,
+    *,
+    restarting: bool = False,
 ) -> Broker:
     """Feed new views with a log, in as many batches as it grows, and return what they answer.
 
@@ -196,18 +211,28 @@ def read_views(
         path: Where the views lie; nothing is there yet.
         settings: The configuration.
         clock: The time at which it is asked.
+        restarting: Whoever feeds the views forgets everything between two batches.
     """
-    views = open_views(path)
-    # Otherwise every new file would compile every statement anew, which takes longer than it all.
-    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
     meter = ListMeter()
-    runner = Runner(log, views, broker_views(settings), meter)
-    for step in steps:
+    views, runner = _open(log, path, settings, meter)
+    for number, step in enumerate(steps):
+        if number and restarting:
+            views.close()
+            views, runner = _open(log, path, settings, meter)
         step()
         runner.catch_up()
     skipped = {name: n for name, n in meter.counts.items() if "skipped" in name}
     assert not skipped, skipped
     return _Read(broker_answers(views, settings, clock), path)
+
+
+def _open(
+    log: LogReader, path: pathlib.Path, settings: Settings, meter: ListMeter
+) -> tuple[Views, Runner]:
+    views = open_views(path)
+    # Otherwise every new file would compile every statement anew, which takes longer than it all.
+    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
+    return views, Runner(log, views, broker_views(settings), meter)
 
 
 # Comparing ---------------------------------------------------------------------------------------

@@ -169,16 +169,19 @@ class World:
 
     # Reading --------------------------------------------------------------------------------
 
-    def read(self, *, batches: Sequence[int] = ()) -> Broker:
+    def read(self, *, batches: Sequence[int] = (), restarting: bool = False) -> Broker:
         """Let new views read the whole log and return what they answer.
 
         Args:
             batches: Sizes at which the log stands when the views are fed in between.
+            restarting: Whoever feeds them is another process each time.
         """
         assert self.log.faults() == []
-        return self.read_log(self.leaves(), batches=batches)
+        return self.read_log(self.leaves(), batches=batches, restarting=restarting)
 
-    def read_log(self, bodies: Sequence[bytes], *, batches: Sequence[int] = ()) -> Broker:
+    def read_log(
+        self, bodies: Sequence[bytes], *, batches: Sequence[int] = (), restarting: bool = False
+    ) -> Broker:
         """Let new views read a log of these leaves, in this order."""
         self._read += 1
         store = empty_log()
@@ -190,7 +193,7 @@ class World:
 
         steps = [partial(grow, size) for size in sorted({*batches, len(bodies)})]
         views = pathlib.Path(self._folder.name) / f"views-{self._read}.db"
-        return read_views(store, steps, views, self.settings, self.clock)
+        return read_views(store, steps, views, self.settings, self.clock, restarting=restarting)
 
     def watch(self, at: float) -> Broker:
         """Let the watchers look at a moment, until they find nothing more, and read again.

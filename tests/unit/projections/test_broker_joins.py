@@ -21,7 +21,6 @@ from broker_checks import (
     shape,
     stage,
 )
-from broker_fleet import joins
 from broker_markers import (
     HOUR,
     MINUTE,
@@ -34,6 +33,7 @@ from broker_markers import (
     own_id,
     pod,
 )
+from broker_truth import joins
 from broker_world import World
 
 from deploymark.ingest.callers import ANONYMOUS

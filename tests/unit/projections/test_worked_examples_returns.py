@@ -18,10 +18,22 @@ from broker_checks import (
     ids,
     instances,
     order_does_not_matter,
+    places_of,
     shape,
     stage,
 )
-from broker_markers import HOUR, MINUTE, Fields, action_of, change, ci, orchestrated, pod, stated
+from broker_markers import (
+    HOUR,
+    MINUTE,
+    Fields,
+    action_of,
+    change,
+    ci,
+    id_of,
+    orchestrated,
+    pod,
+    stated,
+)
 from broker_world import World, moment
 
 
@@ -178,6 +190,17 @@ def test_26_ci_run_again_after_an_undo_is_the_next_occurrence_of_what_was_undone
     assert (record["occurrence"], record["state"]) == (2, LIVE)
     assert record["redeploy"]
     assert not record["unplanned"]
+
+
+def test_26_an_undo_in_two_clusters_is_one_occurrence_in_two_places(world: World) -> None:
+    for hour, release in enumerate(("v1", "v2")):
+        for cluster in ("eu", "us"):
+            world.say(ci("applied", release, place=cluster), at=hour * HOUR)
+    for late, cluster in enumerate(("eu", "us")):
+        world.say(orchestrated("applied", "v1", place=cluster), at=2 * HOUR + late)
+    record = world.read().deployment(id_of(ci("applied", "v1")))
+    assert [each["occurrence"] for each in record["occurrences"]] == [1, 2]
+    assert places_of(record) == {"eu": "live", "us": "live"}
 
 
 def test_27_a_rollback_of_ours_marks_the_bad_occurrence_and_the_release_returned_to_counts_once(

@@ -49,6 +49,13 @@ signed_environments = ["prod"]
 
 [policy.deadlines]
 marker = 1
+
+[telemetry]
+enabled = false
+retention_hours = 12.5
+max_bytes = 33554432
+max_body_bytes = 1048576
+gauges = ["process.cpu.utilization"]
 """
 
 

@@ -123,19 +123,6 @@ def deployments(front: House) -> list[dict[str, Any]]:
     return front.parts.broker.deployments(DeploymentQuery(limit=100)).items
 
 
-def test_the_measures_see_what_is_handed_in(path: Path) -> None:
-    with house(path) as front:
-        front.hand_in(numbered(0), numbered(2))
-        last = front.log.store.head().size - 1
-        eventually(lambda: front.parts.runner.position() > last)
-        measures = {each["measure"]: each for each in front.parts.slis(last)}
-        assert list(measures) == ["M2", "M3", "M10"]
-        assert measures["M10"]["denominator"] == 0
-        page = front.parts.exposition().decode()
-        assert 'deploymark_measure_denominator{measure="M3"}' in page
-        assert 'deploymark_instances{status="confirmed"} 0' in page
-
-
 def test_what_is_handed_in_is_published_searched_listed_and_counted(path: Path) -> None:
     with house(path) as front:
         assert front.hand_in(numbered(0), numbered(1)) == ["new", "new"]

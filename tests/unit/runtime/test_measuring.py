@@ -1,13 +1,24 @@
 """The measures are counted from where they should be."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
 from deploymark.ingest.account import Fate, Numbered
+from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.ledger import Ledger
 from deploymark.model.distribution import Distribution
 from deploymark.model.proportion import Proportion
+from deploymark.ports import Marked, MarkedKey, Telemetry
 from deploymark.projections.measures import Reading
 from deploymark.runtime.measuring import ingestion, propagation, time_to_marker
 from deploymark.storage.memory import MemoryLogStore
 from deploymark.storage.memory_ledger import MemoryLedgerStore
+from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
+from deploymark.telemetry.confirmations import Confirmations
+from deploymark.telemetry.room import Settings, TelemetryRoom, make_room
 from deploymark.testing.clock import START_MS, ManualClock
 from deploymark.testing.meter import ListMeter
 from deploymark.testing.whole_log import WholeLog
@@ -36,16 +47,46 @@ def test_m3_is_what_the_ledger_says() -> None:
     log.close()
 
 
-def test_m8_counts_the_spans_of_the_last_day() -> None:
-    asked: list[tuple[int, int]] = []
-
-    def marked(since_s: int, until_s: int) -> tuple[int, int]:
-        asked.append((since_s, until_s))
-        return 19, 20
-
-    clock = ManualClock(100_000_000_500)
-    since_s = 100_000_001 - 86_400
-    assert propagation(marked, clock)() == Reading(
-        Proportion(19, 20), since_s * 1_000, 100_000_000_500
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[TelemetryRoom]:
+    """Telemetry that is kept for two days, and of which nobody sends any."""
+    clock, meter = ManualClock(), ListMeter()
+    store = SqliteTelemetryStore(tmp_path / "telemetry.db", 16_000_000)
+    confirmations = Confirmations(lambda _: Future(), clock, meter, lambda _: None)
+    settings = Settings(172_800, 16_000_000, 65_536)
+    yield make_room(
+        store,
+        settings,
+        rules=AdmissionRules(),
+        confirmations=confirmations,
+        clock=clock,
+        meter=meter,
     )
-    assert asked == [(since_s, 100_000_001)]
+    store.close()
+
+
+def save_spans(room: TelemetryRoom, hours_ago: float, spans: int, marked: int) -> None:
+    bucket_s = START_MS // 1_000 - round(hours_ago * 3_600)
+    for service in ("shop", "cart"):
+        key = MarkedKey(service, "prod", bucket_s - bucket_s % 10)
+        now_s = START_MS // 1_000
+        room.store.save(Telemetry(now_s, {}, {}, {key: Marked(spans, marked)}, [], [], {}, []))
+
+
+def test_m8_counts_the_spans_of_the_last_day(room: TelemetryRoom) -> None:
+    save_spans(room, 0, 10, 9)
+    save_spans(room, 23.9, 10, 10)
+    save_spans(room, 25, 10, 0)
+    since_ms = START_MS + 1_000 - 86_400_000
+    reading = propagation(room, ManualClock())()
+    assert reading == Reading(Proportion(38, 40), since_ms, START_MS)
+
+
+def test_m8_is_added_up_once_a_minute(room: TelemetryRoom) -> None:
+    clock = ManualClock()
+    read = propagation(room, clock)
+    assert read().share == Proportion(0, 0)
+    save_spans(room, 0, 10, 9)
+    assert read().share == Proportion(0, 0)
+    clock.advance(60)
+    assert read().share == Proportion(18, 20)

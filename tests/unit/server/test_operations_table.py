@@ -36,6 +36,13 @@ MAY = {
     "show_coverage": READERS,
     "list_emitters": READERS,
     "list_slis": READERS,
+    "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
+    "take_metrics": f"{EVERYONE} {WRITERS}",
+    "take_logs": f"{EVERYONE} {WRITERS}",
+    "show_red": READERS,
+    "show_marked": READERS,
+    "show_traces": READERS,
+    "show_logs": READERS,
     "list_schemas": EVERYONE,
     "show_schema": EVERYONE,
     "list_tokens": "admin",

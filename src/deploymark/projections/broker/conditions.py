@@ -68,10 +68,12 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
         indexes = tuple(index for index, _ in run.joins[:1])
         yield Condition(FindingCode.UNPLANNED_CHANGE, indexes=indexes)
     if run.line.kind != Kind.DEPLOYMENT:
+        yield from _drifts(run, runs)
         return
     yield from _mismatches(run, runs)
-    if run.digest is None and (run.is_live or run.confirmed):
-        yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(run.fact("tag") or ""))
+    tag = run.fact("tag")
+    if run.digest is None and (run.is_live or run.confirmed or tag is not None):
+        yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(tag or ""))
     others = [
         f"{each.id}~{each.number}"
         for each in runs
@@ -105,6 +107,18 @@ def _mismatches(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
                 found.setdefault(group.digest, (group.about, []))[1].append(group.index)
     for digest, (about, indexes) in found.items():
         yield Condition(FindingCode.DIGEST_MISMATCH, digest, about, tuple(indexes))
+
+
+def _drifts(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
+    """Yield instances that confirmed an earlier value after this one went live."""
+    if run.went_live_ms is None:
+        return
+    for other in runs:
+        if other is run or other.line != run.line or not other.over:
+            continue
+        for uid, at_ms in other.uids.items():
+            if at_ms > run.went_live_ms and at_ms > run.uids.get(uid, 0):
+                yield Condition(FindingCode.CONFIG_DRIFT, uid, str(other.fact("revision") or ""))
 
 
 def _provided(revision: str, run: Run, runs: Sequence[Run]) -> bool:

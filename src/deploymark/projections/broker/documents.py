@@ -118,6 +118,7 @@ def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
         "binding": binding_of(run),
         "joins": [{"index": index, "rule": rule} for index, rule in run.joins],
         "rules": dict(sorted(run.rules.items())),
+        "unsigned": len(run.unsigned),
         "ambiguous_with": [f"{name}~{each}" for name, each in run.ambiguous],
     }
 

@@ -64,7 +64,7 @@ TEXTS: Final = {
     ),
     Code.ARTIFACT_UNRESOLVED: Text(
         WARNING,
-        "{deployment} of {service} in {environment} runs, and nobody knows its digest. {detail}",
+        "Nobody knows the digest of {deployment} of {service} in {environment}.",
         "Name the digest in the marker, or let an observer report what runs.",
     ),
     Code.ROLLOUT_PARTIAL: Text(
@@ -94,7 +94,7 @@ TEXTS: Final = {
     ),
     Code.CONFIG_DRIFT: Text(
         WARNING,
-        "{about} of {service} in {environment} still has the value of {deployment}: {detail}",
+        "{about} of {service} in {environment} has not taken up {deployment}; it has {detail}.",
         "Restart or reload what has the old value.",
     ),
     Code.UNPLANNED_CHANGE: Text(

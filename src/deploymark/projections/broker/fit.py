@@ -104,15 +104,19 @@ def explains(run: Run, unplanned: Run, runs: Sequence[Run]) -> str:
 
 
 def _choose(found: list[Run], rule: str) -> Fit:
-    """Choose among candidates of one rule."""
+    """Choose among candidates of one rule.
+
+    What is live is what runs, unless a later one has begun to take its place; what only drains
+    gives way to both.
+    """
+    live = [run for run in found if run.is_live]
     pending = [run for run in found if not run.over and not run.is_live]
-    begun = [run for run in pending if run.begun]
-    standing = [run for run in found if run not in pending]
-    if standing and not begun:
-        return Fit(max(standing, key=_newness), rule)
-    chosen = max(begun if standing else pending, key=_newness)
-    others = tuple(run for run in pending if run is not chosen)
-    return Fit(chosen, rule, () if standing and not begun else others)
+    if live:
+        pending = [run for run in pending if run.begun]
+    if not pending:
+        return Fit(max(live or found, key=_newness), rule)
+    chosen = max(pending, key=_newness)
+    return Fit(chosen, rule, tuple(run for run in pending if run is not chosen))
 
 
 def _newness(run: Run) -> tuple[int, str, int]:

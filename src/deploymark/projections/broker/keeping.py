@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, delete, or_, select
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import equal, run_document, state_of
 from deploymark.projections.broker.findings import TEXTS, describe, finding_id
-from deploymark.projections.broker.run import Run
+from deploymark.projections.broker.run import Group, Run
 from deploymark.projections.broker.scope import (
     Scope,
     Settled,
@@ -40,6 +40,8 @@ MAX_RECALLED: Final = 64
 
 _settled_encoder = msgspec.msgpack.Encoder()
 _settled_decoder = msgspec.msgpack.Decoder(Settled)
+
+_DOCUMENT: Final = list(RUN.columns.keys()).index("document")
 
 ScopeName = tuple[str, str]
 _RunName = tuple[str, str, int]
@@ -84,7 +86,10 @@ class KeptScope:
             if row.deployment_id in names
         }
         self._groups: dict[int, _Row] = {}
-        self._aliases: set[tuple[str, str]] = set()
+        documents = [json.loads(row[_DOCUMENT]) for row in self._runs.values()]
+        self._aliases = {
+            (alias, each["deployment_id"]) for each in documents for alias in each["aliases"]
+        }
 
     # Taking in ----------------------------------------------------------------------------
 
@@ -136,12 +141,15 @@ class KeptScope:
         """Write what changed since the last time."""
         self._save_scope(connection)
         forgotten, self.scope.forgotten = self.scope.forgotten, []
+        shed, self.scope.shed = self.scope.shed, []
         state = self.scope.state
         numbers = name_runs(state)
         runs: dict[_RunName, _Row] = {}
         findings: dict[str, _Row] = {}
         groups: dict[int, _Row] = {}
         aliases: set[tuple[str, str]] = set()
+        for run, number, group in shed:
+            groups[group.index] = self._group_row(run, number, group)
         standing = [(run, numbers[position]) for position, run in enumerate(state.runs)]
         for run, number in [*((each, each.number) for each in forgotten), *standing]:
             self._put_groups(groups, run, number)
@@ -161,10 +169,9 @@ class KeptScope:
         replace_rows(connection, RUN, [*final.values(), *changed])
         self._runs = runs
         self._save_findings(connection, findings, {_shown(name) for name in final})
-        new = aliases - self._aliases
-        rows = [(alias, *self.name, name) for alias, name in sorted(new)]
-        replace_rows(connection, ALIAS, rows)
-        self._aliases = aliases
+        self._save_aliases(connection, aliases)
+        final_aliases = {(alias, run.id) for run in forgotten for alias in run.aliases}
+        self._aliases = aliases - final_aliases
         self._groups = {
             index: row
             for index, row in groups.items()
@@ -180,21 +187,18 @@ class KeptScope:
         replace_rows(connection, WITNESS, rows)
         if scope.resettled:
             replace_rows(connection, SCOPE, [(*self.name, _settled_encoder.encode(scope.settled))])
-        forgotten = scope.forgotten
+        forgotten, shed = scope.forgotten, scope.shed
         scope.saved()
-        scope.forgotten = forgotten
+        scope.forgotten, scope.shed = forgotten, shed
 
     def _put_groups(self, groups: dict[int, _Row], run: Run, number: int) -> None:
         for index, group in run.groups.items():
-            same = equal(run, group)
-            groups[index] = (
-                index,
-                *self.name,
-                run.id,
-                number,
-                group.rule,
-                None if same is None else int(same),
-            )
+            groups[index] = self._group_row(run, number, group)
+
+    def _group_row(self, run: Run, number: int, group: Group) -> _Row:
+        same = equal(run, group)
+        verdict = None if same is None else int(same)
+        return (group.index, *self.name, run.id, number, group.rule, verdict)
 
     def _put_findings(self, findings: dict[str, _Row], run: Run, number: int) -> None:
         name = f"{run.id}~{number}"
@@ -254,6 +258,27 @@ class KeptScope:
                     RUN.c.number == number,
                 )
             )
+
+    def _save_aliases(self, connection: Connection, aliases: set[tuple[str, str]]) -> None:
+        """Write new names, and take those back that later news made wrong."""
+        added = sorted(aliases - self._aliases)
+        replace_rows(connection, ALIAS, [(alias, *self.name, name) for alias, name in added])
+        for alias, name in sorted(self._aliases - aliases):
+            final = select(RUN.c.id).where(
+                RUN.c.service == self.name[0],
+                RUN.c.environment == self.name[1],
+                RUN.c.id == name,
+                RUN.c.content.is_not(None),
+            )
+            if connection.execute(final.limit(1)).first() is None:
+                connection.execute(
+                    delete(ALIAS).where(
+                        ALIAS.c.alias == alias,
+                        ALIAS.c.service == self.name[0],
+                        ALIAS.c.environment == self.name[1],
+                        ALIAS.c.id == name,
+                    )
+                )
 
     def _save_findings(
         self, connection: Connection, findings: dict[str, _Row], final: set[str]

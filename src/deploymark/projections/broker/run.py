@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from deploymark.ingest.occurrences import DeploymentRecord, Occurrence, Spot, SpotState, fold
 from deploymark.ingest.sighting import Line, Place
-from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase
+from deploymark.model.vocabulary import Assurance, Basis, EmitterKind, Kind, Phase
 from deploymark.projections.broker.witness import INTENT, Witness
 
 MAX_JOINS: Final = 64
@@ -20,11 +20,18 @@ MAX_JOINS: Final = 64
 MAX_TOLD: Final = 128
 """Witnesses of an unplanned run that wait for an intent to explain them."""
 
+MAX_UNSIGNED: Final = 16
+"""Unsigned markers of intent that are listed."""
+
+MAX_UIDS: Final = 64
+"""Instances that confirmed a value other than an artifact, the newest."""
+
 MAX_GROUPS: Final = 256
 """Groups of confirmations of a run that are compared with its digest again and again."""
 
 _ENDINGS: Final = (Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED)
 _OWN: Final = 1
+_OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
 
 
 class Source(Struct, array_like=True):
@@ -99,7 +106,8 @@ class Run(Struct):
         confirmed: Whether anything was confirmed at all.
         told: Witnesses that an intent can still take over.
         ambiguous: Runs that evidence fitted as well, as (id, number).
-        unsigned: Markers of intent that nobody signed.
+        unsigned: The first markers of intent that nobody signed.
+        uids: When each instance confirmed it last, for other kinds than deployments.
         ended_by: The phase that ended it last, `superseded` when another run took its place.
         replaced: The deployment that it took the place of, as `id~number`.
         rollback_of: That one, when this returned to what ran before it.
@@ -134,6 +142,7 @@ class Run(Struct):
     colours: list[str] = []
     ambiguous: list[tuple[str, int]] = []
     unsigned: list[int] = []
+    uids: dict[str, int] = {}
     ended_by: str = ""
     replaced: str | None = None
     rollback_of: str | None = None
@@ -197,8 +206,11 @@ class Run(Struct):
 
     @property
     def intended(self) -> bool:
-        """Somebody said that they want it."""
-        return not INTENT.isdisjoint(self.sources)
+        """Somebody said that they want it; that deploymark gave it up says nothing of that."""
+        meant = [kind for kind in self.sources if kind in INTENT]
+        if meant == [EmitterKind.PLATFORM]:
+            return not _OPENING.isdisjoint(self.phases)
+        return bool(meant)
 
     def fact(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return what is known under a name: as intent says it, else as evidence does."""
@@ -241,21 +253,35 @@ def take(run: Run, witness: Witness, rule: str) -> None:
         source.first_ms = min(source.first_ms, said.at_ms)
         source.last_ms = max(source.last_ms, witness.last_ms)
         source.markers += witness.count
-    phase = said.phase
-    run.phases[phase] = min(run.phases.get(phase, said.at_ms), said.at_ms)
-    if phase in _ENDINGS:
-        run.ended_by = phase
-    elif phase == Phase.ROLLING_BACK:
-        run.rolling_back_ms = said.at_ms
-    elif phase in (Phase.APPLYING, Phase.APPLIED, Phase.PROMOTED):
-        run.rolling_back_ms = None
+    _note_phase(run, said.phase, said.at_ms)
     for index in (witness.index, *witness.others):
         note_join(run, index, rule)
     run.rules[rule] = run.rules.get(rule, 0) + witness.count
+    _note_value(run, witness)
     if run.own and len(run.told) < MAX_TOLD:
         run.told.append(witness)
     run.last_ms = max(run.last_ms, witness.last_ms)
     run.last_index = max(run.last_index, witness.index)
+
+
+def _note_phase(run: Run, phase: str, at_ms: int) -> None:
+    run.phases[phase] = min(run.phases.get(phase, at_ms), at_ms)
+    if phase in _ENDINGS:
+        run.ended_by = phase
+    elif phase == Phase.ROLLING_BACK:
+        run.rolling_back_ms = at_ms
+    elif phase in (Phase.APPLYING, Phase.APPLIED, Phase.PROMOTED):
+        run.rolling_back_ms = None
+
+
+def _note_value(run: Run, witness: Witness) -> None:
+    """Note which instance confirmed a change that is no deployment."""
+    said, uid = witness.sighting, witness.uid
+    if said.phase != Phase.RUNNING or witness.confirms or uid is None:
+        return
+    run.uids[uid] = max(run.uids.pop(uid, 0), said.at_ms)
+    if len(run.uids) > MAX_UIDS:
+        del run.uids[next(iter(run.uids))]
 
 
 def note_join(run: Run, index: int, rule: str) -> None:
@@ -279,7 +305,7 @@ def _describe(run: Run, witness: Witness) -> None:
         known.extend(each for each in more if each not in known)
     if said.colour is not None and said.colour not in run.colours:
         run.colours.append(said.colour)
-    if intent and witness.assurance != "signed":
+    if intent and witness.assurance != Assurance.SIGNED and len(run.unsigned) < MAX_UNSIGNED:
         run.unsigned.append(witness.index)
 
 

@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.projections.broker.documents import equal
 from deploymark.projections.broker.fit import INTENT_MS
-from deploymark.projections.broker.run import Run
+from deploymark.projections.broker.run import MAX_GROUPS, Group, Run
 from deploymark.projections.broker.sweep import State, more, name_runs, step, sweep
 from deploymark.projections.broker.witness import Order, Witness
 
@@ -81,6 +82,7 @@ class Scope:
         changed: Witnesses that came, or grew, since `saved`.
         removed: Indexes of those that were settled since.
         forgotten: Runs that are remembered no longer since.
+        shed: Groups that their runs remember no longer since, with the number of the run.
         resettled: The settled part is another one since.
     """
 
@@ -101,6 +103,7 @@ class Scope:
         self.changed: dict[int, Witness] = {}
         self.removed: set[int] = set()
         self.forgotten: list[Run] = []
+        self.shed: list[tuple[Run, int, Group]] = []
         self.resettled = False
 
     @property
@@ -186,6 +189,7 @@ class Scope:
         old, self._kept = self._kept[: WINDOW // 2], self._kept[WINDOW // 2 :]
         state = sweep(_state_decoder.decode(self._raw), [kept.witness for kept in old])
         self._cut = max(self._cut, old[-1].key[0])
+        self.shed += _shed(state)
         self.forgotten += _forget(state, self._cut[0])
         self._base, self._raw = state, _encoder.encode(state)
         self.resettled = True
@@ -220,6 +224,20 @@ def _forget(state: State, cut_ms: int) -> list[Run]:
             run.number, run.base, run.told = numbers[position], "", []
     state.runs = [run for run in state.runs if not any(each is run for each in gone)]
     return gone
+
+
+def _shed(state: State) -> list[tuple[Run, int, Group]]:
+    """Take the oldest groups out of runs that have too many, mismatches last."""
+    shed = []
+    numbers = name_runs(state)
+    for position, run in enumerate(state.runs):
+        surplus = len(run.groups) - MAX_GROUPS
+        if surplus > 0:
+            by_weight = sorted(run.groups.values(), key=lambda each: equal(run, each) is False)
+            for group in by_weight[:surplus]:
+                del run.groups[group.index]
+                shed.append((run, numbers[position], group))
+    return shed
 
 
 def _last(run: Run) -> tuple[int, str, int]:

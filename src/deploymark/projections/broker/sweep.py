@@ -23,7 +23,7 @@ from deploymark.projections.broker.fit import (
     ended_before,
     explains,
 )
-from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, note_join, open_run, take
+from deploymark.projections.broker.run import Group, Run, note_join, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
 
 SUPERSEDED: Final = "superseded"
@@ -246,8 +246,6 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
         basis = witness.basis or Basis.DECLARED
         run.groups[witness.index] = Group(witness.index, rule, basis, witness.seen, about, label)
         run.confirmed = True
-        if len(run.groups) > MAX_GROUPS:
-            del run.groups[next(iter(run.groups))]
     places = live_places(run.record, _ONLY, witness.at_ms)
     replaced = _supersede(state, run, places, witness) if places else []
     if replaced and run.replaced is None:

@@ -1,0 +1,370 @@
+"""Watchers: what is wrong because time passed and nothing came.
+
+Level-triggered. Each look compares what should be found now with what the log says is found, and
+appends the difference: findings opened and closed, and a failure for what is open and silent for
+too long. Nothing is remembered that a restart could lose. A look only counts what the views had
+seen by then, so that a server that catches up does not take its own delay for silence.
+
+It reads the views and appends through the caller; it knows no threads and no clock.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from msgspec.structs import astuple
+from sqlalchemy import Connection, func, select
+
+from deploymark.errors import RefusedError
+from deploymark.model.canonical import encode
+from deploymark.model.instants import format_instant, parse_instant
+from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCode, Kind, Phase
+from deploymark.projections.broker.documents import UNPROVEN
+from deploymark.projections.broker.findings import TEXTS, describe
+from deploymark.projections.broker.tables import FINDING as FINDINGS
+from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
+from deploymark.projections.broker.view import NAME
+from deploymark.projections.cursors import projected_size
+from deploymark.projections.database import Views
+from deploymark.projections.expectations import Expectations, ExpectedEnvironment
+
+MAX_RUNS: Final = 50_000
+"""Standing runs that one look goes through, those with the newest news."""
+
+MAX_SAID: Final = 1_000
+"""What one look appends at most; the next one goes on."""
+
+_MS: Final = 1_000
+_APPLIED: Final = frozenset({Phase.APPLIED, Phase.PROMOTED, Phase.CUTOVER})
+
+Say = Callable[[str, bytes], int]
+"""Appends a payload of a type and returns its index."""
+
+Losses = Callable[[], Sequence[dict[str, Any]]]
+"""Returns the emitters with what is missing of their numbers, as `GET /v1/emitters` does."""
+
+
+class Trouble(NamedTuple):
+    """A finding that should be open.
+
+    Attributes:
+        code: Of the finding.
+        deployment: `id~number`, None where it is about no deployment.
+        about: The cluster, flag or emitter in question.
+        detail: What its message names.
+        indexes: The entries that it rests on.
+    """
+
+    code: FindingCode
+    service: str | None
+    environment: str | None
+    deployment: str | None
+    about: str | None = None
+    detail: str = ""
+    indexes: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """What it is about, whatever its detail."""
+        return self.code.value, self.service, self.environment, self.deployment, self.about
+
+
+class _Standing(NamedTuple):
+    """A run that is not over, as its row and its document say it."""
+
+    row: Any
+    document: dict[str, Any]
+    instances: dict[str | None, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.id}~{self.row.number}"
+
+    def trouble(self, code: FindingCode, about: str | None = None, detail: str = "") -> Trouble:
+        indexes = (self.row.last_index,)
+        return Trouble(
+            code, self.row.service, self.row.environment, self.name, about, detail, indexes
+        )
+
+
+class Watchers:
+    """Looks at the views, and says what follows from time.
+
+    Args:
+        views: The database of the views.
+        expectations: What shall run, and how long silence is borne.
+        size: Returns how many entries the log has.
+        say: Appends what was found.
+        losses: What is known of missing numbers.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        expectations: Expectations,
+        size: Callable[[], int],
+        say: Say,
+        losses: Losses = tuple,
+    ) -> None:
+        self._views = views
+        self._expectations = expectations
+        self._size = size
+        self._say = say
+        self._losses = losses
+        self._before: tuple[int, int] | None = None
+        self._said = -1
+        self._refused: set[tuple[str | None, ...]] = set()
+
+    @property
+    def seconds(self) -> float:
+        """How often to look, so that no deadline is missed by much."""
+        shortest = min(astuple(self._expectations.deadlines))
+        return float(min(30.0, max(0.25, shortest / 4)))
+
+    def look(self, now_ms: int) -> int:
+        """Look once, and return how many entries were appended.
+
+        Raises:
+            UnavailableError: The views or the log refuse now; the next look sees the same.
+            BrokenError: The log does not add up.
+        """
+        size = self._size()
+        with self._views.reading() as connection:
+            seen = projected_size(connection, NAME)
+            if seen >= size:
+                as_of_ms = now_ms
+            elif self._before is not None and seen >= self._before[0]:
+                as_of_ms = self._before[1]
+            else:
+                as_of_ms = -1
+            self._before = (size, now_ms)
+            if as_of_ms < 0 or seen <= self._said:
+                return 0
+            runs = list(_standing(connection))
+            found = _open(connection)
+        wanted = {each.key: each for each in self._troubles(runs, as_of_ms)}
+        said = 0
+        for key, trouble in wanted.items():
+            if key not in found and key not in self._refused and said < MAX_SAID:
+                said += self._tell(trouble, "opened", as_of_ms)
+        for key, trouble in found.items():
+            if key not in wanted and key not in self._refused and said < MAX_SAID:
+                said += self._tell(trouble, "closed", as_of_ms)
+        for run in runs:
+            if said < MAX_SAID and self._is_silent(run, as_of_ms):
+                said += self._fail(run, as_of_ms)
+        return said
+
+    # What should be found -----------------------------------------------------------------
+
+    def _troubles(self, runs: Sequence[_Standing], now_ms: int) -> Iterator[Trouble]:
+        newest = _newest_live(runs)
+        for run in runs:
+            yield from self._of_run(run, now_ms)
+            if run in newest:
+                yield from self._of_place(run, now_ms)
+        for emitter in self._losses():
+            missing = emitter["missing"]
+            if missing["numbers"]:
+                about = f"{emitter['id'] or emitter['principal']} {emitter['epoch']}"[:256]
+                detail = f"{missing['numbers']} of its markers never arrived"
+                yield Trouble(FindingCode.MARKER_MISSING, None, None, None, about, detail)
+
+    def _of_run(self, run: _Standing, now_ms: int) -> Iterator[Trouble]:
+        deadlines, row, document = self._expectations.deadlines, run.row, run.document
+        phases, live_ms = document["phases"], row.live_ms
+        if row.environment in self._expectations.signed_environments and document["unsigned"]:
+            yield run.trouble(FindingCode.MARKER_UNSIGNED)
+        if row.state in ("planned", "applying") and _late(row.last_ms, deadlines.intent, now_ms):
+            yield run.trouble(FindingCode.INTENT_UNCONFIRMED)
+        if row.kind == Kind.FEATURE_FLAG and _late(live_ms, deadlines.flag, now_ms):
+            days = f"{int(deadlines.flag) // 86_400} days"
+            yield run.trouble(FindingCode.FLAG_STALE, document["key"], days)
+        if row.kind != Kind.DEPLOYMENT:
+            return
+        running = phases.get(Phase.RUNNING)
+        running_ms = None if running is None else parse_instant(running)
+        if _APPLIED.isdisjoint(phases) and _late(running_ms, deadlines.marker, now_ms):
+            yield run.trouble(FindingCode.MARKER_MISSING, detail="applied")
+        unproven = document["binding"] == UNPROVEN and run.instances
+        if unproven and _late(live_ms, deadlines.marker, now_ms):
+            yield run.trouble(FindingCode.BINDING_UNPROVEN)
+
+    def _of_place(self, run: _Standing, now_ms: int) -> Iterator[Trouble]:
+        deadlines, row = self._expectations.deadlines, run.row
+        expected = self._expectations.environment(row.service, row.environment)
+        if _late(row.live_ms, deadlines.rollout, now_ms):
+            behind = _behind(run.document["places"], expected.clusters if expected else ())
+            if behind:
+                yield run.trouble(FindingCode.ROLLOUT_PARTIAL, detail=", ".join(behind))
+        if expected is not None and _late(row.live_ms, deadlines.marker, now_ms):
+            for cluster, detail in _unknown(expected, run.instances):
+                yield run.trouble(FindingCode.INSTANCE_UNMARKED, cluster, detail)
+
+    def _is_silent(self, run: _Standing, now_ms: int) -> bool:
+        """Tell whether nothing was heard for so long of a run that is live nowhere."""
+        row = run.row
+        waits = row.live_ms is None and not run.instances and row.ended_ms is None
+        return waits and _late(row.last_ms, self._expectations.deadlines.silence, now_ms)
+
+    # Saying it ----------------------------------------------------------------------------
+
+    def _tell(self, trouble: Trouble, state: str, now_ms: int) -> int:
+        text = TEXTS[trouble.code]
+        said = describe(
+            trouble.code,
+            trouble.service or "a service",
+            trouble.environment or "an environment",
+            trouble.deployment,
+            about=trouble.about or "",
+            detail=trouble.detail,
+            indexes=[],
+        )
+        if trouble.code is FindingCode.MARKER_MISSING and trouble.deployment is None:
+            said["message"] = f"Of the emitter {trouble.about}, {trouble.detail or 'all arrived'}."
+        finding = {
+            "code": trouble.code.value,
+            "state": state,
+            "severity": text.severity,
+            "message": said["message"],
+            "timestamp": format_instant(now_ms),
+            "service": trouble.service,
+            "environment": trouble.environment,
+            "deployment_id": trouble.deployment,
+            "about": trouble.about,
+            "indexes": list(trouble.indexes) or None,
+            "remedy": text.remedy,
+        }
+        stated = {name: value for name, value in finding.items() if value is not None}
+        return self._append(FINDING, stated, trouble.key)
+
+    def _fail(self, run: _Standing, now_ms: int) -> int:
+        row, document = run.row, run.document
+        marker: dict[str, Any] = {
+            "service": row.service,
+            "environment": row.environment,
+            "kind": row.kind,
+            "phase": Phase.FAILED.value,
+            "deployment_id": row.id,
+            "emitter": {"kind": EmitterKind.PLATFORM.value},
+            "reason": "Nothing was heard of it for too long: deploymark takes it for failed.",
+            "timestamp": format_instant(now_ms),
+            "key": document["key"],
+            "revision": document["revision"],
+            "version": document["version"],
+            "commit_hash": document["commit_hash"],
+        }
+        if document["digest"] is not None:
+            marker["artifact"] = {"digest": document["digest"]}
+        stated = {name: value for name, value in marker.items() if value is not None}
+        return self._append(MARKER, stated, ("silence", run.name))
+
+    def _append(
+        self, payload_type: str, payload: dict[str, Any], key: tuple[str | None, ...]
+    ) -> int:
+        try:
+            self._said = self._say(payload_type, encode(payload))
+        except RefusedError:
+            # What the log does not take must not be tried again and again.
+            self._refused.add(key)
+            return 0
+        return 1
+
+
+def _standing(connection: Connection) -> Iterator[_Standing]:
+    """Return the runs that are not over, with their instances by cluster."""
+    columns = [RUN.c[name] for name in _RUN_COLUMNS]
+    rows = connection.execute(
+        select(*columns).where(RUN.c.watch == 1).order_by(RUN.c.last_ms.desc()).limit(MAX_RUNS)
+    ).all()
+    counts: dict[tuple[str, int], dict[str | None, int]] = {}
+    counted = (
+        select(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster, func.count().label("found"))
+        .select_from(INSTANCE.join(GROUP, INSTANCE.c.main == GROUP.c.idx))
+        .where(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
+        .group_by(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster)
+    )
+    for each in connection.execute(counted):
+        counts.setdefault((each.id, each.number), {})[each.cluster] = each.found
+    for row in rows:
+        known = counts.get((row.id, row.number), {}) if row.kind_key == "" else {}
+        yield _Standing(row, json.loads(row.document), known)
+
+
+_RUN_COLUMNS: Final = (
+    "service",
+    "environment",
+    "id",
+    "kind_key",
+    "number",
+    "kind",
+    "state",
+    "opened_ms",
+    "live_ms",
+    "ended_ms",
+    "last_ms",
+    "last_index",
+    "document",
+)
+
+
+def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
+    """Return the findings of watchers that are open, by what they are about."""
+    rows = connection.execute(
+        select(FINDINGS).where(FINDINGS.c.origin == "watcher", FINDINGS.c.closed_ms.is_(None))
+    )
+    found = {}
+    for row in rows:
+        about = json.loads(row.document)["about"]
+        trouble = Trouble(
+            FindingCode(row.code), row.service, row.environment, row.deployment_id, about
+        )
+        found[trouble.key] = trouble
+    return found
+
+
+def _newest_live(runs: Sequence[_Standing]) -> list[_Standing]:
+    """Return of each line the deployment that opened last and is live."""
+    newest: dict[tuple[str, str], _Standing] = {}
+    for run in runs:
+        row = run.row
+        if row.kind != Kind.DEPLOYMENT or row.live_ms is None:
+            continue
+        known = newest.get((row.service, row.environment))
+        if known is None or known.row.opened_ms < row.opened_ms:
+            newest[row.service, row.environment] = run
+    return list(newest.values())
+
+
+def _behind(places: Sequence[dict[str, Any]], expected: Sequence[str]) -> list[str]:
+    """Return the clusters where a deployment should be live and is not."""
+    live = {each["cluster"] for each in places if each["state"] == "live"}
+    if None in live:
+        return []
+    waiting = {each["cluster"] for each in places if each["state"] == "open"}
+    return sorted({*expected, *waiting} - live - {None})
+
+
+def _unknown(
+    expected: ExpectedEnvironment, known: Mapping[str | None, int]
+) -> Iterator[tuple[str | None, str]]:
+    """Yield where fewer instances are known than expected, and how many."""
+    if expected.instances is None:
+        return
+    if isinstance(expected.instances, dict):
+        for cluster, count in sorted(expected.instances.items()):
+            if known.get(cluster, 0) < count:
+                yield cluster, f"{count} expected, {known.get(cluster, 0)} known"
+        return
+    total = sum(known.values())
+    if total >= expected.instances:
+        return
+    silent = [each for each in expected.clusters if not known.get(each)]
+    for cluster in silent:
+        yield cluster, "instances expected, none known"
+    if not silent:
+        yield None, f"{expected.instances} expected, {total} known"
+
+
+def _late(since_ms: int | None, deadline_s: float, now_ms: int) -> bool:
+    return since_ms is not None and now_ms - since_ms > deadline_s * _MS
