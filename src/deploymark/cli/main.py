@@ -64,6 +64,7 @@ COMMANDS = {
     "verify": "check a receipt, envelope, artifact or export offline",
     "schema": "the schemas of markers and entries",
     "doctor": "say what is configured, what is missing, and what is wrong",
+    "gameday": "inject faults into a simulated fleet and score what a server finds",
     "openapi": "print the description of the HTTP interface",
     "completion": "print what makes a shell complete this command",
 }

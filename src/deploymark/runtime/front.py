@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploymark.errors import BrokenError, RefusedError
+from deploymark.ingest.account import LONGEST_GRACE_MS
 from deploymark.ingest.accounting import Accounting
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import LOCAL
@@ -178,12 +179,13 @@ def open_front(
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
         # Publishing waits for witnesses, and nothing else shall wait for them.
+        grace_ms = int(min(LONGEST_GRACE_MS, expectations.deadlines.marker * 1_000))
         watchers = Watchers(
             views,
             expectations,
             lambda: log.store.head().size,
             lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
-            lambda: ledger.emitters(clock.now_ms()),
+            lambda: ledger.emitters(clock.now_ms(), grace_ms),
         )
         watching = Housekeeper(
             [Task("watchers", watchers.seconds, lambda: _look(watchers, clock))], meter

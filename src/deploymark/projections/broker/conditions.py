@@ -55,7 +55,7 @@ def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> None:
             known.detail = condition.detail
             known.indexes = list(condition.indexes or known.indexes)[:MAX_INDEXES]
         elif len(run.findings) < MAX_TRACES:
-            indexes = list(condition.indexes or (witness.index,))[:MAX_INDEXES]
+            indexes = list(condition.indexes or (witness.leader,))[:MAX_INDEXES]
             run.findings[name] = Trace(
                 condition.code, condition.about, condition.detail, indexes, witness.at_ms
             )
@@ -65,8 +65,7 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
     if run.over:
         return
     if not run.intended:
-        indexes = tuple(index for index, _ in run.joins[:1])
-        yield Condition(FindingCode.UNPLANNED_CHANGE, indexes=indexes)
+        yield Condition(FindingCode.UNPLANNED_CHANGE)
     if run.line.kind != Kind.DEPLOYMENT:
         yield from _drifts(run, runs)
         return
@@ -104,7 +103,7 @@ def _mismatches(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
             else:
                 ours = other is run and bool(run.digests) and group.digest not in run.digests
             if ours:
-                found.setdefault(group.digest, (group.about, []))[1].append(group.index)
+                found.setdefault(group.digest, (group.about, []))[1].append(group.lead)
     for digest, (about, indexes) in found.items():
         yield Condition(FindingCode.DIGEST_MISMATCH, digest, about, tuple(indexes))
 

@@ -125,6 +125,13 @@ def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
 
 def _places(run: Run) -> list[Spot]:
     named = [spot for spot in run.spots if spot.place != ANYWHERE]
+    if run.over:
+        # A general place waited for those inside it, which speak for themselves.
+        named = [
+            spot
+            for spot in named
+            if not any(spot.place != each.place and spot.place.covers(each.place) for each in named)
+        ]
     return sorted(named or run.spots, key=lambda spot: [part or "" for part in spot.place])
 
 

@@ -32,6 +32,7 @@ class Punctuality(Struct, frozen=True, gc=False):
     kind: str
     service: str
     environment: str
+    marker_id: str
     index: int
     received_ms: int
     claimed_ms: int | None
@@ -59,17 +60,19 @@ class Emitters:
         """
         row = self._row((told.emitter, told.service, told.environment), told.kind)
         row["markers"] += 1
-        newest = told.received_ms >= row["last_ms"]
-        if newest:
-            row["last_ms"], row["last_index"] = told.received_ms, told.index
+        if told.received_ms >= row["last_ms"]:
+            row["last_ms"] = told.received_ms
+            row["last_index"] = max(row["last_index"], told.index)
         if told.claimed_ms is None:
             return []
         late_ms = told.received_ms - told.claimed_ms
         row["late_most_ms"] = max(row["late_most_ms"], late_ms)
         row["ahead_ms"] = max(row["ahead_ms"], -late_ms)
-        if not newest:
+        # What was received last counts, in whichever order the log is read.
+        order = f"{told.received_ms:020} {late_ms:+021} {told.marker_id}"
+        if order < row["judged"]:
             return []
-        row["late_ms"] = late_ms
+        row["judged"], row["late_ms"] = order, late_ms
         skewed = late_ms < -HONEST_MS or (late_ms > HONEST_MS and not told.numbered)
         stale = told.numbered and late_ms > self._stale_ms
         return [
@@ -94,7 +97,7 @@ class Emitters:
                     EMITTER.c.environment == environment,
                 )
             ).first()
-            fresh = (*key, kind, 0, 0, 0, 0, 0, 0)
+            fresh = (*key, kind, 0, 0, 0, 0, "", 0, 0)
             names = [column.name for column in EMITTER.columns]
             row = dict(zip(names, fresh if stored is None else stored, strict=True))
             self._rows[key] = row

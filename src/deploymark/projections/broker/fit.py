@@ -92,6 +92,20 @@ def ended_before(runs: Sequence[Run], witness: Witness) -> Fit | None:
     return None
 
 
+def unplanned_elsewhere(runs: Sequence[Run], witness: Witness) -> Run | None:
+    """Return the newest unplanned run of the same release that stands, wherever that is.
+
+    What nobody announced in one place comes to the next one as the same change.
+    """
+    said = witness.sighting
+    found = [
+        run
+        for run in runs
+        if run.own and not run.over and run.line == said.line and rule_of(run, witness, runs)
+    ]
+    return max(found, key=_newness, default=None)
+
+
 def explains(run: Run, unplanned: Run, runs: Sequence[Run]) -> str:
     """Return the rule by which a planned run explains an unplanned one, "" when it does not."""
     if run.line != unplanned.line or run.opened_ms - unplanned.opened_ms > INTENT_MS:

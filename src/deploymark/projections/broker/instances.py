@@ -5,6 +5,7 @@ later word of another witness does not move it. It is gone when a marker says so
 instance runs under its name.
 """
 
+import json
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, select, update
@@ -42,29 +43,25 @@ class Instances:
         """
         line = witness.sighting.line
         row = self._row((line.service, line.environment, seen.uid))
-        at_ms = witness.at_ms
-        if at_ms >= row["last_ms"]:
-            row["last_ms"] = at_ms
-            row["idx"] = max(row["idx"], witness.index)
-            _locate(row, witness, seen)
+        at_ms, order = witness.at_ms, [witness.at_ms, witness.sighting.marker_id]
+        row["last_ms"] = max(row["last_ms"], at_ms)
+        _name(row, "idx", witness.index, order)
+        for name, value in _located(witness, seen).items():
+            _name(row, name, value, order)
         if seen.gone:
             row["gone_ms"] = max(row["gone_ms"] or at_ms, at_ms)
             return
         row["first_ms"] = min(row["first_ms"] or at_ms, at_ms, seen.first_ms)
         basis = Basis(witness.basis)
-        if row["basis"] is None or _STRENGTH[basis] >= _STRENGTH[Basis(row["basis"])]:
-            row["basis"], row["digest"] = basis.value, witness.seen or row["digest"]
-        elif row["digest"] is None:
-            row["digest"] = witness.seen
-        row[basis.value] = group
-        earlier = row["main_ms"] is None or at_ms < row["main_ms"]
-        explicit = int(witness.explicit)
-        if explicit > row["main_explicit"] or (explicit == row["main_explicit"] and earlier):
-            row["main"], row["main_ms"], row["main_explicit"] = group, at_ms, explicit
+        _name(row, basis.value, group, order)
+        _name(row, "basis", basis.value, [_STRENGTH[basis], *order])
+        _name(row, "digest", witness.seen, [_STRENGTH[basis], *order])
+        # Who names its deployment counts most, then who spoke first.
+        _name(row, "main", group, [int(witness.explicit), -at_ms, witness.sighting.marker_id])
 
     def save(self) -> None:
         """Store what changed, and mark those that were replaced under their names."""
-        rows = [tuple(row[name] for name in _COLUMNS) for row in self._rows.values()]
+        rows = [_stored(row) for row in self._rows.values()]
         replace_rows(self._connection, INSTANCE, rows)
         names = {
             (key[0], key[1], row["instance"], row["cluster"], row["namespace"])
@@ -106,21 +103,36 @@ class Instances:
                     INSTANCE.c.uid == uid,
                 )
             ).first()
-            row = self._rows[key] = (
-                _empty(key) if stored is None else dict(zip(_COLUMNS, stored, strict=True))
-            )
+            row = _empty(key)
+            if stored is not None:
+                row = dict(zip(_COLUMNS, stored, strict=True))
+                row["named"] = json.loads(row["named"])
+            self._rows[key] = row
         return row
 
 
 def _empty(key: _Key) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(_COLUMNS)
     row["service"], row["environment"], row["uid"] = key
-    return row | {"last_ms": 0, "idx": -1, "replaced": 0, "main_explicit": -1}
+    return row | {"last_ms": 0, "idx": -1, "replaced": 0, "named": {}}
 
 
-def _locate(row: dict[str, Any], witness: Witness, seen: Appearance) -> None:
+def _stored(row: dict[str, Any]) -> tuple[Any, ...]:
+    named = json.dumps(row["named"], separators=(",", ":"), sort_keys=True)
+    return tuple([named if name == "named" else row[name] for name in _COLUMNS])
+
+
+def _name(row: dict[str, Any], name: str, value: object, order: list[Any]) -> None:
+    """Let a value stand if it is stated and comes after the one that stands."""
+    if value is None:
+        return
+    known = row["named"].get(name)
+    if known is None or order >= known:
+        row[name], row["named"][name] = value, order
+
+
+def _located(witness: Witness, seen: Appearance) -> dict[str, str | None]:
     place = witness.sighting.place
     said = {name: getattr(place, name) for name in _WHERE}
     said |= {"instance": seen.instance, "zone": seen.zone, "node": seen.node}
-    said["track"] = witness.facts.get("track")
-    row.update({name: value for name, value in said.items() if value is not None})
+    return said | {"track": witness.facts.get("track")}

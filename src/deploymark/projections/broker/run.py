@@ -4,6 +4,7 @@ Its places are a `DeploymentRecord` of one occurrence: the same functions that d
 the append say here where it is open, live or ended.
 """
 
+from bisect import insort
 from typing import Any, Final
 
 from msgspec import Struct
@@ -47,6 +48,7 @@ class Group(Struct, array_like=True):
 
     Attributes:
         index: Of the group.
+        lead: Of its earliest marker.
         rule: By which they were joined.
         basis: How their digest is known.
         digest: It, None when they say none.
@@ -55,6 +57,7 @@ class Group(Struct, array_like=True):
     """
 
     index: int
+    lead: int
     rule: str
     basis: str
     digest: str | None
@@ -285,9 +288,9 @@ def _note_value(run: Run, witness: Witness) -> None:
 
 
 def note_join(run: Run, index: int, rule: str) -> None:
-    """List by which rule a marker was joined, as long as there is room."""
-    if len(run.joins) < MAX_JOINS:
-        run.joins.append((index, rule))
+    """List by which rule a marker was joined: of too many, the first in the log."""
+    insort(run.joins, (index, rule))
+    del run.joins[MAX_JOINS:]
 
 
 def _describe(run: Run, witness: Witness) -> None:

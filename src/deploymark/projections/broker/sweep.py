@@ -22,6 +22,7 @@ from deploymark.projections.broker.fit import (
     candidates,
     ended_before,
     explains,
+    unplanned_elsewhere,
 )
 from deploymark.projections.broker.run import Group, Run, note_join, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
@@ -120,6 +121,10 @@ def _correlate(state: State, witness: Witness, label: str = "") -> None:
             if (name := (other.id, other.number)) not in fit.run.ambiguous:
                 fit.run.ambiguous.append(name)
         _hear(state, fit.run, witness, fit.rule, label)
+        return
+    elsewhere = unplanned_elsewhere(state.runs, witness)
+    if elsewhere is not None:
+        _hear(state, elsewhere, witness, UNPLANNED, label)
         return
     again = ended_before(state.runs, witness)
     if again is not None and witness.sighting.phase not in _STARTING:
@@ -244,7 +249,9 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
     if witness.confirms or label:
         about = witness.instance or witness.uid or ""
         basis = witness.basis or Basis.DECLARED
-        run.groups[witness.index] = Group(witness.index, rule, basis, witness.seen, about, label)
+        run.groups[witness.index] = Group(
+            witness.index, witness.leader, rule, basis, witness.seen, about, label
+        )
         run.confirmed = True
     places = live_places(run.record, _ONLY, witness.at_ms)
     replaced = _supersede(state, run, places, witness) if places else []

@@ -115,8 +115,7 @@ INSTANCE: Final = Table(
     Column("gone_ms", BigInteger),
     Column("replaced", Integer, nullable=False),  # 1: a newer uid runs under its name
     Column("main", BigInteger),  # the group that says which run it is of
-    Column("main_explicit", Integer, nullable=False),
-    Column("main_ms", BigInteger),
+    Column("named", Text, nullable=False),  # JSON: when each of these was said last, or first
     Column("declared", BigInteger),  # its group on each basis
     Column("self_observed", BigInteger),
     Column("observed", BigInteger),
@@ -154,7 +153,8 @@ EMITTER: Final = Table(
     Column("last_ms", BigInteger, nullable=False),
     Column("last_index", BigInteger, nullable=False),
     Column("ahead_ms", BigInteger, nullable=False),  # claimed minus received, the most ever
-    Column("late_ms", BigInteger, nullable=False),  # received minus claimed, of the last marker
+    Column("judged", Text, nullable=False),  # by its time: the last received that claims a time
+    Column("late_ms", BigInteger, nullable=False),  # received minus claimed, of that marker
     Column("late_most_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -92,6 +92,7 @@ class BrokerView:
             kind=said.source,
             service=service,
             environment=content.environment,
+            marker_id=said.sighting.marker_id,
             index=entry.index,
             received_ms=entry.received_at_ms,
             claimed_ms=None if content.timestamp is None else parse_instant(content.timestamp),

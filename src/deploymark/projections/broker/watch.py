@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from deploymark.errors import RefusedError
+from deploymark.ingest.sighting import HONEST_MS
 from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant, parse_instant
+from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCode, Kind, Phase
 from deploymark.projections.broker.documents import UNPROVEN
 from deploymark.projections.broker.findings import TEXTS, describe
@@ -40,7 +42,7 @@ _APPLIED: Final = frozenset({Phase.APPLIED, Phase.PROMOTED, Phase.CUTOVER})
 Say = Callable[[str, bytes], int]
 """Appends a payload of a type and returns its index."""
 
-Losses = Callable[[], Sequence[dict[str, Any]]]
+Emitters = Callable[[], Sequence[dict[str, Any]]]
 """Returns the emitters with what is missing of their numbers, as `GET /v1/emitters` does."""
 
 
@@ -70,11 +72,16 @@ class Trouble(NamedTuple):
 
 
 class _Standing(NamedTuple):
-    """A run that is not over, as its row and its document say it."""
+    """A run that is not over: its row, its document, its instances by cluster.
+
+    Attributes:
+        fewer_ms: When one of its instances went away last.
+    """
 
     row: Any
     document: dict[str, Any]
     instances: dict[str | None, int]
+    fewer_ms: int
 
     @property
     def name(self) -> str:
@@ -95,7 +102,7 @@ class Watchers:
         expectations: What shall run, and how long silence is borne.
         size: Returns how many entries the log has.
         say: Appends what was found.
-        losses: What is known of missing numbers.
+        emitters: What is known of missing numbers and of clocks.
     """
 
     def __init__(
@@ -104,13 +111,13 @@ class Watchers:
         expectations: Expectations,
         size: Callable[[], int],
         say: Say,
-        losses: Losses = tuple,
+        emitters: Emitters = tuple,
     ) -> None:
         self._views = views
         self._expectations = expectations
         self._size = size
         self._say = say
-        self._losses = losses
+        self._emitters = emitters
         self._before: tuple[int, int] | None = None
         self._said = -1
         self._refused: set[tuple[str | None, ...]] = set()
@@ -158,17 +165,14 @@ class Watchers:
     # What should be found -----------------------------------------------------------------
 
     def _troubles(self, runs: Sequence[_Standing], now_ms: int) -> Iterator[Trouble]:
-        newest = _newest_live(runs)
+        newest = _newest_begun(runs)
         for run in runs:
             yield from self._of_run(run, now_ms)
-            if run in newest:
+            # While a newer one takes its place, nobody can say how many of it should run.
+            if run in newest and run.row.live_ms is not None:
                 yield from self._of_place(run, now_ms)
-        for emitter in self._losses():
-            missing = emitter["missing"]
-            if missing["numbers"]:
-                about = f"{emitter['id'] or emitter['principal']} {emitter['epoch']}"[:256]
-                detail = f"{missing['numbers']} of its markers never arrived"
-                yield Trouble(FindingCode.MARKER_MISSING, None, None, None, about, detail)
+        for emitter in self._emitters():
+            yield from _of_emitter(emitter)
 
     def _of_run(self, run: _Standing, now_ms: int) -> Iterator[Trouble]:
         deadlines, row, document = self._expectations.deadlines, run.row, run.document
@@ -197,7 +201,8 @@ class Watchers:
             behind = _behind(run.document["places"], expected.clusters if expected else ())
             if behind:
                 yield run.trouble(FindingCode.ROLLOUT_PARTIAL, detail=", ".join(behind))
-        if expected is not None and _late(row.live_ms, deadlines.marker, now_ms):
+        since_ms = max(row.live_ms, run.fewer_ms)
+        if expected is not None and _late(since_ms, deadlines.marker, now_ms):
             for cluster, detail in _unknown(expected, run.instances):
                 yield run.trouble(FindingCode.INSTANCE_UNMARKED, cluster, detail)
 
@@ -222,6 +227,10 @@ class Watchers:
         )
         if trouble.code is FindingCode.MARKER_MISSING and trouble.deployment is None:
             said["message"] = f"Of the emitter {trouble.about}, {trouble.detail or 'all arrived'}."
+        elif trouble.service is None:
+            said["message"] = (
+                f"The clock of {trouble.about} is {trouble.detail or 'no longer'} off."
+            )
         finding = {
             "code": trouble.code.value,
             "state": state,
@@ -278,17 +287,34 @@ def _standing(connection: Connection) -> Iterator[_Standing]:
         select(*columns).where(RUN.c.watch == 1).order_by(RUN.c.last_ms.desc()).limit(MAX_RUNS)
     ).all()
     counts: dict[tuple[str, int], dict[str | None, int]] = {}
+    fewer: dict[tuple[str, int], int] = {}
+    runs = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
+    gone = case((runs, 0), else_=func.coalesce(INSTANCE.c.gone_ms, INSTANCE.c.last_ms))
     counted = (
-        select(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster, func.count().label("found"))
+        select(
+            GROUP.c.id,
+            GROUP.c.number,
+            INSTANCE.c.cluster,
+            func.sum(case((runs, 1), else_=0)).label("running"),
+            func.max(gone).label("gone_ms"),
+        )
         .select_from(INSTANCE.join(GROUP, INSTANCE.c.main == GROUP.c.idx))
-        .where(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
         .group_by(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster)
     )
     for each in connection.execute(counted):
-        counts.setdefault((each.id, each.number), {})[each.cluster] = each.found
+        name = (each.id, each.number)
+        if each.running:
+            counts.setdefault(name, {})[each.cluster] = each.running
+        fewer[name] = max(fewer.get(name, 0), each.gone_ms)
     for row in rows:
-        known = counts.get((row.id, row.number), {}) if row.kind_key == "" else {}
-        yield _Standing(row, json.loads(row.document), known)
+        name = (row.id, row.number)
+        code = row.kind_key == ""
+        yield _Standing(
+            row,
+            json.loads(row.document),
+            counts.get(name, {}) if code else {},
+            fewer.get(name, 0) if code else 0,
+        )
 
 
 _RUN_COLUMNS: Final = (
@@ -323,17 +349,31 @@ def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
     return found
 
 
-def _newest_live(runs: Sequence[_Standing]) -> list[_Standing]:
-    """Return of each line the deployment that opened last and is live."""
+def _newest_begun(runs: Sequence[_Standing]) -> list[_Standing]:
+    """Return of each line the deployment that opened last and is more than an intent."""
     newest: dict[tuple[str, str], _Standing] = {}
     for run in runs:
         row = run.row
-        if row.kind != Kind.DEPLOYMENT or row.live_ms is None:
+        if row.kind != Kind.DEPLOYMENT or row.state == "planned":
             continue
         known = newest.get((row.service, row.environment))
         if known is None or known.row.opened_ms < row.opened_ms:
             newest[row.service, row.environment] = run
     return list(newest.values())
+
+
+def _of_emitter(emitter: dict[str, Any]) -> Iterator[Trouble]:
+    """Yield what is wrong with an emitter: numbers that never came, a clock that is off."""
+    name = emitter["id"] or emitter["principal"]
+    lost = emitter["missing"]["count"]
+    if lost:
+        detail = f"{lost} of its markers never arrived"
+        about = f"{name} {emitter['epoch']}"[:VALUE_BYTES]
+        yield Trouble(FindingCode.MARKER_MISSING, None, None, None, about, detail)
+    skew = emitter["skew_ms"]
+    if skew and abs(skew["last"]) > HONEST_MS:
+        detail = f"{abs(skew['last']) // _MS} s"
+        yield Trouble(FindingCode.CLOCK_SKEW, None, None, None, name[:VALUE_BYTES], detail)
 
 
 def _behind(places: Sequence[dict[str, Any]], expected: Sequence[str]) -> list[str]:
