@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import pathlib
+import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,9 @@ import msgspec
 
 from body_fields import fields_table, limits_of, type_of
 from deploymark import errors
+from deploymark.ingest.refusals import TELLINGS
+from deploymark.model.vocabulary import FindingCode
+from deploymark.projections.broker.findings import COURSES, TEXTS
 from deploymark.projections.search_query import MAX_VALUES
 from deploymark.server.openapi import TAGS, document_of, problem_statuses
 from deploymark.server.operation import Operation, Parameter
@@ -291,6 +295,41 @@ def _body_section(told: dict[str, Any], document: dict[str, Any]) -> list[str]:
     return fields_table(schema, document["components"]["schemas"])
 
 
+_FINDINGS_HEAD = """\
+# Findings
+
+What deploymark notices by itself. [The broker](broker.md) tells how each comes and goes;
+`GET /v1/findings` and `deploymark findings` show them. Every finding about a deployment also closes
+when that is over in every place.
+
+Found by: *markers* of the deployment, as soon as they show it; *watchers*, when a deadline has
+passed; the *times* of an emitter's marker; *refusals* of attempts, counted by the minute.
+"""
+
+
+def findings_page() -> str:
+    """Return docs/reference/findings.md: each code, how bad it is, what it means, what to do."""
+    lines = [
+        _NOTICE,
+        _FINDINGS_HEAD,
+        "| code | severity | found by | says | what to do | closes when |",
+        "|---|---|---|---|---|---|",
+    ]
+    for code in FindingCode:
+        course = COURSES[code]
+        text = TELLINGS[code] if course.found_by == "refusals" else TEXTS[code]
+        lines.append(
+            f"| `{code}` | {text.severity} | {course.found_by} | {_cell(_pattern(text.message))} "
+            f"| {_cell(text.remedy)} | {_cell(course.closes)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _pattern(message: str) -> str:
+    """Show what a message is filled in with as words in italics."""
+    return re.sub(r"\{(\w+)\}", r"*\1*", message)
+
+
 def coverage_table() -> dict[str, dict[str, Any]]:
     """Return docs/coverage.toml: requirement id -> title, shown_by, missing."""
     return tomllib.loads(COVERAGE_TABLE.read_text(encoding="utf-8"))
@@ -321,6 +360,7 @@ def pages() -> dict[pathlib.Path, str]:
     return {
         DOCS / "reference" / "errors.md": errors_page(),
         DOCS / "reference" / "http.md": http_page(),
+        DOCS / "reference" / "findings.md": findings_page(),
         DOCS / "coverage.md": coverage_page(),
         **({DOCS / "reference" / "cli.md": cli_page(parser)} if parser is not None else {}),
     }

@@ -97,6 +97,28 @@ class Client:
         """
         return self._object(self._ask("GET", path, parameters))
 
+    def listed(
+        self, path: str, filters: Mapping[str, object], most: int, page_items: int
+    ) -> list[Answer]:
+        """Return the items of a listing, page by page; raises as `get`.
+
+        Args:
+            path: Such as `/v1/deployments`.
+            filters: As `parameters` of `get`.
+            most: How many at most.
+            page_items: How many at once.
+        """
+        found: list[Answer] = []
+        cursor: str | None = None
+        while len(found) < most:
+            limit = min(page_items, most - len(found))
+            page = self.get(path, {**filters, "limit": limit, "cursor": cursor})
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found
+
     def text(self, path: str) -> str:
         """Return the text that a GET is answered with; raises as `get`."""
         try:

@@ -8,6 +8,7 @@ from deploymark.cli.numbers import count
 from deploymark.cli.output import Output
 
 _PAGE: Final = 100
+_FILTERS: Final = ("service", "environment", "state", "kind")
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -20,6 +21,16 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     )
     parser.add_argument("--service", help="only of this service")
     parser.add_argument("--environment", help="only of this environment")
+    parser.add_argument(
+        "--state",
+        action="append",
+        help="only in this state, such as running or failed; may be repeated",
+    )
+    parser.add_argument(
+        "--kind",
+        action="append",
+        help="only changes of this kind, such as deployment or config; may be repeated",
+    )
     parser.add_argument(
         "--last", type=count, default=20, metavar="N", help="how many (default: 20)"
     )
@@ -53,27 +64,12 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
 
 
 def _deployments(client: Client, options: argparse.Namespace) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while len(found) < options.last:
-        page = client.get(
-            "/v1/deployments",
-            {
-                "service": options.service,
-                "environment": options.environment,
-                "limit": min(_PAGE, options.last - len(found)),
-                "cursor": cursor,
-            },
-        )
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-    return found
+    filters = {name: getattr(options, name) for name in _FILTERS}
+    return client.listed("/v1/deployments", filters, options.last, _PAGE)
 
 
 def _filtered(options: argparse.Namespace) -> bool:
-    return options.service is not None or options.environment is not None
+    return any(getattr(options, name) is not None for name in _FILTERS)
 
 
 def _what(deployment: dict[str, Any]) -> str:

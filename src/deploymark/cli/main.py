@@ -56,6 +56,8 @@ COMMANDS = {
     "up": "run the server",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
+    "timeline": "list what happened",
+    "findings": "list what is wrong, and what to do",
     "watch": "follow markers as they are admitted",
     "observe": "see which processes of a service run here, and what they execute",
     "tokens": "who may call the server",

@@ -8,12 +8,16 @@ import math
 from typing import Final
 
 from deploymark.cli.output import shortened
+from deploymark.emit.host import SystemHost
+from deploymark.errors import InstantError
+from deploymark.model.instants import format_instant, parse_instant
 
 LONGEST_SECONDS: Final = 3_600
 WHOLE: Final = 100
 
 _MAX_NUMBER: Final = 2**53 - 1  # what JSON and the log's own formats can carry
 _MAX_COUNT: Final = 1_000_000
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def entry_index(text: str) -> int:
@@ -40,6 +44,27 @@ def seconds(text: str) -> float:
             f"{shortened(text)!r} is not a time of 0 to {LONGEST_SECONDS} seconds"
         )
     return number
+
+
+def moment(text: str) -> str:
+    """Read a point in time: an instant as RFC 3339 has it, or how long ago, as `2h`.
+
+    Returns:
+        The instant.
+    """
+    ago = decimal(text[:-1]) if text[-1:] in _UNITS_MS else None
+    try:
+        at_ms = parse_instant(text) if ago is None else _ago(ago * _UNITS_MS[text[-1]])
+        return format_instant(at_ms)
+    except InstantError:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is neither an instant, such as 2026-11-23T06:00:00Z, nor a time "
+            "ago, such as 90s, 30m, 2h or 7d"
+        ) from None
+
+
+def _ago(ms: int) -> int:
+    return SystemHost().now_ms() - ms
 
 
 def share(text: str) -> float:

@@ -87,7 +87,7 @@ class Output:
             short_time,
         )
 
-        width = self._width()
+        width = self.width
         watched = width is not None
         content = [
             [
@@ -186,8 +186,9 @@ class Output:
         with self._beside_the_bar(), _writing():
             self._out.write(text)
 
-    def _width(self) -> int | None:
-        """Return how many columns the terminal has, None when nobody watches."""
+    @property
+    def width(self) -> int | None:
+        """How many columns the terminal has, None when nobody watches."""
         try:
             return os.get_terminal_size(self._out.fileno()).columns
         except (OSError, ValueError):  # no terminal, or not even a file

@@ -23,12 +23,15 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
-from deploymark.projections.database import open_views
+from deploymark.projections.database import Views, open_views
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
+from deploymark.projections.timeline import TimelineView
+from deploymark.projections.timeline_query import Timeline
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
@@ -63,15 +66,20 @@ class Front:
 
 
 class _Emitters:
-    """The ledger as the front door asks it."""
+    """The ledger, and the broker's word on emitters, as the front door asks them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, views: Views) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._views = views
 
     def list(self) -> Sequence[dict[str, Any]]:
         """Return every emitter with what is known of its numbers."""
         return self._ledger.emitters(self._clock.now_ms())
+
+    def punctuality(self) -> dict[str, Any]:
+        """Return how late each is, and how far off."""
+        return punctuality(self._views)
 
 
 class _Gauges:
@@ -164,7 +172,11 @@ def open_front(
         views = open_views(log.data.views)
         stack.callback(views.close)
         expectations = configuration.expectations
-        projected: list[View[Any]] = [SearchView(), BrokerView(expectations)]
+        projected: list[View[Any]] = [
+            SearchView(),
+            BrokerView(expectations),
+            TimelineView(expectations),
+        ]
         runner = Runner(log.store, views, projected, meter)
         runner.start()
         stack.callback(runner.stop)
@@ -229,7 +241,8 @@ def open_front(
             runner=runner,
             view=log.view,
             broker=BrokerQuery(views, expectations),
-            emitters=_Emitters(ledger, clock),
+            timeline=Timeline(views),
+            emitters=_Emitters(ledger, clock, views),
             keys=ProducerKeys(log.ring, intake, clock),
             clock=clock,
             meter=meter,

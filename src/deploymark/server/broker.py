@@ -1,4 +1,4 @@
-"""What readers ask of the broker: deployments, instances, findings, coverage."""
+"""What readers ask of the broker and the timeline: what runs, what is wrong, what happened."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from deploymark.projections.broker.questions import (
     InstanceQuery,
     Items,
 )
+from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.server.answer import Answer, json_answer
 from deploymark.server.desk import Desk
 from deploymark.server.reading import asked_of
@@ -51,6 +52,12 @@ async def show_coverage(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/coverage`."""
     query = CoverageQuery(**await _asked(desk, request))
     return await _answer(desk.parts.broker.coverage, query)
+
+
+async def list_timeline(desk: Desk, request: Request) -> Answer:
+    """Answer `GET /v1/timeline`."""
+    query = TimelineQuery(**await _asked(desk, request))
+    return await _answer(desk.parts.timeline.events, query)
 
 
 async def _asked(desk: Desk, request: Request) -> dict[str, Any]:

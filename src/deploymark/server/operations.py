@@ -17,6 +17,8 @@ from deploymark.projections.broker.questions import (
     InstanceQuery,
 )
 from deploymark.projections.search_query import EntryQuery, MarkerQuery
+from deploymark.projections.timeline import EVENT_TYPES
+from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.server import (
     access,
     admission,
@@ -58,6 +60,7 @@ from deploymark.server.shapes import (
     ACKNOWLEDGEMENT,
     BATCH,
     DETAIL,
+    EMITTERS,
     ENTRY,
     FOUND,
     ITEMS,
@@ -224,7 +227,15 @@ OPERATIONS: Final = (
         "GET", "/v1/deployments", "list_deployments",
         "List deployments, each with its latest occurrence.", "deployments",
         READER, broker.list_deployments, {200: _json("One page.", FOUND)},
-        parameters=(*filters_of(DeploymentQuery), AFTER), problems=(503,),
+        parameters=(
+            *filters_of(
+                DeploymentQuery,
+                since="Opened then or later (RFC 3339).",
+                until="Opened before then (RFC 3339).",
+            ),
+            AFTER,
+        ),
+        problems=(503,),
     ),
     Operation(
         "GET", "/v1/deployments/{id}", "show_deployment", "Show one deployment.", "deployments",
@@ -251,8 +262,24 @@ OPERATIONS: Final = (
         parameters=(*filters_of(CoverageQuery), AFTER), problems=(503,),
     ),
     Operation(
-        "GET", "/v1/emitters", "list_emitters", "List emitters and what is missing of each.",
-        "markers", READER, reading.list_emitters, {200: _ITEMS},
+        "GET", "/v1/timeline", "list_timeline", "List what happened, the last first.",
+        "deployments", READER, broker.list_timeline, {200: _json("One page.", FOUND)},
+        parameters=(
+            *filters_of(
+                TimelineQuery,
+                type=f"Type of event: {', '.join(EVENT_TYPES)}.",
+                deployment_id="Deployment that it belongs to, `d-…`; `d-…~2` for one occurrence.",
+                since="Happened then or later (RFC 3339).",
+                until="Happened before then (RFC 3339).",
+            ),
+            AFTER,
+        ),
+        problems=(503,),
+    ),
+    Operation(
+        "GET", "/v1/emitters", "list_emitters",
+        "List emitters, what is missing of each, how late they are and how far off.",
+        "markers", READER, reading.list_emitters, {200: _json("All of them.", EMITTERS)},
     ),
     Operation(
         "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",

@@ -37,15 +37,20 @@ def limit_of(default: int) -> Parameter:
     return Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_LIMIT)], told)
 
 
-def filters_of(query: type[Struct]) -> tuple[Parameter, ...]:
-    """Return a parameter for each field of a query of the search view."""
+def filters_of(query: type[Struct], **told: str) -> tuple[Parameter, ...]:
+    """Return a parameter for each field of a query.
+
+    Args:
+        query: Of a view.
+        told: What a field means, where that is not what it usually means.
+    """
     shared = {"cursor": CURSOR, "limit": limit_of(DEFAULT_LIMIT)}
     return tuple(
         shared.get(name)
         or Parameter(
             name,
             _Word,
-            _TOLD.get(name, f"Value of `{name}`."),
+            told.get(name) or _TOLD.get(name, f"Value of `{name}`."),
             # The fields of a query that take several values begin empty, the others unset.
             many=default == (),
         )

@@ -27,6 +27,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
@@ -155,11 +156,27 @@ class Broker(Protocol):
         ...
 
 
+class Timeline(Protocol):
+    """What happened (`projections.timeline_query`); waits for the disk."""
+
+    def events(self, query: TimelineQuery) -> Items:
+        """Return events, the one that happened last first."""
+        ...
+
+
 class Emitters(Protocol):
     """The ledger of emitters; may wait."""
 
     def list(self) -> Sequence[dict[str, Any]]:
         """Return every emitter with what is known of its sequence."""
+        ...
+
+    def punctuality(self) -> dict[str, Any]:
+        """Return how late emitters are, and how far off: items, known, as_of.
+
+        Raises:
+            StoreUnavailableError: The views are being built, or their medium refuses.
+        """
         ...
 
 
@@ -218,6 +235,7 @@ class Parts:
     runner: Runner
     view: LogView
     broker: Broker
+    timeline: Timeline
     emitters: Emitters
     keys: Keys
     clock: Clock

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,7 @@ from deploymark.errors import (
     NotFoundError,
     NotPublishedError,
     RequestError,
+    StoreUnavailableError,
     ViewsBehindError,
 )
 from deploymark.log.receipt import format_receipt
@@ -160,7 +162,16 @@ async def show_detail(desk: Desk, request: Request) -> Answer:
 
 async def list_emitters(desk: Desk, _: Request) -> Answer:
     """Answer `GET /v1/emitters`."""
-    return json_answer({"items": await run_in_threadpool(desk.parts.emitters.list)})
+    return json_answer(await run_in_threadpool(_emitters, desk))
+
+
+def _emitters(desk: Desk) -> dict[str, Any]:
+    known = desk.parts.emitters
+    told: dict[str, Any] | None = None
+    # The ledger counts what is missing whether or not the views are there.
+    with suppress(StoreUnavailableError):
+        told = known.punctuality()
+    return {"items": known.list(), "punctuality": told}
 
 
 async def list_slis(desk: Desk, request: Request) -> Answer:

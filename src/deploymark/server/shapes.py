@@ -79,6 +79,20 @@ ITEMS = _object(
     items={"type": "array", "items": _THING},
     next_cursor=_MAYBE_TEXT,
 )
+EMITTERS = _object(
+    "items punctuality",
+    items={"type": "array", "items": _THING} | {"description": "By principal, id and epoch."},
+    punctuality={
+        "description": "By id, service and environment; null while the views are being built.",
+        "type": ["object", "null"],
+        "required": ["items", "known", "as_of"],
+        "properties": {
+            "items": {"type": "array", "items": _THING},
+            "known": _COUNT | {"description": "How many there are; the last 1,000 are shown."},
+            "as_of": _COUNT,
+        },
+    },
+)
 DETAIL = _object(
     "digest size index received_at",
     digest=_TEXT,

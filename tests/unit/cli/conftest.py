@@ -7,15 +7,19 @@ one sentence and a hint, and answer in JSON lines when asked to.
 import io
 import json
 import os
+import pty
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from fcntl import ioctl
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
+from termios import TIOCSWINSZ
 from typing import NamedTuple
 
 import pytest
@@ -26,6 +30,7 @@ from deploymark.crypto.signer import open_key_file
 from deploymark.model.vocabulary import IN_TOTO
 
 Run = Callable[..., CompletedProcess[str]]
+OnTerminal = Callable[..., str]
 OUTSIDE = (
     "GITHUB_ACTIONS",
     "GITLAB_CI",
@@ -111,6 +116,35 @@ def run_apart(line: str, *more: object) -> CompletedProcess[str]:
         check=False,
         timeout=60,
     )
+
+
+def run_on_terminal(columns: int, *words: object, **environment: str) -> str:
+    """Return what a terminal of this width gets to see."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploymark", *map(str, words)],
+        env={**os.environ, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while content := os.read(ours, 4096):
+            seen += content
+    except OSError:
+        pass  # everybody has hung up
+    os.close(ours)
+    process.wait()
+    return seen.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def on_terminal() -> OnTerminal:
+    """Run a command before a terminal of so many columns, and return what it gets to see."""
+    return run_on_terminal
 
 
 @pytest.fixture

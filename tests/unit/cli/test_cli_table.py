@@ -1,20 +1,14 @@
 """Tables on terminals: they fit, wide characters are aligned, and nobody's text steers them."""
 
-import os
-import pty
-import struct
-import subprocess
-import sys
 from collections.abc import Callable
-from fcntl import ioctl
 from subprocess import CompletedProcess
-from termios import TIOCSWINSZ
 
 import pytest
 
 from deploymark.cli.table import columns_of, laid_out, short_time
 
 Run = Callable[..., CompletedProcess[str]]
+OnTerminal = Callable[..., str]
 
 ROWS = [["2026-11-23T00:00:00.000Z", "basket", "d-0123456789"], ["now", "日本語のサービス", "d-1"]]
 
@@ -68,29 +62,6 @@ def test_a_terminal_needs_for(text: str, columns: int) -> None:
 # Real terminals -----------------------------------------------------------------------------------
 
 
-def on_terminal(columns: int, *words: object, **environment: str) -> str:
-    """Return what a terminal of this width gets to see."""
-    ours, theirs = pty.openpty()
-    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deploymark", *map(str, words)],
-        env={**os.environ, **environment},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    seen = b""
-    try:
-        while content := os.read(ours, 4096):
-            seen += content
-    except OSError:
-        pass  # everybody has hung up
-    os.close(ours)
-    process.wait()
-    return seen.decode().replace("\r\n", "\n")
-
-
 HOSTILE = "red \x1b[31m\x07\nroot  applied\u202e 日本語"
 
 
@@ -100,7 +71,9 @@ HOSTILE = "red \x1b[31m\x07\nroot  applied\u202e 日本語"
     "line",
     ["ls --service hostile", "show {}", "watch --service hostile --after 0 --count 1", "doctor"],
 )
-def test_a_terminal_is_not_steered_by_what_strangers_say(run: Run, line: str, columns: int) -> None:
+def test_a_terminal_is_not_steered_by_what_strangers_say(
+    run: Run, on_terminal: OnTerminal, line: str, columns: int
+) -> None:
     mark = "mark applied --service hostile --environment prod --version 1.日本 --json --reason"
     name = run(mark, HOSTILE).stdout.partition('"deployment_id": "')[2].partition('"')[0]
     seen = on_terminal(columns, *line.format(name).split())
@@ -113,7 +86,9 @@ def test_a_terminal_is_not_steered_by_what_strangers_say(run: Run, line: str, co
         assert name in seen
 
 
-def test_colours_are_for_terminals_and_only_where_wanted(team: object) -> None:
+def test_colours_are_for_terminals_and_only_where_wanted(
+    team: object, on_terminal: OnTerminal
+) -> None:
     assert team
     verify = ["verify", "site", "--policy", "policy"]
     assert "\x1b[32m✓\x1b[0m" in on_terminal(100, *verify)

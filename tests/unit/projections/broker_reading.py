@@ -29,6 +29,7 @@ from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
+from deploymark.projections.timeline import TimelineView
 from deploymark.testing.meter import ListMeter
 
 Settings = Mapping[str, Any]
@@ -67,12 +68,12 @@ class Broker(Protocol):
 
 
 def broker_views(settings: Settings) -> Sequence[View[Any]]:
-    """Return the views of the broker, to be run by the ordinary `Runner`.
+    """Return the broker's view and the timeline, to be run by the ordinary `Runner`.
 
     Args:
         settings: The sections `services` and `policy`, as read from TOML.
     """
-    return [BrokerView(expectations_of(settings))]
+    return [BrokerView(expectations_of(settings)), TimelineView(expectations_of(settings))]
 
 
 def broker_answers(views: Views, settings: Settings, clock: Clock) -> "Answers":  # noqa: ARG001

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Self
 
-from deploymark.errors import NotFoundError
+from deploymark.errors import NotFoundError, StoreUnavailableError
 from deploymark.ingest.callers import LOCAL, Caller
 from deploymark.ingest.intake import Admitted, Intake
 from deploymark.ingest.key_entries import registration
@@ -32,6 +32,7 @@ from deploymark.projections.broker.questions import (
     Items,
 )
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page, plan_query
+from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.server.application import Application
 from deploymark.server.listening import LOOPBACK, build_server
 from deploymark.server.parts import Parts
@@ -133,6 +134,16 @@ class NoEmitters:
     def list(self) -> Sequence[dict[str, Any]]:
         return []
 
+    def punctuality(self) -> dict[str, Any]:
+        raise StoreUnavailableError("The views are being built from the log.")
+
+
+class OneTimeline:
+    """A timeline with one event, which otherwise repeats what it was asked."""
+
+    def events(self, query: TimelineQuery) -> Items:
+        return Items([{"index": 0, "phase": list(query.phase)}], None, 1)
+
 
 class LogKeys:
     """The keys of a log."""
@@ -188,6 +199,7 @@ class Door:
                 runner=self.views,
                 view=self.log.view,
                 broker=OneBroker(),
+                timeline=OneTimeline(),
                 emitters=NoEmitters(),
                 keys=LogKeys(self.log, self.intake),
                 clock=self.log.clock,

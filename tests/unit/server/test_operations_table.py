@@ -34,6 +34,7 @@ MAY = {
     "list_instances": READERS,
     "list_findings": READERS,
     "show_coverage": READERS,
+    "list_timeline": READERS,
     "list_emitters": READERS,
     "list_slis": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said

@@ -102,6 +102,13 @@ def test_what_the_broker_found_out_is_shown_as_it_says_it(door: Door) -> None:
     ]
     assert door.ask("GET", "/v1/findings?state=all", READ).json["items"] == [{"state": "all"}]
     assert door.ask("GET", "/v1/coverage?by=zone", READ).json["items"] == [{"by": "zone"}]
+    assert door.ask("GET", "/v1/timeline?phase=failed", READ).json["items"] == [
+        {"index": 0, "phase": ["failed"]}
+    ]
+
+
+def test_emitters_are_listed_while_the_views_are_being_built(door: Door) -> None:
+    assert door.ask("GET", "/v1/emitters", READ).json == {"items": [], "punctuality": None}
 
 
 # The log's own site ------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ TEXTS: Final = {
     Code.UNPLANNED_CHANGE: Text(
         WARNING,
         "{deployment} came to {service} in {environment}, and no pipeline or person announced it.",
-        "Ask its owner; if it was meant, announce it (`deploymark mark --phase planned`).",
+        "Ask its owner; if it was meant, announce it (`deploymark mark planned`).",
     ),
     Code.INSTANCE_UNMARKED: Text(
         WARNING,
@@ -120,6 +120,45 @@ TEXTS: Final = {
 }
 
 _NO_TEXT: Final = Text(WARNING, "", "")
+
+
+class Course(NamedTuple):
+    """How a finding comes and goes, for people.
+
+    Attributes:
+        found_by: `markers` of the deployment, `watchers`, `times` of the emitter, or `refusals`.
+        closes: When it does, beside the end of the deployment.
+    """
+
+    found_by: str
+    closes: str
+
+
+_QUIET = Course("refusals", "an hour after the last attempt")
+
+COURSES: Final = {
+    Code.MARKER_MISSING: Course("watchers", "`applied` comes; the missing numbers come"),
+    Code.MARKER_STALE: Course("times", "the emitter's next marker is in time"),
+    Code.CLOCK_SKEW: Course("times, watchers", "the emitter's next marker is not off"),
+    Code.MARKER_CONFLICT: _QUIET,
+    Code.MARKER_FORGED: _QUIET,
+    Code.MARKER_UNAUTHORISED: _QUIET,
+    Code.MARKER_UNSIGNED: Course("watchers, refusals", "only then; refusals: an hour after"),
+    Code.DIGEST_MISMATCH: Course("markers", "a marker names the digest as one of the artifact's"),
+    Code.ARTIFACT_UNRESOLVED: Course("markers", "a marker or an observer names the digest"),
+    Code.ROLLOUT_PARTIAL: Course("watchers", "it is live there; a newer one has begun"),
+    Code.INTENT_UNCONFIRMED: Course("watchers", "more is heard of it"),
+    Code.CORRELATION_AMBIGUOUS: Course("markers", "all but one of those that fitted are over"),
+    Code.BINDING_UNPROVEN: Course("watchers", "an observer sees it; no instance is left"),
+    Code.LARGE_CHANGE_SET: Course("markers", "only then"),
+    Code.CONFIG_DRIFT: Course("markers", "the instance confirms the new value"),
+    Code.UNPLANNED_CHANGE: Course("markers", "an intent explains it within a quarter of an hour"),
+    Code.INSTANCE_UNMARKED: Course("watchers", "as many are known as expected; a newer one begins"),
+    Code.MIGRATION_OUT_OF_ORDER: Course("markers", "the migration is applied"),
+    Code.FLAG_STALE: Course("watchers", "somebody changes the flag"),
+    Code.SECRET_REFUSED: _QUIET,
+    Code.EMITTER_OVER_BUDGET: _QUIET,
+}
 
 
 class FindingRow(NamedTuple):
