@@ -28,6 +28,7 @@ from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
+from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
@@ -191,17 +192,8 @@ def open_front(
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
         # Publishing waits for witnesses, and nothing else shall wait for them.
-        grace_ms = int(min(LONGEST_GRACE_MS, expectations.deadlines.marker * 1_000))
-        watchers = Watchers(
-            views,
-            expectations,
-            lambda: log.store.head().size,
-            lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
-            lambda: ledger.emitters(clock.now_ms(), grace_ms),
-        )
-        watching = Housekeeper(
-            [Task("watchers", watchers.seconds, lambda: _look(watchers, clock))], meter
-        )
+        looking = _looking(log, views, expectations, intake, ledger, clock)
+        watching = Housekeeper([looking], meter)
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
         stack.callback(watching.stop)
@@ -262,8 +254,27 @@ def open_front(
         yield Front(app, first.text if first is not None and admin_token is None else None)
 
 
-def _look(watchers: Watchers, clock: Clock) -> None:
-    watchers.look(clock.now_ms())
+def _looking(
+    log: OpenLog,
+    views: Views,
+    expectations: Expectations,
+    intake: Intake,
+    ledger: Ledger,
+    clock: Clock,
+) -> Task:
+    grace_ms = int(min(LONGEST_GRACE_MS, expectations.deadlines.marker * 1_000))
+    watchers = Watchers(
+        views,
+        expectations,
+        lambda: log.store.head().size,
+        lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
+        lambda: ledger.emitters(clock.now_ms(), grace_ms),
+    )
+
+    def look() -> None:
+        watchers.look(clock.now_ms())
+
+    return Task("watchers", watchers.seconds, look)
 
 
 def _publishing(log: OpenLog, seconds: float) -> Task:
