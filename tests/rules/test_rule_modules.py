@@ -13,6 +13,7 @@ _LISTS = {"src/deploymark/errors.py", "src/deploymark/ports.py"}
 _SHARED_WITH_THE_EMITTER = (
     "crypto.pae",
     "model.canonical",
+    "model.environment",
     "model.equality",
     "model.ids",
     "model.instants",

@@ -271,13 +271,13 @@ class Team:
         return self._items(f"/v1/markers?order=oldest&limit=200&after={after}")
 
     def live(self, after: int) -> list[str]:
-        """Return, as `id~occurrence`, what is applied and has not ended."""
+        """Return, as `id~occurrence`, what runs and has not ended."""
         self.markers(after)
         listed = self.command("ls", "--json", role="people").stdout.splitlines()
         return [
             f"{each['deployment_id']}~{each['occurrence']}"
             for each in map(json.loads, listed)
-            if each["state"] == "applied"
+            if each["state"] == "running"
         ]
 
     def await_accounts(self, accepted: int, duplicates: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from deploymark.errors import MarkerError, TooLargeError
 from deploymark.model.canonical import encode
+from deploymark.model.environment import is_production
 from deploymark.model.ids import ids_of_marker
 from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase, Strategy, Track
@@ -55,8 +56,6 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], frozenset[str]], ...]] = tuple(
 )
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
-_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
-_PRODUCTION: Final = frozenset({"prod", "production", "prd", "live"})
 _FAILURES: Final = frozenset({Phase.FAILED, Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 _NAME_BYTES: Final = 256
 _SHOWN: Final = 60
@@ -140,9 +139,8 @@ def body_of(fields: Fields) -> bytes:
 
 def priority_of(fields: Mapping[str, Any]) -> int:
     """Return how important a marker is when not all can be kept (spec: "Sequence accounting")."""
-    words = _SEPARATORS.split(str(fields.get("environment", "")).lower())
     phase = fields.get("phase")
-    if phase in _FAILURES or not _PRODUCTION.isdisjoint(words):
+    if phase in _FAILURES or is_production(str(fields.get("environment", ""))):
         return URGENT
     return EXPENDABLE if phase == Phase.RUNNING else ORDINARY
 

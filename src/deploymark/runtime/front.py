@@ -22,11 +22,13 @@ from deploymark.ingest.throttle import Throttle
 from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
+from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
+from deploymark.projections.expectations import Expectations
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
@@ -34,9 +36,11 @@ from deploymark.projections.timeline_query import Timeline
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.measuring import Measuring, sources_of
 from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
+from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
 from deploymark.server.parts import Parts
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
@@ -188,17 +192,8 @@ def open_front(
         # everything that was refused is known.
         findings = _Findings(refusals, intake, meter)
         # Publishing waits for witnesses, and nothing else shall wait for them.
-        grace_ms = int(min(LONGEST_GRACE_MS, expectations.deadlines.marker * 1_000))
-        watchers = Watchers(
-            views,
-            expectations,
-            lambda: log.store.head().size,
-            lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
-            lambda: ledger.emitters(clock.now_ms(), grace_ms),
-        )
-        watching = Housekeeper(
-            [Task("watchers", watchers.seconds, lambda: _look(watchers, clock))], meter
-        )
+        looking = _looking(log, views, expectations, intake, ledger, clock)
+        watching = Housekeeper([looking], meter)
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
         stack.callback(watching.stop)
@@ -226,6 +221,9 @@ def open_front(
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
+        # 7. What the server measures of itself.
+        sources = sources_of(meter.distributions, ledger, telemetry, clock)
+        measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
         parts = Parts(
             intake=intake,
             tokens=tokens,
@@ -244,6 +242,10 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
+            exposition=Exposition(
+                measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
+            ),
+            slis=measuring.slis,
             telemetry=telemetry,
         )
         app = Application(parts, door_settings(configuration, listen_host))
@@ -252,8 +254,27 @@ def open_front(
         yield Front(app, first.text if first is not None and admin_token is None else None)
 
 
-def _look(watchers: Watchers, clock: Clock) -> None:
-    watchers.look(clock.now_ms())
+def _looking(
+    log: OpenLog,
+    views: Views,
+    expectations: Expectations,
+    intake: Intake,
+    ledger: Ledger,
+    clock: Clock,
+) -> Task:
+    grace_ms = int(min(LONGEST_GRACE_MS, expectations.deadlines.marker * 1_000))
+    watchers = Watchers(
+        views,
+        expectations,
+        lambda: log.store.head().size,
+        lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
+        lambda: ledger.emitters(clock.now_ms(), grace_ms),
+    )
+
+    def look() -> None:
+        watchers.look(clock.now_ms())
+
+    return Task("watchers", watchers.seconds, look)
 
 
 def _publishing(log: OpenLog, seconds: float) -> Task:

@@ -1,7 +1,8 @@
 """The metrics of this process in the Prometheus text format (version 0.0.4).
 
 Labels come from closed sets only: names of operations, statuses, codes. Never a caller, a
-service or an address, which strangers could multiply.
+service or an address, which strangers could multiply. The one exception is `deploymark_info`, whose
+samples are bounded in number (`exposition`).
 """
 
 from collections import Counter, defaultdict
@@ -28,6 +29,14 @@ _TOLD = {
     "log_size": "Entries in the log.",
     "log_published_size": "Entries under the newest published checkpoint.",
     "view_lag_entries": "Entries that the views have not seen yet.",
+    "view_lag_seconds": "For how long the oldest entry waits that the views have not seen.",
+    "findings_open": "Open findings, by code, severity and whether they are of production.",
+    "instances": "Instances that run, by what is known of them.",
+    "info": "1 for each running instance, to join its metrics with its deployment.",
+    "info_omitted": "Running instances without a sample of deploymark_info, by reason.",
+    "measure_numerator": "Numerators of the measures in /v1/slis.",
+    "measure_denominator": "Denominators of the measures in /v1/slis.",
+    "measure_target": "The shares that the measures shall reach.",
     "telemetry_items_total": "Spans, points and log records, by what became of them.",
     "telemetry_dropped_total": "Telemetry that a limit kept out, by reason.",
     "telemetry_confirmations_total": "Confirmations made of resources, by outcome.",

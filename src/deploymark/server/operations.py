@@ -282,6 +282,12 @@ OPERATIONS: Final = (
         "markers", READER, reading.list_emitters, {200: _json("All of them.", EMITTERS)},
     ),
     Operation(
+        "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",
+        "operation", READER, reading.list_slis, {200: _ITEMS}, parameters=(AFTER,),
+        problems=(503,),
+        description="Each with numerator, denominator, Wilson interval, formula and window.",
+    ),
+    Operation(
         "POST", "/v1/traces", "take_traces", "Take spans from an OpenTelemetry exporter.",
         "telemetry", HANDS_IN, otlp.take_traces, _TAKEN, body=_OTLP, description=_TAKES,
         retell=otlp.as_status,

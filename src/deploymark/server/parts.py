@@ -208,6 +208,11 @@ def _nothing(*_: object) -> None:
     """Do nothing."""
 
 
+def _no_slis(_: int) -> Sequence[dict[str, Any]]:
+    """Return none."""
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything behind the front door.
@@ -217,6 +222,8 @@ class Parts:
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
+        exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
+        slis: What `/v1/slis` answers, as of an entry or later; waits for the disk.
         telemetry: Takes what running software reports; None where it is switched off.
     """
 
@@ -237,4 +244,6 @@ class Parts:
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict
+    exposition: Callable[[], bytes] = bytes
+    slis: Callable[[int], Sequence[dict[str, Any]]] = _no_slis
     telemetry: TelemetryRoom | None = None

@@ -47,6 +47,7 @@ async def metrics(desk: Desk, _: Request) -> Answer:
     except DeploymarkError:
         gauges = {}  # the counters tell why, and are wanted most just then
     gauges["stream_clients"] = desk.feed.clients
+    more = await run_in_threadpool(parts.exposition)
     body = render(
         [
             desk.requests.lines(),
@@ -55,7 +56,7 @@ async def metrics(desk: Desk, _: Request) -> Answer:
             *(family(name, "gauge", {(): value}) for name, value in gauges.items()),
         ]
     )
-    return Answer(200, body, _METRICS_HEADERS)
+    return Answer(200, body + more, _METRICS_HEADERS)
 
 
 async def openapi(desk: Desk, _: Request) -> Answer:

@@ -174,6 +174,13 @@ def _emitters(desk: Desk) -> dict[str, Any]:
     return {"items": known.list(), "punctuality": told}
 
 
+async def list_slis(desk: Desk, request: Request) -> Answer:
+    """Answer `GET /v1/slis`."""
+    await asked_of(desk, request)
+    after = request.parameters.get("after", -1)
+    return json_answer({"items": await run_in_threadpool(desk.parts.slis, after)})
+
+
 async def list_schemas(_: Desk, __: Request) -> Answer:
     """Answer `GET /v1/schema`."""
     items = [{"name": name, "version": version} for name, version in sorted(schemas())]

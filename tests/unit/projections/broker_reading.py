@@ -73,15 +73,16 @@ def broker_views(settings: Settings) -> Sequence[View[Any]]:
     Args:
         settings: The sections `services` and `policy`, as read from TOML.
     """
-    return [BrokerView(_expectations(settings)), TimelineView(_expectations(settings))]
+    return [BrokerView(expectations_of(settings)), TimelineView(expectations_of(settings))]
 
 
 def broker_answers(views: Views, settings: Settings, clock: Clock) -> "Answers":  # noqa: ARG001
     """Return what asks these views."""
-    return _Answers(BrokerQuery(views, _expectations(settings)))
+    return _Answers(BrokerQuery(views, expectations_of(settings)))
 
 
-def _expectations(settings: Settings) -> Expectations:
+def expectations_of(settings: Settings) -> Expectations:
+    """Return what the configuration says is expected."""
     return msgspec.convert(
         {
             "services": settings.get("services", {}),
@@ -142,7 +143,7 @@ def keep_watch(
         settings: What is expected.
         clock: The time at which they look.
     """
-    expectations = _expectations(settings)
+    expectations = expectations_of(settings)
     database = open_views(views)
     runner = Runner(log, database, broker_views(settings), ListMeter())
 

@@ -36,6 +36,7 @@ MAY = {
     "show_coverage": READERS,
     "list_timeline": READERS,
     "list_emitters": READERS,
+    "list_slis": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
     "take_metrics": f"{EVERYONE} {WRITERS}",
     "take_logs": f"{EVERYONE} {WRITERS}",

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     func,
     literal,
     or_,
@@ -40,7 +39,8 @@ from deploymark.projections.broker.questions import (
     instant_of,
     named,
 )
-from deploymark.projections.broker.tables import ALIAS, CLOCK, FINDING, GROUP, INSTANCE, RUN
+from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
+from deploymark.projections.broker.tables import ALIAS, CLOCK, FINDING, INSTANCE, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
@@ -63,21 +63,6 @@ _RUN_KEY = (
     RUN.c.number,
 )
 _INSTANCE_KEY = (INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.uid)
-_MAIN, _DECLARED, _SELF, _OBSERVED = (
-    GROUP.alias(name) for name in ("main", "declared", "self_observed", "observed")
-)
-_STATUS = case(
-    (or_(_DECLARED.c.equal == 0, _SELF.c.equal == 0, _OBSERVED.c.equal == 0), "mismatched"),
-    (_OBSERVED.c.equal == 1, "confirmed"),
-    else_="unproven",
-)
-_RUNNING = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
-_JOINED = (
-    INSTANCE.outerjoin(_MAIN, INSTANCE.c.main == _MAIN.c.idx)
-    .outerjoin(_DECLARED, INSTANCE.c.declared == _DECLARED.c.idx)
-    .outerjoin(_SELF, INSTANCE.c.self_observed == _SELF.c.idx)
-    .outerjoin(_OBSERVED, INSTANCE.c.observed == _OBSERVED.c.idx)
-)
 
 
 class BrokerQuery:
@@ -199,25 +184,25 @@ class BrokerQuery:
         check_words("status", query.status, STATUSES)
         behind = read_cursor(query, query.cursor, len(_INSTANCE_KEY))
         areas = ("service", "environment", "cluster", "region", "zone")
-        wanted = [_RUNNING, *_among(query, [INSTANCE.c[name] for name in areas])]
+        wanted = [RUNNING, *_among(query, [INSTANCE.c[name] for name in areas])]
         if query.status:
-            wanted.append(_STATUS.in_(query.status))
+            wanted.append(STATUS.in_(query.status))
         if behind is not None:
             wanted.append(tuple_(*_INSTANCE_KEY) > tuple_(*map(literal, behind)))
         columns = (
             *INSTANCE.columns,
-            _MAIN.c.id.label("deployment_id"),
-            _MAIN.c.number.label("occurrence"),
-            _MAIN.c.rule,
-            _STATUS.label("status"),
+            MAIN.c.id.label("deployment_id"),
+            MAIN.c.number.label("occurrence"),
+            MAIN.c.rule,
+            STATUS.label("status"),
         )
         with self._views.reading() as connection:
             if query.deployment_id:
                 names = self._names(connection, query.deployment_id)
                 wanted.append(
-                    or_(*[_of_run(_MAIN, *each) for each in names]) if names else literal(0) == 1
+                    or_(*[_of_run(MAIN, *each) for each in names]) if names else literal(0) == 1
                 )
-            statement = select(*columns).select_from(_JOINED).where(*wanted)
+            statement = select(*columns).select_from(JOINED).where(*wanted)
             statement = statement.order_by(*_INSTANCE_KEY).limit(query.limit + 1)
             rows = connection.execute(statement).all()
             as_of = projected_size(connection, NAME)
@@ -309,7 +294,7 @@ class BrokerQuery:
     def _coverage_of(self, connection: Connection, row: Any) -> Item:  # noqa: ANN401 - a row
         here = [INSTANCE.c.service == row.service, INSTANCE.c.environment == row.environment]
         counted = (
-            _count(connection, [*here, _of_run(_MAIN, row.id, row.number)])
+            _count(connection, [*here, _of_run(MAIN, row.id, row.number)])
             if row.kind_key == ""
             else []
         )
@@ -408,13 +393,13 @@ def _about(names: Sequence[tuple[str, int | None]]) -> ColumnElement[bool]:
 
 def _count(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
     """Count instances by where they are and what is known of them: groups first, joins after."""
-    status = _STATUS.label("status")
+    status = STATUS.label("status")
     areas = (INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.cluster, INSTANCE.c.region)
     columns = (*areas, INSTANCE.c.zone, status)
     statement = (
         select(*columns, func.count().label("count"))
-        .select_from(_JOINED)
-        .where(_RUNNING, *wanted)
+        .select_from(JOINED)
+        .where(RUNNING, *wanted)
         .group_by(*columns)
     )
     return connection.execute(statement).all()

@@ -1,7 +1,7 @@
 """One marker as the broker hears it: who says what of which deployment, where and when. Pure.
 
 Markers that confirm instances come in their thousands and say the same. Those of one deployment and
-place within five minutes, by the same kind of witness, are one *group*: one witness with a count.
+place within a second, by the same kind of witness, are one *group*: one witness with a count.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,11 @@ from deploymark.model.marker import Artifact, Emitter, Evidence, Marker, Rollout
 from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase
 from deploymark.projections.logged import LoggedEntry
 
-GROUP_MS: Final = 300_000
-"""Confirmations of one group lie within this."""
+GROUP_MS: Final = 1_000
+"""Confirmations of one group lie within this: no release comes and goes and comes again in it."""
+
+BELIEVED_MS: Final = 300_000
+"""How far from its marker's time an observer may say that it saw something."""
 
 MAX_OTHERS: Final = 32
 """Markers of a group that are listed one by one."""
@@ -261,5 +264,5 @@ def _appearance(
     if evidence.at is not None:
         # An observer says since when it saw that; like every claim it is believed within reason.
         seen_ms = parse_instant(evidence.at)
-        at_ms = seen_ms if abs(seen_ms - at_ms) <= GROUP_MS else at_ms
+        at_ms = seen_ms if abs(seen_ms - at_ms) <= BELIEVED_MS else at_ms
     return Appearance(uid, target.instance, target.zone, target.node, gone, at_ms)
