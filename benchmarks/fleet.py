@@ -105,7 +105,12 @@ class Fleet:
             yield says(60_000, "orchestrator", observer, {**seen, "phase": "applied"})
             for each in range(self.instances):
                 uid = f"{name}-{number}-{cluster}-{each}"
-                here = {**target, "instance_uid": uid, "zone": f"{cluster}{'abc'[each % 3]}"}
+                here = {
+                    **target,
+                    "instance": f"{name}-{number}-{each}",
+                    "instance_uid": uid,
+                    "zone": f"{cluster}{'abc'[each % 3]}",
+                }
                 runs = {**seen, "target": here, "phase": "running"}
                 declared = {"evidence": {"basis": "self_observed", "digest": digest}}
                 sees = other if (number + service + each) % 500 == 0 else digest

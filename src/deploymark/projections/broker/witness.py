@@ -73,6 +73,7 @@ class Witness(Struct, gc=False, array_like=True):
         count: How many markers there are in the group.
         others: Indexes of the first of these, but for `index`.
         last_ms: The time of the latest of the group.
+        last_index: Of the newest of the group.
     """
 
     index: int
@@ -94,6 +95,7 @@ class Witness(Struct, gc=False, array_like=True):
     count: int = 1
     last_ms: int = 0
     others: list[int] = []
+    last_index: int = -1
 
     @property
     def at_ms(self) -> int:
@@ -139,6 +141,7 @@ class Witness(Struct, gc=False, array_like=True):
         if len(self.others) < MAX_OTHERS:
             self.others.append(other.index)
         self.last_ms = max(self.last_ms, other.last_ms)
+        self.last_index = max(self.last_index, other.last_index)
         earlier = other.order < self.order
         if earlier:
             self.sighting, self.uid, self.instance = other.sighting, other.uid, other.instance
@@ -171,6 +174,12 @@ class Heard(Struct, frozen=True, gc=False):
 
     witness: Witness
     appearance: Appearance | None
+
+    @property
+    def instance(self) -> tuple[str, str, str] | None:
+        """Service, environment and uid of the instance that it is about, None for none."""
+        line, seen = self.witness.sighting.line, self.appearance
+        return None if seen is None else (line.service, line.environment, seen.uid)
 
 
 def hear(entry: LoggedEntry, marker: Marker, service: str) -> Heard:
@@ -205,6 +214,7 @@ def hear(entry: LoggedEntry, marker: Marker, service: str) -> Heard:
         assurance=entry.leaf.assurance.value,
         facts=_facts(marker),
         last_ms=sighting.at_ms,
+        last_index=entry.index,
     )
     return Heard(witness, _appearance(witness, target, evidence, fields))
 
