@@ -255,13 +255,25 @@ def take(run: Run, witness: Witness, rule: str) -> None:
     if run.own and len(run.told) < MAX_TOLD:
         run.told.append(witness)
     run.last_ms = max(run.last_ms, witness.last_ms)
-    run.last_index = max(run.last_index, witness.index)
+    run.last_index = max(run.last_index, witness.last_index)
 
 
 def note_join(run: Run, index: int, rule: str) -> None:
     """List by which rule a marker was joined, as long as there is room."""
     if len(run.joins) < MAX_JOINS:
         run.joins.append((index, rule))
+
+
+def note_more(run: Run, group: Witness, index: int, rule: str) -> None:
+    """List one more of a group, which is the last of it, where the others of the group stand."""
+    if group.others[-1] != index:
+        return  # more than a group lists
+    before = group.others[-2] if len(group.others) > 1 else group.index
+    for position in reversed(range(len(run.joins))):
+        if run.joins[position][0] == before:
+            run.joins.insert(position + 1, (index, rule))
+            del run.joins[MAX_JOINS:]
+            return
 
 
 def _describe(run: Run, witness: Witness) -> None:

@@ -159,7 +159,7 @@ class Scope:
         self.changed[group.index] = group
         if not earliest:
             if self._state is not None:
-                more(self._state, witness, group.index)
+                more(self._state, witness, group)
             return
         for kept in self._kept:
             if kept.witness is group:

@@ -23,7 +23,7 @@ from deploymark.projections.broker.fit import (
     ended_before,
     explains,
 )
-from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, note_join, open_run, take
+from deploymark.projections.broker.run import MAX_GROUPS, Group, Run, note_more, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
 
 SUPERSEDED: Final = "superseded"
@@ -56,18 +56,21 @@ def step(state: State, witness: Witness) -> None:
         _take_stated(state, witness)
 
 
-def more(state: State, witness: Witness, group: int) -> None:
-    """Let the run of a group hear that one more of it came, which is not its earliest."""
+def more(state: State, witness: Witness, group: Witness) -> None:
+    """Let the run of a group hear that one more of it came, which is not its earliest.
+
+    Afterwards the run is as if it had heard the whole group at once.
+    """
     for run in state.runs:
-        if group in run.groups:
+        if group.index in run.groups:
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
-            rule = run.groups[group].rule
+            rule = run.groups[group.index].rule
             run.rules[rule] += witness.count
-            note_join(run, witness.index, rule)
+            note_more(run, group, witness.index, rule)
             run.last_ms = max(run.last_ms, witness.last_ms)
-            run.last_index = max(run.last_index, witness.index)
+            run.last_index = max(run.last_index, witness.last_index)
             return
 
 
