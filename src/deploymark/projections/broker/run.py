@@ -264,11 +264,8 @@ def note_join(run: Run, index: int, rule: str) -> None:
         run.joins.append((index, rule))
 
 
-def note_more(run: Run, group: Witness, index: int, rule: str) -> None:
-    """List one more of a group, which is the last of it, where the others of the group stand."""
-    if group.others[-1] != index:
-        return  # more than a group lists
-    before = group.others[-2] if len(group.others) > 1 else group.index
+def note_more(run: Run, before: int, index: int, rule: str) -> None:
+    """List one more of a group behind the one of it that was the last."""
     for position in reversed(range(len(run.joins))):
         if run.joins[position][0] == before:
             run.joins.insert(position + 1, (index, rule))

@@ -6,7 +6,7 @@ So the runs follow from the set of witnesses, whatever order they arrived in.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -56,19 +56,32 @@ def step(state: State, witness: Witness) -> None:
         _take_stated(state, witness)
 
 
-def more(state: State, witness: Witness, group: Witness) -> None:
-    """Let the run of a group hear that one more of it came, which is not its earliest.
+class More(NamedTuple):
+    """One more of a group, which is not its earliest.
 
-    Afterwards the run is as if it had heard the whole group at once.
+    Attributes:
+        witness: It.
+        group: The index of its group.
+        before: The marker of the group behind which it is listed; None when it is not.
     """
+
+    witness: Witness
+    group: int
+    before: int | None
+
+
+def hear_more(state: State, more: More) -> None:
+    """Let the run of a group be as if it had heard one more of it at once with the others."""
+    witness = more.witness
     for run in state.runs:
-        if group.index in run.groups:
+        if more.group in run.groups:
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
-            rule = run.groups[group.index].rule
+            rule = run.groups[more.group].rule
             run.rules[rule] += witness.count
-            note_more(run, group, witness.index, rule)
+            if more.before is not None:
+                note_more(run, more.before, witness.index, rule)
             run.last_ms = max(run.last_ms, witness.last_ms)
             run.last_index = max(run.last_index, witness.last_index)
             return

@@ -123,6 +123,12 @@ class Witness(Struct, gc=False, array_like=True):
         """The digest that counts: what was seen, else what was told."""
         return self.seen or self.sighting.digest
 
+    def listed_before(self, index: int) -> int | None:
+        """Return behind which marker of a group its last one is listed; None when it is not."""
+        if self.others[-1] != index:
+            return None  # it has more than it lists
+        return self.others[-2] if len(self.others) > 1 else self.index
+
     def group_key(self) -> str:
         """Return what confirmations of one group have in common."""
         said = self.sighting
