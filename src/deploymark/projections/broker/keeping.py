@@ -5,7 +5,9 @@ a commit did not happen. Rows that did not change are not written again.
 """
 
 import json
-from typing import Any, Final
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select
@@ -46,6 +48,23 @@ _RunName = tuple[str, str, int]
 _Row = tuple[Any, ...]
 
 
+class _Shown(NamedTuple):
+    """A run as it is shown: its rows, kept beside what they were made of.
+
+    Attributes:
+        fingerprint: Of the run; while it is the same, the rows are.
+        row: Of the run itself.
+        groups, findings: By their keys.
+        aliases: With what they stand for.
+    """
+
+    fingerprint: bytes
+    row: _Row
+    groups: dict[int, _Row]
+    findings: dict[str, _Row]
+    aliases: tuple[tuple[str, str], ...]
+
+
 class KeptScope:
     """A scope and the rows that it has.
 
@@ -83,6 +102,7 @@ class KeptScope:
             for row in connection.execute(select(FINDING).where(of_runs))
             if row.deployment_id in names
         }
+        self._rows: dict[_RunName, _Shown] = {}
         self._groups: dict[int, _Row] = {}
         self._aliases: set[tuple[str, str]] = set()
 
@@ -138,38 +158,41 @@ class KeptScope:
         forgotten, self.scope.forgotten = self.scope.forgotten, []
         state = self.scope.state
         numbers = name_runs(state)
-        runs: dict[_RunName, _Row] = {}
-        findings: dict[str, _Row] = {}
-        groups: dict[int, _Row] = {}
-        aliases: set[tuple[str, str]] = set()
-        standing = [(run, numbers[position]) for position, run in enumerate(state.runs)]
-        for run, number in [*((each, each.number) for each in forgotten), *standing]:
-            self._put_groups(groups, run, number)
-            aliases.update((alias, run.id) for alias in run.aliases)
-            self._put_findings(findings, run, number)
-        changed = [row for index, row in groups.items() if self._groups.get(index) != row]
-        replace_rows(connection, GROUP, changed)
-        for run, number in standing:
-            row = self._run_row(run, number, None)
-            runs[_name_of(row)] = row
-        final = {}
-        for run in forgotten:
-            row = self._run_row(run, run.number, encode_run(run))
-            final[_name_of(row)] = row
-        self._drop(connection, set(self._runs) - set(runs) - set(final))
-        changed = [row for name, row in runs.items() if self._runs.get(name) != row]
-        replace_rows(connection, RUN, [*final.values(), *changed])
+        standing = [self._show(run, numbers[position]) for position, run in enumerate(state.runs)]
+        final = [self._show(run, run.number, final=True) for run in forgotten]
+        # A run that was forgotten and stands again is shown as it stands.
+        shown = [*final, *standing]
+        groups = {index: row for each in shown for index, row in each.groups.items()}
+        findings = {name: row for each in shown for name, row in each.findings.items()}
+        aliases = {alias for each in shown for alias in each.aliases}
+        runs = {_name_of(each.row): each.row for each in standing}
+        finals = {_name_of(each.row): each.row for each in final}
+        replace_rows(connection, GROUP, _changed(groups, self._groups))
+        self._drop(connection, set(self._runs) - set(runs) - set(finals))
+        replace_rows(connection, RUN, [*finals.values(), *_changed(runs, self._runs)])
         self._runs = runs
-        self._save_findings(connection, findings, {_shown(name) for name in final})
-        new = aliases - self._aliases
-        rows = [(alias, *self.name, name) for alias, name in sorted(new)]
+        self._save_findings(connection, findings, {_shown(name) for name in finals})
+        rows = [(alias, *self.name, name) for alias, name in sorted(aliases - self._aliases)]
         replace_rows(connection, ALIAS, rows)
         self._aliases = aliases
-        self._groups = {
-            index: row
-            for index, row in groups.items()
-            if any(index in r.groups for r in state.runs)
-        }
+        left = {index for each in standing for index in each.groups}
+        self._groups = {index: row for index, row in groups.items() if index in left}
+        self._rows = {_name_of(each.row): each for each in standing}
+
+    def _show(self, run: Run, number: int, *, final: bool = False) -> _Shown:
+        """Return the rows of a run: the ones there are when it has not changed."""
+        content = encode_run(run)
+        fingerprint = blake2b(content, digest_size=16).digest()
+        known = self._rows.get((run.id, run.kind_key, number))
+        if known is not None and known.fingerprint == fingerprint and not final:
+            return known
+        groups: dict[int, _Row] = {}
+        findings: dict[str, _Row] = {}
+        self._put_groups(groups, run, number)
+        self._put_findings(findings, run, number)
+        row = self._run_row(run, number, content if final else None)
+        aliases = tuple((alias, run.id) for alias in run.aliases)
+        return _Shown(fingerprint, row, groups, findings, aliases)
 
     def _save_scope(self, connection: Connection) -> None:
         scope = self.scope
@@ -261,9 +284,17 @@ class KeptScope:
         gone = set(self._findings) - set(findings)
         if gone:
             connection.execute(delete(FINDING).where(FINDING.c.id.in_(gone)))
-        changed = [row for name, row in findings.items() if self._findings.get(name) != row]
-        replace_rows(connection, FINDING, changed)
+        replace_rows(connection, FINDING, _changed(findings, self._findings))
         self._findings = {name: row for name, row in findings.items() if row[6] not in final}
+
+
+_Name = TypeVar("_Name")
+
+
+def _changed(rows: Mapping[_Name, _Row], stored: Mapping[_Name, _Row]) -> list[_Row]:
+    """Return the rows that are not as they are stored."""
+    known = ((row, stored.get(name)) for name, row in rows.items())
+    return [row for row, before in known if row is not before and row != before]
 
 
 def _name_of(row: _Row) -> _RunName:
