@@ -97,6 +97,7 @@ class Run(Struct):
         rules: How many witnesses each rule joined.
         groups: Of confirmations, by index.
         confirmed: Whether anything was confirmed at all.
+        labelled: Whether a group of it named a deployment by a label that a digest contradicts.
         told: Witnesses that an intent can still take over.
         ambiguous: Runs that evidence fitted as well, as (id, number).
         unsigned: Markers of intent that nobody signed.
@@ -128,6 +129,7 @@ class Run(Struct):
     rules: dict[str, int] = {}
     groups: dict[int, Group] = {}
     confirmed: bool = False
+    labelled: bool = False
     told: list[Witness] = []
     links: list[str] = []
     tickets: list[str] = []

@@ -124,8 +124,8 @@ def _runs_of(state: State, said: Sighting) -> list[Run]:
     return [
         run
         for run in state.runs
-        if run.line == said.line
-        and (run.id == said.deployment_id or said.deployment_id in run.aliases)
+        if (run.id == said.deployment_id or said.deployment_id in run.aliases)
+        and run.line == said.line
     ]
 
 
@@ -262,6 +262,7 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
         basis = witness.basis or Basis.DECLARED
         run.groups[witness.index] = Group(witness.index, rule, basis, witness.seen, about, label)
         run.confirmed = True
+        run.labelled = run.labelled or bool(label)
         if len(run.groups) > MAX_GROUPS:
             del run.groups[next(iter(run.groups))]
     places = live_places(run.record, _ONLY, witness.at_ms)
