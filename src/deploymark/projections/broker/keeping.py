@@ -34,7 +34,7 @@ from deploymark.projections.broker.tables import (
     WITNESS,
 )
 from deploymark.projections.broker.witness import Witness
-from deploymark.projections.database import replace_rows
+from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 
 MAX_RECALLED: Final = 64
@@ -104,7 +104,11 @@ class KeptScope:
         }
         self._rows: dict[_RunName, _Shown] = {}
         self._groups: dict[int, _Row] = {}
-        self._aliases: set[tuple[str, str]] = set()
+        ids = {(*name, run_id) for run_id, _, _ in self._runs}
+        self._aliases: set[tuple[str, str]] = {
+            (row.alias, row.id)
+            for row in rows_with(connection, ALIAS, ("service", "environment", "id"), ids)
+        }
 
     # Taking in ----------------------------------------------------------------------------
 
@@ -174,7 +178,9 @@ class KeptScope:
         self._save_findings(connection, findings, {_shown(name) for name in finals})
         rows = [(alias, *self.name, name) for alias, name in sorted(aliases - self._aliases)]
         replace_rows(connection, ALIAS, rows)
-        self._aliases = aliases
+        for alias, name in sorted(self._aliases - aliases):
+            self._drop_alias(connection, alias, name)
+        self._aliases = {alias for each in standing for alias in each.aliases}
         left = {index for each in standing for index in each.groups}
         self._groups = {index: row for index, row in groups.items() if index in left}
         self._rows = {_name_of(each.row): each for each in standing}
@@ -277,6 +283,23 @@ class KeptScope:
                     RUN.c.number == number,
                 )
             )
+
+    def _drop_alias(self, connection: Connection, alias: str, name: str) -> None:
+        """Remove an alias that no run has any more; late news can undo one."""
+        mine = and_(RUN.c.service == self.name[0], RUN.c.environment == self.name[1])
+        forgotten = connection.scalars(
+            select(RUN.c.content).where(mine, RUN.c.id == name, RUN.c.content.is_not(None))
+        )
+        if any(alias in decode_run(raw).aliases for raw in forgotten):
+            return
+        connection.execute(
+            delete(ALIAS).where(
+                ALIAS.c.alias == alias,
+                ALIAS.c.service == self.name[0],
+                ALIAS.c.environment == self.name[1],
+                ALIAS.c.id == name,
+            )
+        )
 
     def _save_findings(
         self, connection: Connection, findings: dict[str, _Row], final: set[str]
