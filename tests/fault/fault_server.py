@@ -27,13 +27,21 @@ from script import ORIGIN, Script, make_template, write_script
 from workload import Workload
 
 import deploymark.integrations.witness_http  # noqa: F401 - imported late otherwise
-from deploymark.errors import DeploymarkError
+from deploymark.errors import DeploymarkError, UnavailableError
 from deploymark.log.export import Export, write_export
+from deploymark.projections import runner as runner_module
+from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.database import open_views
+from deploymark.projections.runner import Runner, View
+from deploymark.projections.search import SearchView
 from deploymark.runtime.compose import init_log, open_log, open_reader
 from deploymark.storage.guard_file import FileRollbackGuard
+from deploymark.storage.sqlite import SqliteLogReader
+from deploymark.testing.meter import ListMeter
 
 # A child that neither ends nor is killed shows its stacks a little before it is given up.
 _STACKS_BEFORE_SECONDS = 2
+_ATTEMPTS = 3
 
 
 class FaultServer:
@@ -217,6 +225,22 @@ class FaultServer:
             log.receiver.receive(list(self._ready().extra[:by]))
             log.publisher.publish()
         emit({"done": True})
+
+    def job_follow(self, emit: Emit, log: str, views: str, batch: int) -> None:
+        """Feed views from a log to its end; go on after an error as the runner's thread does."""
+        runner_module.BATCH_ENTRIES = batch
+        opened = open_views(Path(views))
+        projected: list[View[Any]] = [SearchView(), BrokerView()]
+        runner = Runner(SqliteLogReader(Path(log)), opened, projected, ListMeter())
+        for _ in range(_ATTEMPTS):
+            try:
+                runner.catch_up()
+            except UnavailableError as error:
+                emit({"unavailable": error.message})
+            else:
+                break
+        opened.close()
+        emit({"size": runner.position()})
 
     def job_guard(self, emit: Emit, path: str, size: int) -> None:
         """Write a guard file; an error of ours is an answer."""

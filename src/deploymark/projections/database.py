@@ -8,11 +8,13 @@ the old file would take the new file's log with it.)
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -47,6 +49,7 @@ _MEDIUM_CODES = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_KEYS_AT_ONCE = 256
 
 
 class Views:
@@ -185,6 +188,27 @@ def replace_rows(connection: Connection, table: Table, rows: Sequence[tuple[obje
     if rows:
         statement = insert(table).prefix_with("OR REPLACE").compile(dialect=connection.dialect)
         connection.exec_driver_sql(str(statement), list(rows))
+
+
+def rows_with(
+    connection: Connection, table: Table, names: Sequence[str], keys: Iterable[tuple[object, ...]]
+) -> Iterator[Row[Any]]:
+    """Return the rows whose columns of these names have one of the values, many in one question.
+
+    A statement for each key would spend thirty times as long in the library as in the database.
+    The join has the keys outside: asked with IN, SQLite would go through the whole table.
+    """
+    same = " AND ".join(f'"{table.name}"."{name}" = "wanted"."{name}"' for name in names)
+    columns = ", ".join(f'"{name}"' for name in names)
+    one = f"({', '.join('?' * len(names))})"
+    left = iter(keys)
+    while some := list(islice(left, _KEYS_AT_ONCE)):
+        statement = (
+            f"WITH wanted ({columns}) AS (VALUES {', '.join([one] * len(some))}) "  # noqa: S608
+            f'SELECT "{table.name}".* FROM wanted CROSS JOIN "{table.name}" WHERE {same}'
+        )
+        values = tuple(value for key in some for value in key)
+        yield from connection.exec_driver_sql(statement, values).all()
 
 
 def _engine(path: Path) -> Engine:

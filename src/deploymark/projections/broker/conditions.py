@@ -91,7 +91,8 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
 def _mismatches(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
     """Yield digests that run where they should not, one condition for each digest."""
     found: dict[str, tuple[str, list[int]]] = {}
-    for other in runs:
+    # Groups of others matter where their label may name this one.
+    for other in [each for each in runs if each is run or each.labelled]:
         for group in other.groups.values():
             if group.digest is None:
                 continue

@@ -5,16 +5,20 @@ may have waited in a spool: it is late, not wrong. Findings close with the emitt
 that is neither.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from deploymark.ingest.sighting import HONEST_MS
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.findings import TEXTS, FindingRow, describe, finding_id
 from deploymark.projections.broker.tables import EMITTER
-from deploymark.projections.database import replace_rows
+from deploymark.projections.database import replace_rows, rows_with
+
+_NAMES: Final = tuple(column.name for column in EMITTER.columns)
 
 _Key = tuple[str, str, str]
 
@@ -38,6 +42,25 @@ class Punctuality(Struct, frozen=True, gc=False):
     claimed_ms: int | None
     numbered: bool
 
+    @property
+    def key(self) -> _Key:
+        """The emitter, as far as it speaks for one scope."""
+        return self.emitter, self.service, self.environment
+
+
+class Doubt(NamedTuple):
+    """A finding that a marker concerns.
+
+    Attributes:
+        id: Of the finding.
+        at_ms: When the marker was received.
+        row: The finding; None when it is over.
+    """
+
+    id: str
+    at_ms: int
+    row: FindingRow | None
+
 
 class Emitters:
     """Changes emitters in one write, and stores them at its end.
@@ -52,13 +75,15 @@ class Emitters:
         self._stale_ms = stale_ms
         self._rows: dict[_Key, dict[str, Any]] = {}
 
-    def take(self, told: Punctuality) -> list[tuple[FindingRow, bool]]:
-        """Take one marker.
+    def read(self, keys: Iterable[_Key]) -> None:
+        """Read what is stored of all emitters that the write is about, before it takes any."""
+        for row in rows_with(self._connection, EMITTER, _NAMES[:3], keys):
+            stored = dict(zip(_NAMES, row, strict=True))
+            self._rows[row.emitter, row.service, row.environment] = stored
 
-        Returns:
-            Findings that it concerns, and whether each is supported (True) or over.
-        """
-        row = self._row((told.emitter, told.service, told.environment), told.kind)
+    def take(self, told: Punctuality) -> list[Doubt]:
+        """Take one marker; return the findings that it concerns."""
+        row = self._row(told.key, told.kind)
         row["markers"] += 1
         if told.received_ms >= row["last_ms"]:
             row["last_ms"] = told.received_ms
@@ -76,8 +101,8 @@ class Emitters:
         skewed = late_ms < -HONEST_MS or (late_ms > HONEST_MS and not told.numbered)
         stale = told.numbered and late_ms > self._stale_ms
         return [
-            (_finding(FindingCode.CLOCK_SKEW, told, abs(late_ms)), skewed),
-            (_finding(FindingCode.MARKER_STALE, told, late_ms), stale),
+            _doubt(FindingCode.CLOCK_SKEW, told, abs(late_ms), supported=skewed),
+            _doubt(FindingCode.MARKER_STALE, told, late_ms, supported=stale),
         ]
 
     def save(self) -> None:
@@ -89,29 +114,33 @@ class Emitters:
     def _row(self, key: _Key, kind: str) -> dict[str, Any]:
         row = self._rows.get(key)
         if row is None:
-            emitter, service, environment = key
-            stored = self._connection.execute(
-                select(EMITTER).where(
-                    EMITTER.c.emitter == emitter,
-                    EMITTER.c.service == service,
-                    EMITTER.c.environment == environment,
-                )
-            ).first()
-            fresh = (*key, kind, 0, 0, 0, 0, "", 0, 0)
-            names = [column.name for column in EMITTER.columns]
-            row = dict(zip(names, fresh if stored is None else stored, strict=True))
+            row = dict(zip(_NAMES, (*key, kind, 0, 0, 0, 0, "", 0, 0), strict=True))
             self._rows[key] = row
         return row
 
 
 _SECOND_MS: Final = 1_000
+_REMEMBERED: Final = 16_384
 
 
-def _finding(code: FindingCode, told: Punctuality, off_ms: int) -> FindingRow:
+@lru_cache(maxsize=_REMEMBERED)
+def doubts_about(emitter: str, service: str, environment: str) -> tuple[str, str]:
+    """Return the ids of the findings about an emitter: that its clock is off, that it is late."""
+    return (
+        finding_id(FindingCode.CLOCK_SKEW, service, environment, None, emitter),
+        finding_id(FindingCode.MARKER_STALE, service, environment, None, emitter),
+    )
+
+
+def _doubt(code: FindingCode, told: Punctuality, off_ms: int, *, supported: bool) -> Doubt:
     scope = (told.service, told.environment)
+    skewed_id, stale_id = doubts_about(*told.key)
+    identity = skewed_id if code is FindingCode.CLOCK_SKEW else stale_id
+    if not supported:
+        return Doubt(identity, told.received_ms, None)
     detail = f"{off_ms // _SECOND_MS} s"
-    return FindingRow(
-        id=finding_id(code, *scope, None, told.emitter),
+    row = FindingRow(
+        id=identity,
         code=code.value,
         severity=TEXTS[code].severity,
         origin="emitter",
@@ -124,3 +153,4 @@ def _finding(code: FindingCode, told: Punctuality, off_ms: int) -> FindingRow:
             code, *scope, None, about=told.emitter, detail=detail, indexes=[told.index]
         ),
     )
+    return Doubt(identity, told.received_ms, row)

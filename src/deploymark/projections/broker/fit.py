@@ -58,9 +58,9 @@ def rule_of(run: Run, witness: Witness, runs: Sequence[Run]) -> str:
 
 def candidates(runs: Sequence[Run], witness: Witness) -> Fit | None:
     """Return the run that evidence joins, None when it fits none that stands or drains."""
-    here = [run for run in runs if is_there(run, witness)]
     for rule, holds in _RULES:
-        found = [run for run in here if holds(run, witness, runs)]
+        # The rule first: it costs less to ask than the place.
+        found = [run for run in runs if holds(run, witness, runs) and is_there(run, witness)]
         if found:
             return _choose(found, rule)
     return None
@@ -84,9 +84,14 @@ def is_there(run: Run, witness: Witness) -> bool:
 def ended_before(runs: Sequence[Run], witness: Witness) -> Fit | None:
     """Return the newest run of the same release that has ended where a witness sees it again."""
     said = witness.sighting
-    here = [run for run in runs if run.line == said.line and covers(run, said.place, said.colour)]
     for rule, holds in _RULES[1:]:
-        found = [run for run in here if holds(run, witness, runs)]
+        found = [
+            run
+            for run in runs
+            if holds(run, witness, runs)
+            and run.line == said.line
+            and covers(run, said.place, said.colour)
+        ]
         if found:
             return Fit(max(found, key=_newness), rule)
     return None
@@ -138,7 +143,7 @@ def _newness(run: Run) -> tuple[int, str, int]:
 
 
 def _linked(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
-    if not set(run.links).isdisjoint(witness.links):
+    if witness.links and not set(run.links).isdisjoint(witness.links):
         return True
     for ticket in witness.tickets:
         carriers = [each for each in runs if not each.over and ticket in each.tickets]

@@ -6,18 +6,30 @@ instance runs under its name.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from deploymark.model.vocabulary import Basis
 from deploymark.projections.broker.tables import INSTANCE
 from deploymark.projections.broker.witness import Appearance, Witness
-from deploymark.projections.database import replace_rows
+from deploymark.projections.database import replace_rows, rows_with
 
 _COLUMNS: Final = tuple(column.name for column in INSTANCE.columns)
 _STRENGTH: Final = {Basis.DECLARED: 0, Basis.SELF_OBSERVED: 1, Basis.OBSERVED: 2}
 _WHERE: Final = ("cluster", "region", "namespace", "workload")
+
+_KEY, _NAME = ("service", "environment", "uid"), ("service", "environment", "instance")
+_SET_REPLACED = (
+    update(INSTANCE)
+    .where(
+        INSTANCE.c.service == bindparam("s"),
+        INSTANCE.c.environment == bindparam("e"),
+        INSTANCE.c.uid == bindparam("u"),
+    )
+    .values(replaced=bindparam("r"))
+)
 
 _Key = tuple[str, str, str]
 
@@ -32,6 +44,13 @@ class Instances:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._rows: dict[_Key, dict[str, Any]] = {}
+
+    def read(self, keys: Iterable[_Key]) -> None:
+        """Read what is stored of all instances that the write is about, before it takes any."""
+        for row in rows_with(self._connection, INSTANCE, _KEY, keys):
+            stored = dict(zip(_COLUMNS, row, strict=True))
+            stored["named"] = json.loads(row.named)
+            self._rows[row.service, row.environment, row.uid] = stored
 
     def take(self, witness: Witness, seen: Appearance, group: int | None) -> None:
         """Take what a marker says of an instance.
@@ -64,50 +83,31 @@ class Instances:
         rows = [_stored(row) for row in self._rows.values()]
         replace_rows(self._connection, INSTANCE, rows)
         names = {
-            (key[0], key[1], row["instance"], row["cluster"], row["namespace"])
+            (key[0], key[1], row["instance"])
             for key, row in self._rows.items()
             if row["instance"] is not None and row["instance"] != key[2]
         }
-        for name in sorted(names, key=lambda parts: [part or "" for part in parts]):
-            self._replace_older(name)
+        self._replace_older(names)
 
-    def _replace_older(self, name: tuple[str, str, str, str | None, str | None]) -> None:
-        """Leave one instance of a name: the one that was seen first last."""
-        service, environment, instance, cluster, namespace = name
-        same = and_(
-            INSTANCE.c.service == service,
-            INSTANCE.c.environment == environment,
-            INSTANCE.c.instance == instance,
-            INSTANCE.c.cluster.is_(cluster) if cluster is None else INSTANCE.c.cluster == cluster,
-            INSTANCE.c.namespace.is_(namespace)
-            if namespace is None
-            else INSTANCE.c.namespace == namespace,
-        )
-        found = self._connection.execute(
-            select(INSTANCE.c.uid, INSTANCE.c.first_ms).where(same)
-        ).all()
-        if len(found) <= 1:
-            return
-        newest = max(found, key=lambda row: (row.first_ms or 0, row.uid)).uid
-        for replaced, which in ((0, INSTANCE.c.uid == newest), (1, INSTANCE.c.uid != newest)):
-            self._connection.execute(update(INSTANCE).where(same, which).values(replaced=replaced))
+    def _replace_older(self, names: set[tuple[str, str, str]]) -> None:
+        """Leave one instance of a name in its place: the one that was seen first last."""
+        places: dict[tuple[Any, ...], list[Any]] = {}
+        for row in rows_with(self._connection, INSTANCE, _NAME, sorted(names)):
+            name = (row.service, row.environment, row.instance, row.cluster, row.namespace)
+            places.setdefault(name, []).append(row)
+        for found in places.values():
+            if len(found) <= 1:
+                continue
+            newest = max(found, key=lambda row: (row.first_ms or 0, row.uid)).uid
+            for row in found:
+                if row.replaced != (row.uid != newest):
+                    key = {"s": row.service, "e": row.environment, "u": row.uid}
+                    self._connection.execute(_SET_REPLACED, {**key, "r": int(row.uid != newest)})
 
     def _row(self, key: _Key) -> dict[str, Any]:
         row = self._rows.get(key)
         if row is None:
-            service, environment, uid = key
-            stored = self._connection.execute(
-                select(INSTANCE).where(
-                    INSTANCE.c.service == service,
-                    INSTANCE.c.environment == environment,
-                    INSTANCE.c.uid == uid,
-                )
-            ).first()
-            row = _empty(key)
-            if stored is not None:
-                row = dict(zip(_COLUMNS, stored, strict=True))
-                row["named"] = json.loads(row["named"])
-            self._rows[key] = row
+            row = self._rows[key] = _empty(key)
         return row
 
 

@@ -5,7 +5,9 @@ a commit did not happen. Rows that did not change are not written again.
 """
 
 import json
-from typing import Any, Final
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select
@@ -32,7 +34,7 @@ from deploymark.projections.broker.tables import (
     WITNESS,
 )
 from deploymark.projections.broker.witness import Witness
-from deploymark.projections.database import replace_rows
+from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 
 MAX_RECALLED: Final = 64
@@ -46,6 +48,23 @@ _DOCUMENT: Final = list(RUN.columns.keys()).index("document")
 ScopeName = tuple[str, str]
 _RunName = tuple[str, str, int]
 _Row = tuple[Any, ...]
+
+
+class _Shown(NamedTuple):
+    """A run as it is shown: its rows, kept beside what they were made of.
+
+    Attributes:
+        fingerprint: Of the run; while it is the same, the rows are.
+        row: Of the run itself.
+        groups, findings: By their keys.
+        aliases: With what they stand for.
+    """
+
+    fingerprint: bytes
+    row: _Row
+    groups: dict[int, _Row]
+    findings: dict[str, _Row]
+    aliases: tuple[tuple[str, str], ...]
 
 
 class KeptScope:
@@ -85,10 +104,12 @@ class KeptScope:
             for row in connection.execute(select(FINDING).where(of_runs))
             if row.deployment_id in names
         }
+        self._rows: dict[_RunName, _Shown] = {}
         self._groups: dict[int, _Row] = {}
-        documents = [json.loads(row[_DOCUMENT]) for row in self._runs.values()]
-        self._aliases = {
-            (alias, each["deployment_id"]) for each in documents for alias in each["aliases"]
+        ids = {(*name, run_id) for run_id, _, _ in self._runs}
+        self._aliases: set[tuple[str, str]] = {
+            (row.alias, row.id)
+            for row in rows_with(connection, ALIAS, ("service", "environment", "id"), ids)
         }
 
     # Taking in ----------------------------------------------------------------------------
@@ -144,39 +165,44 @@ class KeptScope:
         shed, self.scope.shed = self.scope.shed, []
         state = self.scope.state
         numbers = name_runs(state)
-        runs: dict[_RunName, _Row] = {}
-        findings: dict[str, _Row] = {}
-        groups: dict[int, _Row] = {}
-        aliases: set[tuple[str, str]] = set()
-        for run, number, group in shed:
-            groups[group.index] = self._group_row(run, number, group)
-        standing = [(run, numbers[position]) for position, run in enumerate(state.runs)]
-        for run, number in [*((each, each.number) for each in forgotten), *standing]:
-            self._put_groups(groups, run, number)
-            aliases.update((alias, run.id) for alias in run.aliases)
-            self._put_findings(findings, run, number)
-        changed = [row for index, row in groups.items() if self._groups.get(index) != row]
-        replace_rows(connection, GROUP, changed)
-        for run, number in standing:
-            row = self._run_row(run, number, None)
-            runs[_name_of(row)] = row
-        final = {}
-        for run in forgotten:
-            row = self._run_row(run, run.number, encode_run(run))
-            final[_name_of(row)] = row
-        self._drop(connection, set(self._runs) - set(runs) - set(final))
-        changed = [row for name, row in runs.items() if self._runs.get(name) != row]
-        replace_rows(connection, RUN, [*final.values(), *changed])
+        standing = [self._show(run, numbers[position]) for position, run in enumerate(state.runs)]
+        final = [self._show(run, run.number, final=True) for run in forgotten]
+        # A run that was forgotten and stands again is shown as it stands.
+        shown = [*final, *standing]
+        groups = {group.index: self._group_row(run, number, group) for run, number, group in shed}
+        groups |= {index: row for each in shown for index, row in each.groups.items()}
+        findings = {name: row for each in shown for name, row in each.findings.items()}
+        aliases = {alias for each in shown for alias in each.aliases}
+        runs = {_name_of(each.row): each.row for each in standing}
+        finals = {_name_of(each.row): each.row for each in final}
+        replace_rows(connection, GROUP, _changed(groups, self._groups))
+        self._drop(connection, set(self._runs) - set(runs) - set(finals))
+        replace_rows(connection, RUN, [*finals.values(), *_changed(runs, self._runs)])
         self._runs = runs
-        self._save_findings(connection, findings, {_shown(name) for name in final})
-        self._save_aliases(connection, aliases)
-        final_aliases = {(alias, run.id) for run in forgotten for alias in run.aliases}
-        self._aliases = aliases - final_aliases
-        self._groups = {
-            index: row
-            for index, row in groups.items()
-            if any(index in r.groups for r in state.runs)
-        }
+        self._save_findings(connection, findings, {_shown(name) for name in finals})
+        rows = [(alias, *self.name, name) for alias, name in sorted(aliases - self._aliases)]
+        replace_rows(connection, ALIAS, rows)
+        for alias, name in sorted(self._aliases - aliases):
+            self._drop_alias(connection, alias, name)
+        self._aliases = {alias for each in standing for alias in each.aliases}
+        left = {index for each in standing for index in each.groups}
+        self._groups = {index: row for index, row in groups.items() if index in left}
+        self._rows = {_name_of(each.row): each for each in standing}
+
+    def _show(self, run: Run, number: int, *, final: bool = False) -> _Shown:
+        """Return the rows of a run: the ones there are when it has not changed."""
+        content = encode_run(run)
+        fingerprint = blake2b(content, digest_size=16).digest()
+        known = self._rows.get((run.id, run.kind_key, number))
+        if known is not None and known.fingerprint == fingerprint and not final:
+            return known
+        groups: dict[int, _Row] = {}
+        findings: dict[str, _Row] = {}
+        self._put_groups(groups, run, number)
+        self._put_findings(findings, run, number)
+        row = self._run_row(run, number, content if final else None)
+        aliases = tuple((alias, run.id) for alias in run.aliases)
+        return _Shown(fingerprint, row, groups, findings, aliases)
 
     def _save_scope(self, connection: Connection) -> None:
         scope = self.scope
@@ -259,26 +285,22 @@ class KeptScope:
                 )
             )
 
-    def _save_aliases(self, connection: Connection, aliases: set[tuple[str, str]]) -> None:
-        """Write new names, and take those back that later news made wrong."""
-        added = sorted(aliases - self._aliases)
-        replace_rows(connection, ALIAS, [(alias, *self.name, name) for alias, name in added])
-        for alias, name in sorted(self._aliases - aliases):
-            final = select(RUN.c.id).where(
-                RUN.c.service == self.name[0],
-                RUN.c.environment == self.name[1],
-                RUN.c.id == name,
-                RUN.c.content.is_not(None),
+    def _drop_alias(self, connection: Connection, alias: str, name: str) -> None:
+        """Remove an alias that no run has any more; late news can undo one."""
+        mine = and_(RUN.c.service == self.name[0], RUN.c.environment == self.name[1])
+        forgotten = connection.scalars(
+            select(RUN.c.content).where(mine, RUN.c.id == name, RUN.c.content.is_not(None))
+        )
+        if any(alias in decode_run(raw).aliases for raw in forgotten):
+            return
+        connection.execute(
+            delete(ALIAS).where(
+                ALIAS.c.alias == alias,
+                ALIAS.c.service == self.name[0],
+                ALIAS.c.environment == self.name[1],
+                ALIAS.c.id == name,
             )
-            if connection.execute(final.limit(1)).first() is None:
-                connection.execute(
-                    delete(ALIAS).where(
-                        ALIAS.c.alias == alias,
-                        ALIAS.c.service == self.name[0],
-                        ALIAS.c.environment == self.name[1],
-                        ALIAS.c.id == name,
-                    )
-                )
+        )
 
     def _save_findings(
         self, connection: Connection, findings: dict[str, _Row], final: set[str]
@@ -286,9 +308,17 @@ class KeptScope:
         gone = set(self._findings) - set(findings)
         if gone:
             connection.execute(delete(FINDING).where(FINDING.c.id.in_(gone)))
-        changed = [row for name, row in findings.items() if self._findings.get(name) != row]
-        replace_rows(connection, FINDING, changed)
+        replace_rows(connection, FINDING, _changed(findings, self._findings))
         self._findings = {name: row for name, row in findings.items() if row[6] not in final}
+
+
+_Name = TypeVar("_Name")
+
+
+def _changed(rows: Mapping[_Name, _Row], stored: Mapping[_Name, _Row]) -> list[_Row]:
+    """Return the rows that are not as they are stored."""
+    known = ((row, stored.get(name)) for name, row in rows.items())
+    return [row for row, before in known if row is not before and row != before]
 
 
 def _name_of(row: _Row) -> _RunName:

@@ -107,6 +107,7 @@ class Run(Struct):
         rules: How many witnesses each rule joined.
         groups: Of confirmations, by index.
         confirmed: Whether anything was confirmed at all.
+        labelled: Whether a group of it named a deployment by a label that a digest contradicts.
         told: Witnesses that an intent can still take over.
         ambiguous: Runs that evidence fitted as well, as (id, number).
         unsigned: The first markers of intent that nobody signed.
@@ -139,6 +140,7 @@ class Run(Struct):
     rules: dict[str, int] = {}
     groups: dict[int, Group] = {}
     confirmed: bool = False
+    labelled: bool = False
     told: list[Witness] = []
     links: list[str] = []
     tickets: list[str] = []
@@ -264,7 +266,7 @@ def take(run: Run, witness: Witness, rule: str) -> None:
     if run.own and len(run.told) < MAX_TOLD:
         run.told.append(witness)
     run.last_ms = max(run.last_ms, witness.last_ms)
-    run.last_index = max(run.last_index, witness.index)
+    run.last_index = max(run.last_index, witness.last_index)
 
 
 def _note_phase(run: Run, phase: str, at_ms: int) -> None:
@@ -291,6 +293,15 @@ def note_join(run: Run, index: int, rule: str) -> None:
     """List by which rule a marker was joined: of too many, the first in the log."""
     insort(run.joins, (index, rule))
     del run.joins[MAX_JOINS:]
+
+
+def note_more(run: Run, before: int, index: int, rule: str) -> None:
+    """List one more of a group behind the one of it that was the last."""
+    for position in reversed(range(len(run.joins))):
+        if run.joins[position][0] == before:
+            run.joins.insert(position + 1, (index, rule))
+            del run.joins[MAX_JOINS:]
+            return
 
 
 def _describe(run: Run, witness: Witness) -> None:

@@ -8,7 +8,7 @@ it had come right after that.
 What is settled and when follows from the log alone, so that a replay ends as the first reading did.
 """
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,8 +18,14 @@ from msgspec import Struct
 from deploymark.projections.broker.documents import equal
 from deploymark.projections.broker.fit import INTENT_MS
 from deploymark.projections.broker.run import MAX_GROUPS, Group, Run
-from deploymark.projections.broker.sweep import State, more, name_runs, step, sweep
+from deploymark.projections.broker.sweep import More, State, hear_more, name_runs, step, sweep
 from deploymark.projections.broker.witness import Order, Witness
+
+BACK: Final = 32
+"""Witnesses that news may be late by without the runs being swept from the base again."""
+
+MAX_GROWN: Final = 512
+"""Members of groups that a mark can miss before it is given up."""
 
 WINDOW: Final = 512
 """Witnesses that are kept at most; half of them are settled then."""
@@ -42,6 +48,20 @@ _Key = tuple[Order, Order]
 class _Kept(Struct, gc=False):
     key: _Key
     witness: Witness
+
+
+class _Mark(Struct, gc=False):
+    """The runs as they were after some of the witnesses, in memory only.
+
+    Attributes:
+        key: Of the last of these witnesses.
+        raw: The state.
+        grown: What came of their groups since.
+    """
+
+    key: _Key
+    raw: bytes
+    grown: list[More]
 
 
 class Settled(Struct, array_like=True):
@@ -94,6 +114,7 @@ class Scope:
         self._groups: dict[str, Witness] = {}
         self._known = {name for run in self._base.runs for name in (run.id, *run.aliases)}
         self._state: State | None = None
+        self._mark: _Mark | None = None
         for witness in witnesses:
             self._keep(witness)
         self.saved()
@@ -115,9 +136,36 @@ class Scope:
     def state(self) -> State:
         """The runs as everything that was heard makes them."""
         if self._state is None:
-            state: State = _state_decoder.decode(self._raw)
-            self._state = sweep(state, [kept.witness for kept in self._kept])
+            self._state = self._swept()
         return self._state
+
+    def _swept(self) -> State:
+        """Sweep what is kept, from the mark if there is one; set it anew where that is worth it."""
+        state, start = self._marked()
+        end = len(self._kept) - BACK
+        if end - start >= BACK:
+            sweep(state, [kept.witness for kept in self._kept[start:end]])
+            self._mark = _Mark(self._kept[end - 1].key, _encoder.encode(state), [])
+            start = end
+        return sweep(state, [kept.witness for kept in self._kept[start:]])
+
+    def _marked(self) -> tuple[State, int]:
+        """Return the state at the mark, or before everything, and how many witnesses are in it."""
+        mark = self._mark
+        state: State
+        if mark is None:
+            state = _state_decoder.decode(self._raw)
+            return state, 0
+        state = _state_decoder.decode(mark.raw)
+        for more in mark.grown:
+            hear_more(state, more)
+        count = bisect_right(self._kept, mark.key, key=_key_of)
+        # Witnesses that wait for an intent may be groups, which grow: they are those that are kept.
+        live = {kept.witness.index: kept.witness for kept in self._kept[:count]}
+        for run in state.runs:
+            if run.told:
+                run.told = [live.get(each.index, each) for each in run.told]
+        return state, count
 
     def knows(self, deployment: str) -> bool:
         """Tell whether a deployment id was heard of, as far as that is remembered."""
@@ -130,7 +178,7 @@ class Scope:
             self._known.update((run.id, *run.aliases))
         self._raw = _encoder.encode(self._base)
         self.resettled = True
-        self._state = None
+        self._state = self._mark = None
 
     def take(self, witness: Witness) -> int:
         """Take a witness.
@@ -157,27 +205,34 @@ class Scope:
         return witness.index
 
     def _take_more(self, group: Witness, witness: Witness) -> None:
-        before = group.order
+        key = self._key(group)
         earliest = group.join(witness)
         self.changed[group.index] = group
         if not earliest:
+            more = More(witness, group.index, group.listed_before(witness.index))
             if self._state is not None:
-                more(self._state, witness, group.index)
+                hear_more(self._state, more)
+            if self._mark is not None and key <= self._mark.key:
+                self._mark.grown.append(more)
+                if len(self._mark.grown) > MAX_GROWN:
+                    self._mark = None
             return
-        for kept in self._kept:
-            if kept.witness is group:
-                self._kept.remove(kept)
-                break
-        insort(self._kept, _Kept(self._key(group), group), key=_key_of)
-        if before != group.order:
-            self._state = None
+        del self._kept[bisect_left(self._kept, key, key=_key_of)]
+        self._insert(group)
+        self._state = None
 
     def _keep(self, witness: Witness) -> _Kept:
-        kept = _Kept(self._key(witness), witness)
-        insort(self._kept, kept, key=_key_of)
+        kept = self._insert(witness)
         self._known.add(witness.sighting.deployment_id)
         if witness.confirms:
             self._groups[witness.group_key()] = witness
+        return kept
+
+    def _insert(self, witness: Witness) -> _Kept:
+        kept = _Kept(self._key(witness), witness)
+        insort(self._kept, kept, key=_key_of)
+        if self._mark is not None and kept.key <= self._mark.key:
+            self._mark = None
         return kept
 
     def _key(self, witness: Witness) -> _Key:
@@ -193,7 +248,7 @@ class Scope:
         self.forgotten += _forget(state, self._cut[0])
         self._base, self._raw = state, _encoder.encode(state)
         self.resettled = True
-        self._state = None
+        self._state = self._mark = None
         for kept in old:
             index = kept.witness.index
             self.changed.pop(index, None)

@@ -6,7 +6,7 @@ So the runs follow from the set of witnesses, whatever order they arrived in.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from deploymark.projections.broker.fit import (
     explains,
     unplanned_elsewhere,
 )
-from deploymark.projections.broker.run import Group, Run, note_join, open_run, take
+from deploymark.projections.broker.run import Group, Run, note_more, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
 
 SUPERSEDED: Final = "superseded"
@@ -57,18 +57,34 @@ def step(state: State, witness: Witness) -> None:
         _take_stated(state, witness)
 
 
-def more(state: State, witness: Witness, group: int) -> None:
-    """Let the run of a group hear that one more of it came, which is not its earliest."""
+class More(NamedTuple):
+    """One more of a group, which is not its earliest.
+
+    Attributes:
+        witness: It.
+        group: The index of its group.
+        before: The marker of the group behind which it is listed; None when it is not.
+    """
+
+    witness: Witness
+    group: int
+    before: int | None
+
+
+def hear_more(state: State, more: More) -> None:
+    """Let the run of a group be as if it had heard one more of it at once with the others."""
+    witness = more.witness
     for run in state.runs:
-        if group in run.groups:
+        if more.group in run.groups:
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
-            rule = run.groups[group].rule
+            rule = run.groups[more.group].rule
             run.rules[rule] += witness.count
-            note_join(run, witness.index, rule)
+            if more.before is not None:
+                note_more(run, more.before, witness.index, rule)
             run.last_ms = max(run.last_ms, witness.last_ms)
-            run.last_index = max(run.last_index, witness.index)
+            run.last_index = max(run.last_index, witness.last_index)
             return
 
 
@@ -109,8 +125,8 @@ def _runs_of(state: State, said: Sighting) -> list[Run]:
     return [
         run
         for run in state.runs
-        if run.line == said.line
-        and (run.id == said.deployment_id or said.deployment_id in run.aliases)
+        if (run.id == said.deployment_id or said.deployment_id in run.aliases)
+        and run.line == said.line
     ]
 
 
@@ -253,6 +269,7 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
             witness.index, witness.leader, rule, basis, witness.seen, about, label
         )
         run.confirmed = True
+        run.labelled = run.labelled or bool(label)
     places = live_places(run.record, _ONLY, witness.at_ms)
     replaced = _supersede(state, run, places, witness) if places else []
     if replaced and run.replaced is None:

@@ -81,6 +81,7 @@ ALIAS: Final = Table(
     Column("id", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
+Index("broker_alias_by_run", ALIAS.c.service, ALIAS.c.environment, ALIAS.c.id)
 GROUP: Final = Table(
     "broker_group",
     METADATA,

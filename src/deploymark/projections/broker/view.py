@@ -6,7 +6,7 @@ memory is only trusted while the tables say that they are as it left them.
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,18 +17,18 @@ from deploymark.model.entries import Finding
 from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Kind
-from deploymark.projections.broker.emitters import Emitters, Punctuality
+from deploymark.projections.broker.emitters import Doubt, Emitters, Punctuality, doubts_about
 from deploymark.projections.broker.findings import FindingRow, entry_row, join_rows
 from deploymark.projections.broker.instances import Instances
 from deploymark.projections.broker.keeping import KeptScope, ScopeName
 from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA
 from deploymark.projections.broker.witness import Heard, hear
-from deploymark.projections.database import replace_rows
+from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "broker"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
@@ -110,13 +110,18 @@ class BrokerView:
         instances = Instances(connection)
         emitters = Emitters(connection, self._expectations.deadlines.stale * 1_000)
         findings = _Findings(connection)
+        instances.read({row.heard.instance for row in rows if row.heard and row.heard.instance})
+        told = {row.punctual.key for row in rows if row.punctual is not None}
+        emitters.read(told)
+        findings.read({row.finding.id for row in rows if row.finding is not None})
+        findings.read({each for key in told for each in doubts_about(*key)})
         touched: dict[ScopeName, KeptScope] = {}
         for row in rows:
             if row.finding is not None:
                 findings.take(row.finding)
             if row.punctual is not None:
-                for finding, supported in emitters.take(row.punctual):
-                    findings.note(finding, supported=supported)
+                for doubt in emitters.take(row.punctual):
+                    findings.note(doubt)
             if row.heard is not None:
                 self._take(connection, row.heard, instances, touched)
         instances.save()
@@ -159,40 +164,35 @@ class _Findings:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._rows: dict[str, FindingRow | None] = {}
+        self._stored: dict[str, FindingRow] = {}
+        self._rows: dict[str, FindingRow] = {}
+
+    def read(self, ids: Iterable[str]) -> None:
+        """Read findings that the write may be about, before it takes any."""
+        for row in rows_with(self._connection, FINDING, ("id",), ((each,) for each in ids)):
+            self._stored[row.id] = FindingRow._make([*row[:-1], json.loads(row.document)])
+        self._rows.update(self._stored)
 
     def take(self, row: FindingRow) -> None:
         """Take a finding that stands in the log."""
-        before = self._get(row.id)
+        before = self._rows.get(row.id)
         self._rows[row.id] = row if before is None else join_rows(before, row)
 
-    def note(self, row: FindingRow, *, supported: bool) -> None:
+    def note(self, doubt: Doubt) -> None:
         """Open a finding, or close the one that is open."""
-        before = self._get(row.id)
-        if supported:
-            stands = before is not None and before.closed_ms is None
+        before, row = self._rows.get(doubt.id), doubt.row
+        stands = before is not None and before.closed_ms is None
+        if row is not None:
             opened_ms = before.opened_ms if before is not None and stands else row.opened_ms
             self._rows[row.id] = row._replace(opened_ms=opened_ms)
-        elif before is not None and before.closed_ms is None:
-            self._rows[row.id] = before._replace(closed_ms=row.opened_ms)
+        elif before is not None and stands:
+            self._rows[doubt.id] = before._replace(closed_ms=doubt.at_ms)
 
     def save(self) -> None:
         """Store what changed."""
         rows = [
             (*row[:-1], json.dumps(row.document, separators=(",", ":")))
             for row in self._rows.values()
-            if row is not None
+            if row is not self._stored.get(row.id)
         ]
         replace_rows(self._connection, FINDING, rows)
-
-    def _get(self, identity: str) -> FindingRow | None:
-        if identity not in self._rows:
-            found = self._connection.execute(
-                select(FINDING).where(FINDING.c.id == identity)
-            ).first()
-            self._rows[identity] = (
-                None
-                if found is None
-                else FindingRow._make([*found[:-1], json.loads(found.document)])
-            )
-        return self._rows[identity]

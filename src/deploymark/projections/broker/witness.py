@@ -77,6 +77,7 @@ class Witness(Struct, gc=False, array_like=True):
         others: Indexes of the first of these, but for `index`.
         lead: The index of the earliest of the group, None where that is `index`.
         last_ms: The time of the latest of the group.
+        last_index: Of the newest of the group.
     """
 
     index: int
@@ -99,6 +100,7 @@ class Witness(Struct, gc=False, array_like=True):
     last_ms: int = 0
     others: list[int] = []
     lead: int | None = None
+    last_index: int = -1
 
     @property
     def leader(self) -> int:
@@ -131,6 +133,12 @@ class Witness(Struct, gc=False, array_like=True):
         """The digest that counts: what was seen, else what was told."""
         return self.seen or self.sighting.digest
 
+    def listed_before(self, index: int) -> int | None:
+        """Return behind which marker of a group its last one is listed; None when it is not."""
+        if self.others[-1] != index:
+            return None  # it has more than it lists
+        return self.others[-2] if len(self.others) > 1 else self.index
+
     def group_key(self) -> str:
         """Return what confirmations of one group have in common."""
         said = self.sighting
@@ -149,6 +157,7 @@ class Witness(Struct, gc=False, array_like=True):
         if len(self.others) < MAX_OTHERS:
             self.others.append(other.index)
         self.last_ms = max(self.last_ms, other.last_ms)
+        self.last_index = max(self.last_index, other.last_index)
         earlier = other.order < self.order
         if earlier:
             self.lead = other.leader
@@ -183,6 +192,12 @@ class Heard(Struct, frozen=True, gc=False):
     witness: Witness
     appearance: Appearance | None
 
+    @property
+    def instance(self) -> tuple[str, str, str] | None:
+        """Service, environment and uid of the instance that it is about, None for none."""
+        line, seen = self.witness.sighting.line, self.appearance
+        return None if seen is None else (line.service, line.environment, seen.uid)
+
 
 def hear(entry: LoggedEntry, marker: Marker, service: str) -> Heard:
     """Return a marker as the broker hears it.
@@ -216,6 +231,7 @@ def hear(entry: LoggedEntry, marker: Marker, service: str) -> Heard:
         assurance=entry.leaf.assurance.value,
         facts=_facts(marker),
         last_ms=sighting.at_ms,
+        last_index=entry.index,
     )
     return Heard(witness, _appearance(witness, target, evidence, fields))
 
