@@ -127,6 +127,10 @@ class Scope:
         self.shed: list[tuple[Run, int, Group]] = []
         self.resettled = False
 
+    def __len__(self) -> int:
+        """How many witnesses are kept."""
+        return len(self._kept)
+
     @property
     def settled(self) -> Settled:
         """What is stored as one."""

@@ -32,6 +32,9 @@ SCHEMA_VERSION: Final = 2
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
+MAX_HELD: Final = 65_536
+"""Witnesses of all scopes that are held in memory together."""
+
 
 class BrokerRow(Struct, frozen=True, gc=False):
     """What the broker keeps of one entry.
@@ -131,8 +134,9 @@ class BrokerView:
         findings.save()
         now_ms = max(now_ms, *[row.received_ms for row in rows])
         replace_rows(connection, CLOCK, [(1, rows[-1].index, now_ms)])
-        while len(self._scopes) > MAX_SCOPES:
-            self._scopes.popitem(last=False)
+        held = sum(len(scope.scope) for scope in self._scopes.values())
+        while len(self._scopes) > MAX_SCOPES or (held > MAX_HELD and len(self._scopes) > 1):
+            held -= len(self._scopes.popitem(last=False)[1].scope)
         self._last = rows[-1].index
 
     def _take(
