@@ -6,6 +6,7 @@ The server must be one that is there to be tested, started with the configuratio
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,10 +119,12 @@ def _play(options: argparse.Namespace, output: Output, day: Any) -> int:  # noqa
     from deploymark.testing.gameday.report import COLUMNS, as_json, complaints, rows  # noqa: PLC0415
 
     settings = client_settings(options.server)
-    door = Door(settings.url, settings.token)
-    if not options.not_a_test_server:
-        refuse_production(door)
-    with output.progress("Playing", len(day.messages)) as progress:
+    with (
+        closing(Door(settings.url, settings.token)) as door,
+        output.progress("Playing", len(day.messages)) as progress,
+    ):
+        if not options.not_a_test_server:
+            refuse_production(door)
         result = run_day(day, door, SystemClock(), progress=progress)
     record = as_json(result)
     if options.report is not None:

@@ -15,6 +15,8 @@ _SHAPE = re.compile(
     r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 )
 _OURS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_FIRST_MS = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _SHOWN = 40
 _LAST_HOUR = 23
 _LAST_MINUTE = 59
@@ -27,10 +29,12 @@ def parse_instant(text: str) -> int:
         text: With `Z` or an offset, with any number of fraction digits.
 
     Returns:
-        Milliseconds since 1970-01-01T00:00:00Z; finer fractions are cut off.
+        Milliseconds since 1970-01-01T00:00:00Z, which `format_instant` can write; finer fractions
+        are cut off.
 
     Raises:
-        InstantError: Not RFC 3339, no such day or hour, or a leap second.
+        InstantError: Not RFC 3339, no such day or hour, a leap second, or an offset that leads out
+            of the years 0001 to 9999.
     """
     if _OURS.fullmatch(text):  # as `format_instant` writes it, and so nearly everyone here
         try:
@@ -50,11 +54,13 @@ def parse_instant(text: str) -> int:
         result += int(fraction[:3].ljust(3, "0"))
     if sign is None:
         return result
-    # Plain arithmetic, because an offset may lead out of the years that datetime knows.
     if int(hours) > _LAST_HOUR or int(minutes) > _LAST_MINUTE:
         raise _refusal(text)
     offset = (int(hours) * 60 + int(minutes)) * 60_000
-    return result - offset if sign == "+" else result + offset
+    result += -offset if sign == "+" else offset
+    if not _FIRST_MS <= result <= _LAST_MS:
+        raise _refusal(text)  # nobody could write it down again
+    return result
 
 
 def format_instant(ms: int) -> str:

@@ -4,6 +4,8 @@ Level-triggered: it compares where the log stands with where each view stands, a
 there. A notification only wakes it; a lost one costs a second. Rows of a batch and the cursor
 behind them are committed together, so wherever a process stops there is no gap and no entry
 counts twice. A view of another schema version, of another log, or in a damaged file begins anew.
+An entry that a view cannot take in is skipped there, said and kept on record: it must not stop the
+others, whoever wrote it.
 
 States: idle → running (`start`) → stopped (`stop`), or running → broken (the log does not add
 up; stays so, and the views keep answering what they had).
@@ -18,8 +20,15 @@ from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from deploymark.errors import BrokenError, DeploymarkError, LogBrokenError, StoreUnavailableError
+from deploymark.errors import (
+    BrokenError,
+    DeploymarkError,
+    LogBrokenError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from deploymark.ports import LogReader, Meter, StoredEntry
 from deploymark.projections import cursors
 from deploymark.projections.cursors import Skipped
@@ -46,7 +55,11 @@ class View(cursors.Tables, Protocol[Row]):
         ...
 
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Add rows, in index order, at least one; the caller commits."""
+        """Add rows, in index order, at least one; the caller commits.
+
+        What it raises of its own undoes all of them; each is then tried alone, and one that
+        raises again is skipped.
+        """
         ...
 
 
@@ -252,21 +265,43 @@ class Runner:
         stored: Sequence[StoredEntry],
         entries: Sequence[LoggedEntry | Exception],
     ) -> None:
-        rows: list[Any] = []
+        kept: list[tuple[int, Any]] = []
         skipped: list[Skipped] = []
         for source, entry in zip(stored, entries, strict=True):
             row = entry if isinstance(entry, Exception) else _attempt(view.fold, entry)
-            if not isinstance(row, Exception):
-                rows.append(row)
-                continue
-            code = row.code if isinstance(row, DeploymarkError) else "defect"
-            self._meter.count("deploymark_projection_skipped_total", view=view.name, code=code)
-            skipped.append(Skipped(source.index, code, str(row)))
-        if rows:
-            view.write(connection, rows)
+            if isinstance(row, Exception):
+                skipped.append(self._skip(view, source.index, row))
+            else:
+                kept.append((source.index, row))
+        if kept:
+            skipped += self._add(connection, view, kept)
         if skipped:
             cursors.record_skipped(connection, view.name, skipped)
         cursors.move(connection, view.name, stored[-1])
+
+    def _add(
+        self, connection: Connection, view: View[Any], kept: Sequence[tuple[int, Any]]
+    ) -> list[Skipped]:
+        """Write rows together; when that shows a defect, alone, without the ones that show it."""
+        try:
+            with connection.begin_nested():
+                view.write(connection, [row for _, row in kept])
+        except (UnavailableError, BrokenError, DBAPIError, OSError, MemoryError):
+            raise  # not what an entry says: another attempt may go well
+        except Exception as error:  # noqa: BLE001 - as in `_attempt`
+            if len(kept) == 1:
+                return [self._skip(view, kept[0][0], error)]
+            return [skip for each in kept for skip in self._add(connection, view, [each])]
+        return []
+
+    def _skip(self, view: View[Any], index: int, error: Exception) -> Skipped:
+        code = error.code if isinstance(error, DeploymarkError) else "defect"
+        self._meter.count("deploymark_projection_skipped_total", view=view.name, code=code)
+        _log.error(
+            "a view cannot take an entry in and goes on without it",
+            extra={"view": view.name, "index": index, "code": code, "why": str(error)},
+        )
+        return Skipped(index, code, str(error))
 
 
 _Value = TypeVar("_Value")

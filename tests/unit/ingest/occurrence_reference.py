@@ -61,6 +61,8 @@ class _Reading:
         ends_by_time: In a place that failed, only times tell whether it was tried again.
         retry_is_silent: What is planned again where it is live says nothing new, so an end that
             came before it and is heard of after it still counts.
+        late_news_opens: Late news opens a place, which an end that came before it and is heard of
+            after it does not end.
     """
 
     overtaken_revives: bool
@@ -68,6 +70,7 @@ class _Reading:
     lost_opening_opens: bool
     ends_by_time: bool
     retry_is_silent: bool
+    late_news_opens: bool
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Entry:
     first: bool = False
 
 
-_READINGS = [_Reading(*flags) for flags in product((True, False), repeat=5)]
+_READINGS = [_Reading(*flags) for flags in product((True, False), repeat=6)]
 
 
 def time_of(said: Said, received_ms: int) -> int:
@@ -208,7 +211,9 @@ class Reference:
             for end in own
             if end.said.phase in ENDING
             and end.said.place == place
-            and not any(_undoes(e, end, reading) for e in opened if not self._silent(e, reading))
+            and not any(
+                self._undoes(e, end, reading) for e in opened if not self._silent(e, reading)
+            )
         ]
         if ends:
             return ends
@@ -222,6 +227,18 @@ class Reference:
             if _follows(other, first) and not revived:
                 ends.append(other)
         return ends
+
+    def _undoes(self, opening: _Entry, end: _Entry, reading: _Reading) -> bool:
+        """Tell whether a place that had ended was tried again; late news is no new try."""
+        if reading in opening.late_by and opening.said.phase in OPENING:
+            heard_first = self.entries.index(opening) < self.entries.index(end)
+            if not (reading.late_news_opens and heard_first):
+                return False
+        if reading.ends_by_time:
+            return opening.time_ms > end.time_ms
+        if opening.said.attempt is not None and end.said.attempt is not None:
+            return opening.said.attempt > end.said.attempt
+        return _follows(opening, end)
 
     def _silent(self, opening: _Entry, reading: _Reading) -> bool:
         if not reading.retry_is_silent or opening.said.goes_live:
@@ -251,17 +268,6 @@ def _opens(entry: _Entry, reading: _Reading) -> bool:
     if reading.lost_opening_opens and entry.first and entry.said.phase not in ENDING:
         return True
     return entry.said.stands
-
-
-def _undoes(opening: _Entry, end: _Entry, reading: _Reading) -> bool:
-    """Tell whether a place that had ended was tried again; late news is no new try."""
-    if reading in opening.late_by and opening.said.phase in OPENING:
-        return False
-    if reading.ends_by_time:
-        return opening.time_ms > end.time_ms
-    if opening.said.attempt is not None and end.said.attempt is not None:
-        return opening.said.attempt > end.said.attempt
-    return _follows(opening, end)
 
 
 def _later(asked: _Entry, closer: _Entry, own: Sequence[_Entry]) -> bool:

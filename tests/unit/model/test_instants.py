@@ -20,7 +20,8 @@ READ = {
     "an unknown local offset": ("1970-01-01T00:00:00-00:00", 0),
     "before the epoch": ("1969-12-31T23:59:59.999Z", -1),
     "a leap day": ("2024-02-29T00:00:00Z", 1_709_164_800_000),
-    "an offset out of the first year": ("0001-01-01T00:00:00+01:00", -62_135_600_400_000),
+    "the first of all": ("0001-01-01T01:00:00+01:00", -62_135_596_800_000),
+    "the last of all": ("9999-12-31T22:59:59.999-01:00", 253_402_300_799_999),
 }
 REFUSED = {
     "nothing": "",
@@ -41,6 +42,8 @@ REFUSED = {
     "a comma": "2026-11-23T00:00:00,5Z",
     "digits of another script": "\uff12026-11-23T00:00:00Z",
     "a number": "1795392000",
+    "an offset out of the first year": "0001-01-01T00:00:00+01:00",
+    "an offset out of the last year": "9999-12-31T23:59:59-00:01",
 }
 
 

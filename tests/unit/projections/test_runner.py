@@ -42,6 +42,7 @@ class CountingView:
     Attributes:
         failing: Raised by the writes to come.
         disliked: Indexes that its fold does not understand.
+        indigestible: Indexes that its fold understands, and that cannot be written.
     """
 
     def __init__(self, name: str = "counting", version: int = 1) -> None:
@@ -56,6 +57,7 @@ class CountingView:
         )
         self.failing: list[Exception] = []
         self.disliked: set[int] = set()
+        self.indigestible: set[int] = set()
         self.batches: list[list[int]] = []
 
     def fold(self, entry: LoggedEntry) -> int:
@@ -67,6 +69,8 @@ class CountingView:
         connection.execute(insert(self.table), [{"idx": index} for index in rows])
         if self.failing:
             raise self.failing.pop(0)
+        if not self.indigestible.isdisjoint(rows):
+            raise ValueError(rows)
         self.batches.append(list(rows))
 
     def read(self, views: Views) -> list[int]:
@@ -95,7 +99,7 @@ def test_a_view_sees_every_entry_once_and_in_order(tmp_path: pathlib.Path) -> No
     projected.close()
 
 
-@pytest.mark.parametrize("fault", [StoreUnavailableError("Full."), ValueError("a defect")])
+@pytest.mark.parametrize("fault", [StoreUnavailableError("Full."), OSError("no file is left")])
 def test_a_batch_that_was_not_committed_is_done_again(
     tmp_path: pathlib.Path, fault: Exception
 ) -> None:
@@ -108,6 +112,22 @@ def test_a_batch_that_was_not_committed_is_done_again(
             projected.runner.catch_up()
     projected.runner.catch_up()
     assert view.read(projected.views) == list(range(20))
+    projected.close()
+
+
+def test_an_entry_whose_writing_fails_is_skipped_alone_and_kept_on_record(
+    tmp_path: pathlib.Path,
+) -> None:
+    view, other = CountingView(), CountingView("other")
+    view.indigestible = {3, 9}
+    projected = Projected(tmp_path, views=[view, other])
+    append(projected.store, bodies_of(20))
+    projected.runner.catch_up()
+    assert view.read(projected.views) == [each for each in range(20) if each not in {3, 9}]
+    assert other.read(projected.views) == list(range(20))
+    skipped = projected.runner.skipped("counting")
+    assert [(each.index, each.code) for each in skipped] == [(9, "defect"), (3, "defect")]
+    assert projected.runner.lag == 0
     projected.close()
 
 

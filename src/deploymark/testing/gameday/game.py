@@ -1,6 +1,7 @@
 """Runs a whole game day against a server and says how it went."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -105,26 +106,29 @@ def run_day(
         guests.principal,
         healthy,
     )
-    reader = guests.reader()
-    watch = Watch(reader, scorer, clock)
-    watch.start()
-    try:
-        player.play(progress)
-        on_played()
-        # What has no fault must stay quiet for as long as a deadline can take.
-        watch.wait(day.timing.rollout_seconds + day.timing.slack_seconds, _LONGEST_WAIT_SECONDS)
-    finally:
-        watch.stop()
-    watch.look()
-    scorer.close(watch.shown)
-    comparison = _Comparison(day, reader, player.sent)
-    for verdict in scorer.verdicts:
-        verdict.faults += comparison.of_deploy(verdict.injection.deploy.number)
-    untrue = [
-        line for each in day.records if each.deploy.fault is None for line in comparison.of(each)
-    ]
-    untrue += comparison.of_instances()
-    untrue += misfiled(day, player.sent)
+    with closing(guests.reader()) as reader:
+        watch = Watch(reader, scorer, clock)
+        watch.start()
+        try:
+            player.play(progress)
+            on_played()
+            # What has no fault must stay quiet for as long as a deadline can take.
+            watch.wait(day.timing.rollout_seconds + day.timing.slack_seconds, _LONGEST_WAIT_SECONDS)
+        finally:
+            watch.stop()
+        watch.look()
+        scorer.close(watch.shown)
+        comparison = _Comparison(day, reader, player.sent)
+        for verdict in scorer.verdicts:
+            verdict.faults += comparison.of_deploy(verdict.injection.deploy.number)
+        untrue = [
+            line
+            for each in day.records
+            if each.deploy.fault is None
+            for line in comparison.of(each)
+        ]
+        untrue += comparison.of_instances()
+        untrue += misfiled(day, player.sent)
     result = Result(
         day,
         scorer.verdicts,
