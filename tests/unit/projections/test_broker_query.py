@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from projected_log import Projected, digest, leaf_of, marker
+from sqlalchemy import event
 
 from deploymark.errors import NotFoundError, QueryError
 from deploymark.model.ids import deployment_id
@@ -45,6 +46,19 @@ def test_pages_hold_every_deployment_once_and_the_newest_first(log: Projected) -
             break
         _deploy(log, 1)  # what comes meanwhile moves no page
     assert seen == [f"1.{n}" for n in reversed(range(25))]
+
+
+def test_a_long_page_asks_the_database_no_more_often_than_a_short_one(log: Projected) -> None:
+    _deploy(log, 40)
+    query = BrokerQuery(log.views)
+    asked: list[str] = []
+    event.listen(
+        log.views.engine, "before_cursor_execute", lambda *given: asked.append(str(given[2]))
+    )
+    query.deployments(DeploymentQuery(limit=1))
+    few = len(asked)
+    query.deployments(DeploymentQuery(limit=40))
+    assert len(asked) == 2 * few
 
 
 def test_a_cursor_belongs_to_its_query(log: Projected) -> None:

@@ -102,7 +102,7 @@ class BrokerQuery:
             rows = connection.execute(statement).all()
             more = len(rows) > query.limit
             rows = rows[: query.limit]
-            items = [self._item(connection, row) for row in rows]
+            items = self._items(connection, rows)
             as_of = projected_size(connection, NAME)
         key = [getattr(rows[-1], column.name) for column in _RUN_KEY] if more else None
         return Items(items, None if key is None else write_cursor(query, key), as_of)
@@ -141,7 +141,7 @@ class BrokerQuery:
                 line = (row.service, row.environment, row.kind_key)
                 if line not in latest or latest[line].number < row.number:
                     latest[line] = row
-            items = [self._item(connection, row) for row in latest.values()]
+            items = self._items(connection, list(latest.values()))
             items.sort(key=lambda item: (not _follows(item), item["kind"] != Kind.DEPLOYMENT))
             as_of = projected_size(connection, NAME)
         if len(items) > 1:
@@ -267,37 +267,23 @@ class BrokerQuery:
             return expected.of_cluster(area)
         return expected.total if by == "environment" else None
 
-    def _item(self, connection: Connection, row: Any) -> Item:  # noqa: ANN401 - a row of RUN
-        item: Item = json.loads(row.document)
-        name = f"{row.id}~{row.number}"
-        item["occurrences"] = [
-            {
-                "occurrence": each.number,
-                "state": each.state,
-                "opened_at": instant(each.opened_ms),
-                "live_at": instant(each.live_ms),
-                "ended_at": instant(each.ended_ms),
-            }
-            for each in connection.execute(_occurrences_of(row))
-        ]
-        now_ms = _now(connection)
-        found = connection.execute(
-            select(FINDING)
-            .where(FINDING.c.deployment_id.in_((name, row.id)))
-            .order_by(FINDING.c.closed_ms.is_not(None), FINDING.c.opened_ms.desc(), FINDING.c.id)
-            .limit(MAX_FINDINGS)
-        )
-        item["findings"] = [shown(_finding(each), now_ms) for each in found]
-        item["coverage"] = self._coverage_of(connection, row)
-        return item | {"verdicts": [], "decisions": []}
+    def _items(self, connection: Connection, rows: Sequence[Any]) -> list[Item]:
+        """Return runs with all that belongs to them: as many questions for a page as for one."""
+        occurrences = _occurrences_of(connection, rows)
+        findings = _findings_of(connection, rows)
+        counted = _counted_of(connection, rows)
+        items = []
+        for row in rows:
+            item: Item = json.loads(row.document)
+            item["occurrences"] = occurrences[_change_of(row)]
+            item["findings"] = findings[row.id, row.number]
+            item["coverage"] = self._coverage_of(
+                row, counted[_run_of(row)] if row.kind_key == "" else []
+            )
+            items.append(item | {"verdicts": [], "decisions": []})
+        return items
 
-    def _coverage_of(self, connection: Connection, row: Any) -> Item:  # noqa: ANN401 - a row
-        here = [INSTANCE.c.service == row.service, INSTANCE.c.environment == row.environment]
-        counted = (
-            _count(connection, [*here, _of_run(MAIN, row.id, row.number)])
-            if row.kind_key == ""
-            else []
-        )
+    def _coverage_of(self, row: Any, counted: Sequence[Any]) -> Item:  # noqa: ANN401 - a row
         expected = self._expectations.environment(row.service, row.environment)
         standing = expected is not None and row.ended_ms is None
         by: dict[tuple[str | None, str | None, str | None], dict[str, int]] = {}
@@ -359,19 +345,66 @@ def _has_later() -> ColumnElement[bool]:
     return select(_LATER.c.number).where(*same, _LATER.c.number > RUN.c.number).exists()
 
 
-def _occurrences_of(row: Any) -> Any:  # noqa: ANN401 - a row, a statement
-    columns = (RUN.c.number, RUN.c.state, RUN.c.opened_ms, RUN.c.live_ms, RUN.c.ended_ms)
-    same = [
-        RUN.c[name] == getattr(row, name) for name in ("service", "environment", "id", "kind_key")
-    ]
-    newest = (
-        select(*columns)
-        .where(*same)
-        .order_by(RUN.c.number.desc())
-        .limit(MAX_OCCURRENCES)
-        .subquery()
-    )
-    return select(newest).order_by(newest.c.number)
+def _change_of(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row of RUN
+    return (row.service, row.environment, row.id, row.kind_key)
+
+
+def _run_of(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row that names a run
+    return (row.service, row.environment, row.id, row.number)
+
+
+def _occurrences_of(
+    connection: Connection, rows: Sequence[Any]
+) -> dict[tuple[Any, ...], list[Item]]:
+    """Return the newest occurrences of each change, the oldest of them first."""
+    change = (RUN.c.service, RUN.c.environment, RUN.c.id, RUN.c.kind_key)
+    place = func.row_number().over(partition_by=change, order_by=RUN.c.number.desc())
+    columns = (*change, RUN.c.number, RUN.c.state, RUN.c.opened_ms, RUN.c.live_ms, RUN.c.ended_ms)
+    wanted = RUN.c.id.in_({row.id for row in rows})
+    every = select(*columns, place.label("place")).where(wanted).subquery()
+    newest = select(every).where(every.c.place <= MAX_OCCURRENCES).order_by(every.c.number)
+    found: dict[tuple[Any, ...], list[Item]] = {_change_of(row): [] for row in rows}
+    for each in connection.execute(newest):
+        if (change_of := _change_of(each)) in found:
+            occurrence = {
+                "occurrence": each.number,
+                "state": each.state,
+                "opened_at": instant(each.opened_ms),
+                "live_at": instant(each.live_ms),
+                "ended_at": instant(each.ended_ms),
+            }
+            found[change_of].append(occurrence)
+    return found
+
+
+def _findings_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, int], list[Item]]:
+    """Return the findings of each occurrence, by its id and number: open ones first, then new."""
+    names = {(row.id, row.number): (row.id, f"{row.id}~{row.number}") for row in rows}
+    order = (FINDING.c.closed_ms.is_not(None), FINDING.c.opened_ms.desc(), FINDING.c.id)
+    place = func.row_number().over(partition_by=FINDING.c.deployment_id, order_by=order)
+    wanted = FINDING.c.deployment_id.in_({name for pair in names.values() for name in pair})
+    every = select(FINDING, place.label("place")).where(wanted).subquery()
+    first = select(*[every.c[column.name] for column in FINDING.columns])
+    by_name: dict[str | None, list[FindingRow]] = {}
+    for row in map(_finding, connection.execute(first.where(every.c.place <= MAX_FINDINGS))):
+        by_name.setdefault(row.deployment_id, []).append(row)
+    now_ms = _now(connection)
+    found = {}
+    for key, pair in names.items():
+        mine = [row for name in pair for row in by_name.get(name, ())]
+        mine.sort(key=lambda row: (row.closed_ms is not None, -row.opened_ms, row.id))
+        found[key] = [shown(row, now_ms) for row in mine[:MAX_FINDINGS]]
+    return found
+
+
+def _counted_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:
+    """Count the instances of each run of code."""
+    found: dict[tuple[Any, ...], list[Any]] = {_run_of(row): [] for row in rows}
+    run = (MAIN.c.id, MAIN.c.number)
+    for each in _count(connection, [MAIN.c.id.in_({row.id for row in rows})], run):
+        if (run_of := _run_of(each)) in found:
+            found[run_of].append(each)
+    return found
 
 
 def _of_run(group: Any, identity: str, number: int | None) -> ColumnElement[bool]:  # noqa: ANN401
@@ -391,11 +424,15 @@ def _about(names: Sequence[tuple[str, int | None]]) -> ColumnElement[bool]:
     return or_(*wanted)
 
 
-def _count(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+def _count(
+    connection: Connection,
+    wanted: Sequence[ColumnElement[bool]],
+    apart: Sequence[Column[Any]] = (),
+) -> Sequence[Any]:
     """Count instances by where they are and what is known of them: groups first, joins after."""
     status = STATUS.label("status")
     areas = (INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.cluster, INSTANCE.c.region)
-    columns = (*areas, INSTANCE.c.zone, status)
+    columns = (*areas, INSTANCE.c.zone, *apart, status)
     statement = (
         select(*columns, func.count().label("count"))
         .select_from(JOINED)
