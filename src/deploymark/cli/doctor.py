@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from deploymark.cli.checkup import Finding, Remark, wrong
 from deploymark.cli.client import Client, client_settings
+from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.output import Output, plain
 from deploymark.emit.host import SystemHost
 from deploymark.errors import DeploymarkError
@@ -32,7 +33,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "With --data it checks a server's own files and explains its effective configuration. "
         "Exit code 1 when something is wrong.",
     )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    add_server(parser)
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the data directory of a server on this machine"
     )
@@ -42,7 +43,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         metavar="FILE",
         help="with --data: the server's configuration (default: DEPLOYMARK_CONFIG)",
     )
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_json(parser)
     parser.set_defaults(run=_doctor)
 
 

@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings
-from deploymark.cli.numbers import count
+from deploymark.cli.flags import add_listing
 from deploymark.cli.output import Output, plain
 from deploymark.cli.table import short_time
 
@@ -44,11 +44,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         action="store_true",
         help="end with 1 if a critical one is open, whatever --severity, --all and --last show",
     )
-    parser.add_argument(
-        "--last", type=count, default=50, metavar="N", help="how many (default: 50)"
-    )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_listing(parser, last=50)
     parser.set_defaults(run=_findings)
 
 

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Final
 
+from deploymark.cli.flags import add_server
 from deploymark.cli.numbers import seconds
 from deploymark.cli.output import Output
 from deploymark.emit.emitter import Emitter
@@ -23,7 +24,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         description="Delivers every marker that waits in the spool for this server, also those of "
         "other processes that have ended. Markers for another server are counted and left alone.",
     )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    add_server(parser)
     parser.add_argument(
         "--budget",
         type=seconds,

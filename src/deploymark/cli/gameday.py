@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploymark.cli.client import client_settings
+from deploymark.cli.flags import add_json
 from deploymark.cli.numbers import count
-from deploymark.cli.options import add_json, write_text
+from deploymark.cli.options import write_text
 from deploymark.cli.output import Output
 from deploymark.errors import UsageError
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from deploymark.cli.flags import add_json
 from deploymark.cli.numbers import entry_index
 from deploymark.cli.options import (
     add_data,
-    add_json,
     add_passphrase,
     data_directory,
     open_signer,

@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings
-from deploymark.cli.numbers import count
+from deploymark.cli.flags import add_listing
 from deploymark.cli.output import Output
 
 _PAGE: Final = 100
@@ -31,11 +31,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         action="append",
         help="only changes of this kind, such as deployment or config; may be repeated",
     )
-    parser.add_argument(
-        "--last", type=count, default=20, metavar="N", help="how many (default: 20)"
-    )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_listing(parser, last=20)
     parser.set_defaults(run=_ls)
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from deploymark.cli.client import Client
+from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.marker_flags import delivery_settings
 from deploymark.cli.numbers import count, seconds
 from deploymark.cli.output import Output, plain
@@ -63,7 +64,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     for name in _PLACES:
         parser.add_argument(f"--{name}", metavar="NAME", help=f"the {name} that it is in")
     parser.add_argument("--dry-run", action="store_true", help="look, and say nothing to the log")
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    add_server(parser)
     parser.add_argument(
         "--sign", metavar="KEY", help="producer key that signs (default: DEPLOYMARK_KEY)"
     )
@@ -74,7 +75,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         metavar="SECONDS",
         help=f"how long to wait for the server each time (default: {_BUDGET:g})",
     )
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_json(parser)
     parser.set_defaults(run=_observe)
 
 

@@ -1,8 +1,9 @@
-"""Flags that several commands share."""
+"""What commands about keys and logs share: their flags, and what these name."""
 
 import argparse
 from pathlib import Path
 
+from deploymark.cli.flags import add_json
 from deploymark.cli.output import shortened
 from deploymark.crypto.signer import open_key_file, signer_from_uri
 from deploymark.errors import LogBrokenError, NoteError, UsageError
@@ -14,11 +15,6 @@ MAX_FILE_BYTES = 256 << 20
 
 _MAX_PASSPHRASE_BYTES = 1_023  # what OpenSSL takes
 _MAX_NAME_BYTES = 255  # its length is one byte in a cosignature (c2sp.org/tlog-cosignature)
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploymark.cli.client import Client, client_settings, path_of
+from deploymark.cli.flags import add_server
 from deploymark.cli.numbers import entry_index
 from deploymark.cli.options import write_text
 from deploymark.cli.output import Output
@@ -27,7 +28,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "index", type=entry_index, metavar="INDEX", help="the entry, as `mark` and `show` say it"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it to a new file")
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    add_server(parser)
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     parser.set_defaults(run=_receipt)
 

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from deploymark.cli.flags import add_json
 from deploymark.cli.numbers import decimal
-from deploymark.cli.options import add_json, read_text
+from deploymark.cli.options import read_text
 from deploymark.cli.output import Output, shortened
 from deploymark.errors import UsageError
 from deploymark.log.steps import counted

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings, path_of
+from deploymark.cli.flags import add_server
 from deploymark.cli.output import Output, plain
 
 _PAGE: Final = 200
@@ -20,7 +21,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "marker of it, oldest first.",
     )
     parser.add_argument("deployment", metavar="ID", help="its id, or one occurrence as ID~2")
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    add_server(parser)
     parser.add_argument("--json", action="store_true", help="answer in JSON, one object")
     parser.set_defaults(run=_show)
 

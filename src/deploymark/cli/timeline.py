@@ -4,7 +4,8 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings
-from deploymark.cli.numbers import count, moment
+from deploymark.cli.flags import add_listing
+from deploymark.cli.numbers import moment
 from deploymark.cli.output import Output
 
 WIDE: Final = 110
@@ -52,11 +53,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "--since", type=moment, metavar="TIME", help="from then on: RFC 3339, or 2h for 2 hours ago"
     )
     parser.add_argument("--until", type=moment, metavar="TIME", help="before then; as --since")
-    parser.add_argument(
-        "--last", type=count, default=50, metavar="N", help="how many (default: 50)"
-    )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_listing(parser, last=50)
     parser.set_defaults(run=_timeline)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploymark.cli.client import Client, client_settings, path_of
+from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.numbers import decimal
 from deploymark.cli.output import Output
 from deploymark.errors import UsageError
@@ -56,8 +57,8 @@ def _finish(parser: argparse.ArgumentParser, run: object) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the data directory of a server on this machine"
     )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_server(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,7 +7,8 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from deploymark.cli.options import add_json, open_export, read_bytes, unreadable
+from deploymark.cli.flags import add_json
+from deploymark.cli.options import open_export, read_bytes, unreadable
 from deploymark.cli.output import Output
 from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.note import parse_note

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from deploymark.cli.client import Client, client_settings
+from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.numbers import count, entry_index
 from deploymark.cli.output import Output, plain
 from deploymark.errors import ServerUnavailableError, UnavailableError
@@ -36,8 +37,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser.add_argument(
         "--count", type=count, metavar="N", help="stop after so many entries (default: never)"
     )
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
-    parser.add_argument("--json", action="store_true", help="answer in JSON, one object a line")
+    add_server(parser)
+    add_json(parser)
     parser.set_defaults(run=_watch)
 
 

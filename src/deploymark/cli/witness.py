@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from deploymark.cli.flags import add_json
 from deploymark.cli.numbers import decimal
 from deploymark.cli.options import (
     add_data,
-    add_json,
     add_passphrase,
     check_key_name,
     data_directory,

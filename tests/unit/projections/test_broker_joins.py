@@ -1,6 +1,5 @@
 """How evidence without a derived id finds its deployment: the rules of correlation, one by one."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,13 +36,6 @@ from broker_truth import joins
 from broker_world import World
 
 from deploymark.ingest.callers import ANONYMOUS
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def rule_of(world: World, index: int) -> tuple[str, str]:

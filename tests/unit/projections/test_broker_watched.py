@@ -1,8 +1,5 @@
 """What follows from time: the watchers' findings about what is missing, late or silent."""
 
-from collections.abc import Iterator
-
-import pytest
 from broker_checks import (
     LIVE,
     order_does_not_matter,
@@ -18,13 +15,6 @@ EXPECTED = {
         "checkout": {"environments": {"prod": {"clusters": list(CLUSTERS)}}},
     }
 }
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def open_codes(broker: Broker, deployment: str) -> set[str]:

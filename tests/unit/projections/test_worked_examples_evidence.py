@@ -3,8 +3,6 @@
 The numbers are those of the specification.
 """
 
-from collections.abc import Iterator
-
 import pytest
 from broker_checks import (
     DIGEST,
@@ -18,7 +16,6 @@ from broker_checks import (
     found,
     ids,
     instances,
-    order_does_not_matter,
     shape,
     stage,
 )
@@ -26,13 +23,6 @@ from broker_markers import HOUR, MINUTE, ci, digest_of, gone, orchestrated, own_
 from broker_world import World
 
 from deploymark.errors import NotFoundError
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def test_7_a_pod_restarted_with_the_same_image_is_a_new_running_marker_only(world: World) -> None:

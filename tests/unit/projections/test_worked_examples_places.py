@@ -3,16 +3,12 @@
 The numbers are those of the specification.
 """
 
-from collections.abc import Iterator
-
-import pytest
 from broker_checks import (
     LIVE,
     arrival_does_not_matter,
     expected,
     found,
     ids,
-    order_does_not_matter,
     places_of,
     shape,
     stage,
@@ -21,13 +17,6 @@ from broker_markers import DAY, HOUR, MINUTE, change, ci
 from broker_world import World
 
 CLUSTERS = ("eu", "us", "ap")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def test_5_one_digest_in_two_clusters_with_one_job_each_is_one_deployment_in_two_places(

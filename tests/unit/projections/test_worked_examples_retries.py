@@ -3,8 +3,6 @@
 The numbers are those of the specification.
 """
 
-from collections.abc import Iterator
-
 import pytest
 from broker_checks import (
     DIGEST,
@@ -14,20 +12,12 @@ from broker_checks import (
     finding,
     found,
     ids,
-    order_does_not_matter,
     shape,
 )
 from broker_markers import HOUR, MINUTE, ci, commit_of, id_of, orchestrated
 from broker_world import World
 
 from deploymark.errors import NotFoundError
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def test_1_an_http_retry_is_a_duplicate(world: World) -> None:

@@ -3,9 +3,6 @@
 The numbers are those of the specification.
 """
 
-from collections.abc import Iterator
-
-import pytest
 from broker_checks import (
     DIGEST,
     EXPLICIT,
@@ -17,7 +14,6 @@ from broker_checks import (
     found,
     ids,
     instances,
-    order_does_not_matter,
     places_of,
     shape,
     stage,
@@ -35,13 +31,6 @@ from broker_markers import (
     stated,
 )
 from broker_world import World, moment
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as told:
-        yield told
-        order_does_not_matter(told)
 
 
 def test_12_a_config_map_change_with_the_same_image_is_a_config_deployment_of_its_own(

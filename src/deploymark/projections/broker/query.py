@@ -3,9 +3,8 @@
 Above the tables, below the server. Each answer sees one commit of the views, and says which.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -13,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    func,
     literal,
     or_,
     select,
@@ -24,7 +22,7 @@ from deploymark.errors import NotFoundError
 from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
-from deploymark.projections.broker.findings import FindingRow, shown
+from deploymark.projections.broker.findings import shown
 from deploymark.projections.broker.questions import (
     AREAS,
     FINDING_STATES,
@@ -40,18 +38,19 @@ from deploymark.projections.broker.questions import (
     named,
 )
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
-from deploymark.projections.broker.tables import ALIAS, CLOCK, FINDING, INSTANCE, RUN
+from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RUN
 from deploymark.projections.broker.view import NAME
+from deploymark.projections.broker.whole_runs import (
+    count_instances,
+    finding_of,
+    no_instances,
+    now_of,
+    whole_runs,
+)
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.paging import check_limit, read_cursor, write_cursor
-
-MAX_OCCURRENCES: Final = 64
-"""Occurrences that are listed with a deployment."""
-
-MAX_FINDINGS: Final = 64
-"""Findings that are listed with a deployment, open ones first."""
 
 _LATER = RUN.alias("later")
 _RUN_KEY = (
@@ -102,7 +101,7 @@ class BrokerQuery:
             rows = connection.execute(statement).all()
             more = len(rows) > query.limit
             rows = rows[: query.limit]
-            items = self._items(connection, rows)
+            items = whole_runs(connection, self._expectations, rows)
             as_of = projected_size(connection, NAME)
         key = [getattr(rows[-1], column.name) for column in _RUN_KEY] if more else None
         return Items(items, None if key is None else write_cursor(query, key), as_of)
@@ -141,7 +140,7 @@ class BrokerQuery:
                 line = (row.service, row.environment, row.kind_key)
                 if line not in latest or latest[line].number < row.number:
                     latest[line] = row
-            items = self._items(connection, list(latest.values()))
+            items = whole_runs(connection, self._expectations, list(latest.values()))
             items.sort(key=lambda item: (not _follows(item), item["kind"] != Kind.DEPLOYMENT))
             as_of = projected_size(connection, NAME)
         if len(items) > 1:
@@ -165,13 +164,13 @@ class BrokerQuery:
             if query.deployment_id:
                 names = self._names(connection, query.deployment_id)
                 wanted.append(_about(names))
-            now_ms = _now(connection)
+            now_ms = now_of(connection)
             if query.state != "all":
                 is_open = or_(FINDING.c.closed_ms.is_(None), FINDING.c.closed_ms > now_ms)
                 wanted.append(is_open if query.state == "open" else ~is_open)
             order = [column.desc() for column in columns]
             statement = select(FINDING).where(*wanted).order_by(*order).limit(query.limit + 1)
-            rows = [_finding(row) for row in connection.execute(statement)]
+            rows = [finding_of(row) for row in connection.execute(statement)]
             as_of = projected_size(connection, NAME)
         more = len(rows) > query.limit
         rows = rows[: query.limit]
@@ -224,12 +223,12 @@ class BrokerQuery:
         check_words("by", (query.by,), AREAS)
         wanted = _among(query, (INSTANCE.c.service, INSTANCE.c.environment))
         with self._views.reading() as connection:
-            counted = _count(connection, wanted)
+            counted = count_instances(connection, wanted)
             as_of = projected_size(connection, NAME)
         areas: dict[tuple[str, str, str | None], dict[str, int]] = {}
         for row in counted:
             area = None if query.by == "environment" else getattr(row, query.by)
-            sums = areas.setdefault((row.service, row.environment, area), _nothing())
+            sums = areas.setdefault((row.service, row.environment, area), no_instances())
             sums[row.status] += row.count
         for service, expected in self._expectations.services.items():
             for environment, place in expected.environments.items():
@@ -242,7 +241,7 @@ class BrokerQuery:
                     if query.by in ("cluster", "environment") and not (
                         query.by == "cluster" and cluster is None
                     ):
-                        areas.setdefault((service, environment, cluster), _nothing())
+                        areas.setdefault((service, environment, cluster), no_instances())
         items = [
             {
                 "service": service,
@@ -266,52 +265,6 @@ class BrokerQuery:
         if by == "cluster":
             return expected.of_cluster(area)
         return expected.total if by == "environment" else None
-
-    def _items(self, connection: Connection, rows: Sequence[Any]) -> list[Item]:
-        """Return runs with all that belongs to them: as many questions for a page as for one."""
-        occurrences = _occurrences_of(connection, rows)
-        findings = _findings_of(connection, rows)
-        counted = _counted_of(connection, rows)
-        items = []
-        for row in rows:
-            item: Item = json.loads(row.document)
-            item["occurrences"] = occurrences[_change_of(row)]
-            item["findings"] = findings[row.id, row.number]
-            item["coverage"] = self._coverage_of(
-                row, counted[_run_of(row)] if row.kind_key == "" else []
-            )
-            items.append(item | {"verdicts": [], "decisions": []})
-        return items
-
-    def _coverage_of(self, row: Any, counted: Sequence[Any]) -> Item:  # noqa: ANN401 - a row
-        expected = self._expectations.environment(row.service, row.environment)
-        standing = expected is not None and row.ended_ms is None
-        by: dict[tuple[str | None, str | None, str | None], dict[str, int]] = {}
-        for each in counted:
-            sums = by.setdefault((each.cluster, each.region, each.zone), _nothing())
-            sums[each.status] += each.count
-        if standing and expected is not None:
-            for cluster in expected.clusters:
-                if not any(area[0] == cluster for area in by):
-                    by[cluster, None, None] = _nothing()
-        total = _nothing()
-        for sums in by.values():
-            for status, count in sums.items():
-                total[status] += count
-        return {
-            "expected": expected.total if standing and expected is not None else None,
-            **total,
-            "by": [
-                {
-                    "cluster": area[0],
-                    "region": area[1],
-                    "zone": area[2],
-                    "expected": expected.of_cluster(area[0]) if standing and expected else None,
-                    **sums,
-                }
-                for area, sums in sorted(by.items(), key=lambda e: [part or "" for part in e[0]])
-            ],
-        }
 
     def _names(self, connection: Connection, texts: Sequence[str]) -> list[tuple[str, int | None]]:
         """Return the ids that a query means, aliases resolved."""
@@ -345,68 +298,6 @@ def _has_later() -> ColumnElement[bool]:
     return select(_LATER.c.number).where(*same, _LATER.c.number > RUN.c.number).exists()
 
 
-def _change_of(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row of RUN
-    return (row.service, row.environment, row.id, row.kind_key)
-
-
-def _run_of(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row that names a run
-    return (row.service, row.environment, row.id, row.number)
-
-
-def _occurrences_of(
-    connection: Connection, rows: Sequence[Any]
-) -> dict[tuple[Any, ...], list[Item]]:
-    """Return the newest occurrences of each change, the oldest of them first."""
-    change = (RUN.c.service, RUN.c.environment, RUN.c.id, RUN.c.kind_key)
-    place = func.row_number().over(partition_by=change, order_by=RUN.c.number.desc())
-    columns = (*change, RUN.c.number, RUN.c.state, RUN.c.opened_ms, RUN.c.live_ms, RUN.c.ended_ms)
-    wanted = RUN.c.id.in_({row.id for row in rows})
-    every = select(*columns, place.label("place")).where(wanted).subquery()
-    newest = select(every).where(every.c.place <= MAX_OCCURRENCES).order_by(every.c.number)
-    found: dict[tuple[Any, ...], list[Item]] = {_change_of(row): [] for row in rows}
-    for each in connection.execute(newest):
-        if (change_of := _change_of(each)) in found:
-            occurrence = {
-                "occurrence": each.number,
-                "state": each.state,
-                "opened_at": instant(each.opened_ms),
-                "live_at": instant(each.live_ms),
-                "ended_at": instant(each.ended_ms),
-            }
-            found[change_of].append(occurrence)
-    return found
-
-
-def _findings_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, int], list[Item]]:
-    """Return the findings of each occurrence, by its id and number: open ones first, then new."""
-    names = {(row.id, row.number): (row.id, f"{row.id}~{row.number}") for row in rows}
-    order = (FINDING.c.closed_ms.is_not(None), FINDING.c.opened_ms.desc(), FINDING.c.id)
-    place = func.row_number().over(partition_by=FINDING.c.deployment_id, order_by=order)
-    wanted = FINDING.c.deployment_id.in_({name for pair in names.values() for name in pair})
-    every = select(FINDING, place.label("place")).where(wanted).subquery()
-    first = select(*[every.c[column.name] for column in FINDING.columns])
-    by_name: dict[str | None, list[FindingRow]] = {}
-    for row in map(_finding, connection.execute(first.where(every.c.place <= MAX_FINDINGS))):
-        by_name.setdefault(row.deployment_id, []).append(row)
-    now_ms = _now(connection)
-    found = {}
-    for key, pair in names.items():
-        mine = [row for name in pair for row in by_name.get(name, ())]
-        mine.sort(key=lambda row: (row.closed_ms is not None, -row.opened_ms, row.id))
-        found[key] = [shown(row, now_ms) for row in mine[:MAX_FINDINGS]]
-    return found
-
-
-def _counted_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:
-    """Count the instances of each run of code."""
-    found: dict[tuple[Any, ...], list[Any]] = {_run_of(row): [] for row in rows}
-    run = (MAIN.c.id, MAIN.c.number)
-    for each in _count(connection, [MAIN.c.id.in_({row.id for row in rows})], run):
-        if (run_of := _run_of(each)) in found:
-            found[run_of].append(each)
-    return found
-
-
 def _of_run(group: Any, identity: str, number: int | None) -> ColumnElement[bool]:  # noqa: ANN401
     same: ColumnElement[bool] = group.c.id == identity
     return same if number is None else and_(same, group.c.number == number)
@@ -422,36 +313,6 @@ def _about(names: Sequence[tuple[str, int | None]]) -> ColumnElement[bool]:
             wanted.append(FINDING.c.deployment_id.between(low, high))
             wanted.append(FINDING.c.deployment_id == identity)
     return or_(*wanted)
-
-
-def _count(
-    connection: Connection,
-    wanted: Sequence[ColumnElement[bool]],
-    apart: Sequence[Column[Any]] = (),
-) -> Sequence[Any]:
-    """Count instances by where they are and what is known of them: groups first, joins after."""
-    status = STATUS.label("status")
-    areas = (INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.cluster, INSTANCE.c.region)
-    columns = (*areas, INSTANCE.c.zone, *apart, status)
-    statement = (
-        select(*columns, func.count().label("count"))
-        .select_from(JOINED)
-        .where(RUNNING, *wanted)
-        .group_by(*columns)
-    )
-    return connection.execute(statement).all()
-
-
-def _nothing() -> dict[str, int]:
-    return dict.fromkeys(STATUSES, 0)
-
-
-def _now(connection: Connection) -> int:
-    return connection.scalar(select(CLOCK.c.now_ms)) or 0
-
-
-def _finding(row: Any) -> FindingRow:  # noqa: ANN401 - a row of FINDING
-    return FindingRow._make([*row[:-1], json.loads(row.document)])
 
 
 def _instance(row: Any) -> Item:  # noqa: ANN401 - a row of the statement

@@ -28,6 +28,11 @@ def _names_as_missing(kind: EmitterKind) -> "Degradation":
     return Degradation(f"{kind.value} is named as a missing source", holds, 0.0, 0.0)
 
 
+def _missed_at_the_end(case: Case, kind: EmitterKind) -> "Degradation":
+    since, within = case.deploy.ends, case.timing.marker_seconds
+    return replace(_names_as_missing(kind), since=since, within_seconds=within)
+
+
 class LostCi(Anywhere):
     """Everything that CI says is lost, as after `kubectl set image` by hand."""
 
@@ -69,13 +74,7 @@ class LostOrchestrator(Anywhere):
         return case.injected(
             self,
             case.without(kind),
-            degradations=(
-                replace(
-                    _names_as_missing(kind),
-                    since=case.deploy.ends,
-                    within_seconds=case.timing.marker_seconds,
-                ),
-            ),
+            degradations=(_missed_at_the_end(case, kind),),
             tolerated=frozenset({FindingCode.BINDING_UNPROVEN, FindingCode.MARKER_MISSING}),
             record=replace(
                 case.record,
@@ -97,13 +96,7 @@ class LostRuntime(Anywhere):
         return case.injected(
             self,
             case.without(kind),
-            degradations=(
-                replace(
-                    _names_as_missing(kind),
-                    since=case.deploy.ends,
-                    within_seconds=case.timing.marker_seconds,
-                ),
-            ),
+            degradations=(_missed_at_the_end(case, kind),),
             tolerated=frozenset({FindingCode.MARKER_MISSING, FindingCode.INSTANCE_UNMARKED}),
             record=replace(
                 case.record,
