@@ -143,7 +143,7 @@ def test_no_token_is_told_even_when_its_maker_is_said_whole(
     issued = tokens.issue("reading", ["reader"], None, None, LOCAL)
     _log.error("made", extra={"issued": issued, "record": issued.record})
     assert "reading" in stream.getvalue()
-    assert issued.text.rpartition("_")[2] not in stream.getvalue()
+    assert issued.text.split("_", 2)[2] not in stream.getvalue()
 
 
 def test_a_server_that_starts_and_stops_tells_no_token(spoken: Spoken, tmp_path: Path) -> None:
@@ -156,4 +156,4 @@ def test_a_server_that_starts_and_stops_tells_no_token(spoken: Spoken, tmp_path:
         assert front.admin_token is not None
         token = front.admin_token
     assert token not in stream.getvalue()
-    assert token.rpartition("_")[2] not in stream.getvalue()
+    assert token.split("_", 2)[2] not in stream.getvalue()
