@@ -47,11 +47,6 @@ TEXTS: Final = {
         "The clock of {about}, which speaks for {service} in {environment}, is {detail} off.",
         "Set its clock (NTP); until then its markers are placed by the time they are received.",
     ),
-    Code.MARKER_CONFLICT: Text(
-        CRITICAL,
-        "Another content was sent for a marker that stands.",
-        "Compare the two digests; the first stands, and a correction is an amendment.",
-    ),
     Code.MARKER_UNSIGNED: Text(
         WARNING,
         "{deployment} of {service} in {environment} has markers that no producer signed.",
