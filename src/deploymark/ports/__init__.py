@@ -1,0 +1,108 @@
+"""Every plug-in point of deploymark, and the plain values that cross it.
+
+A port is a Protocol small enough to memorise. Adapters (`storage`, `integrations`) see this room,
+`model`, `crypto` and `errors`, nothing else; `runtime.compose` is the only place that picks one.
+Each port has an `exercise_*` suite in `deploymark.testing` that every adapter must pass.
+
+Ports say what must hold, never how. They raise errors of `deploymark.errors` only.
+"""
+
+from deploymark.ports.admission import (
+    ListedDeployment,
+    Position,
+    RegistryStore,
+)
+from deploymark.ports.base import (
+    Clock,
+    Meter,
+)
+from deploymark.ports.log import (
+    SALT_BYTES,
+    Batch,
+    Blob,
+    Head,
+    LogReader,
+    LogStore,
+    Node,
+    PublishedCheckpoint,
+    RollbackGuard,
+    StoredEntry,
+    Witness,
+    Witnessed,
+    WitnessState,
+)
+from deploymark.ports.operation import (
+    LedgerStore,
+    SessionRecord,
+    TokenRecord,
+    TokenStore,
+)
+from deploymark.ports.running import (
+    ObservedInstance,
+    Observer,
+)
+from deploymark.ports.signing import (
+    EnvelopeSigner,
+    NoteSigner,
+)
+from deploymark.ports.telemetry import (
+    EXCERPTS_KEPT,
+    TRACES_KEPT,
+    Counted,
+    CountKey,
+    Excerpt,
+    Gauged,
+    GaugeKey,
+    Marked,
+    MarkedKey,
+    Measured,
+    Place,
+    Telemetry,
+    TelemetryQuery,
+    TelemetryStore,
+    TraceNote,
+)
+
+__all__ = [
+    "EXCERPTS_KEPT",
+    "SALT_BYTES",
+    "TRACES_KEPT",
+    "Batch",
+    "Blob",
+    "Clock",
+    "CountKey",
+    "Counted",
+    "EnvelopeSigner",
+    "Excerpt",
+    "GaugeKey",
+    "Gauged",
+    "Head",
+    "LedgerStore",
+    "ListedDeployment",
+    "LogReader",
+    "LogStore",
+    "Marked",
+    "MarkedKey",
+    "Measured",
+    "Meter",
+    "Node",
+    "NoteSigner",
+    "ObservedInstance",
+    "Observer",
+    "Place",
+    "Position",
+    "PublishedCheckpoint",
+    "RegistryStore",
+    "RollbackGuard",
+    "SessionRecord",
+    "StoredEntry",
+    "Telemetry",
+    "TelemetryQuery",
+    "TelemetryStore",
+    "TokenRecord",
+    "TokenStore",
+    "TraceNote",
+    "Witness",
+    "WitnessState",
+    "Witnessed",
+]
