@@ -36,8 +36,8 @@ class Condition(NamedTuple):
     indexes: tuple[int, ...] = ()
 
 
-def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> None:
-    """Open and close the findings of a run after a witness.
+def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
+    """Open and close the findings of a run after a witness; tell whether anything changed.
 
     Args:
         run: Its findings are changed.
@@ -45,20 +45,25 @@ def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> None:
         runs: All of the scope.
     """
     found = {f"{each.code} {each.about}": each for each in _conditions(run, runs)}
+    changed = False
     for name, trace in run.findings.items():
         if name not in found and trace.closed_ms is None:
             trace.closed_ms = max(witness.at_ms, trace.opened_ms)
+            changed = True
     for name, condition in found.items():
         known = run.findings.get(name)
         if known is not None:
-            known.closed_ms = None
-            known.detail = condition.detail
-            known.indexes = list(condition.indexes or known.indexes)[:MAX_INDEXES]
+            indexes = list(condition.indexes or known.indexes)[:MAX_INDEXES]
+            if (known.closed_ms, known.detail, known.indexes) != (None, condition.detail, indexes):
+                known.closed_ms, known.detail, known.indexes = None, condition.detail, indexes
+                changed = True
         elif len(run.findings) < MAX_TRACES:
             indexes = list(condition.indexes or (witness.leader,))[:MAX_INDEXES]
             run.findings[name] = Trace(
                 condition.code, condition.about, condition.detail, indexes, witness.at_ms
             )
+            changed = True
+    return changed
 
 
 def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:

@@ -54,12 +54,14 @@ class _Shown(NamedTuple):
     """A run as it is shown: its rows, kept beside what they were made of.
 
     Attributes:
+        run: What they were made of; while nothing touches it, they hold.
         fingerprint: Of the run; while it is the same, the rows are.
         row: Of the run itself.
         groups, findings: By their keys.
         aliases: With what they stand for.
     """
 
+    run: Run
     fingerprint: bytes
     row: _Row
     groups: dict[int, _Row]
@@ -167,6 +169,7 @@ class KeptScope:
         numbers = name_runs(state)
         standing = [self._show(run, numbers[position]) for position, run in enumerate(state.runs)]
         final = [self._show(run, run.number, final=True) for run in forgotten]
+        state.touched.clear()
         # A run that was forgotten and stands again is shown as it stands.
         shown = [*final, *standing]
         groups = {group.index: self._group_row(run, number, group) for run, number, group in shed}
@@ -191,18 +194,20 @@ class KeptScope:
 
     def _show(self, run: Run, number: int, *, final: bool = False) -> _Shown:
         """Return the rows of a run: the ones there are when it has not changed."""
+        known = None if final else self._rows.get((run.id, run.kind_key, number))
+        if known is not None and known.run is run and id(run) not in self.scope.state.touched:
+            return known
         content = encode_run(run)
         fingerprint = blake2b(content, digest_size=16).digest()
-        known = self._rows.get((run.id, run.kind_key, number))
-        if known is not None and known.fingerprint == fingerprint and not final:
-            return known
+        if known is not None and known.fingerprint == fingerprint:
+            return known._replace(run=run)
         groups: dict[int, _Row] = {}
         findings: dict[str, _Row] = {}
         self._put_groups(groups, run, number)
         self._put_findings(findings, run, number)
         row = self._run_row(run, number, content if final else None)
         aliases = tuple((alias, run.id) for alias in run.aliases)
-        return _Shown(fingerprint, row, groups, findings, aliases)
+        return _Shown(run, fingerprint, row, groups, findings, aliases)
 
     def _save_scope(self, connection: Connection) -> None:
         scope = self.scope

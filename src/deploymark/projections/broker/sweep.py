@@ -34,10 +34,22 @@ _ONLY: Final = 1  # a run's record has one occurrence
 _STARTING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED, Phase.RUNNING})
 
 
-class State(Struct):
-    """The runs of a scope, in the order in which they were opened."""
+class State(Struct, dict=True):
+    """The runs of a scope, in the order in which they were opened.
+
+    Beside them, and not stored: `touched`, the `id()` of each run that changed since it was
+    emptied. A run that is another object than before counts as changed anyway.
+    """
 
     runs: list[Run] = []
+
+    def __post_init__(self) -> None:
+        """Begin with nothing touched; a decoded state does too."""
+        self.touched: set[int] = set()
+
+    def touch(self, run: Run) -> None:
+        """Note that a run changed."""
+        self.touched.add(id(run))
 
 
 def sweep(state: State, witnesses: Iterable[Witness]) -> State:
@@ -76,6 +88,7 @@ def hear_more(state: State, more: More) -> None:
     witness = more.witness
     for run in state.runs:
         if more.group in run.groups:
+            state.touch(run)
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
@@ -232,6 +245,7 @@ def _rename(state: State, old: str, new: str) -> None:
         if run.base == old:
             run.base = new
         if run.id == old:
+            state.touch(run)
             run.id = new
             run.aliases = [each for each in run.aliases if each != new]
             run.aliases.append(old)
@@ -261,6 +275,7 @@ def _absorb(state: State, run: Run, witness: Witness) -> None:
 
 
 def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") -> None:
+    state.touch(run)
     take(run, witness, rule)
     if witness.confirms or label:
         about = witness.instance or witness.uid or ""
@@ -276,8 +291,10 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
         _note_replaced(state, run, replaced)
     refresh(run, witness, state.runs)
     for other in state.runs:
-        if other is not run and (other.ambiguous or other.findings or label):
-            refresh(other, witness, state.runs)
+        if other is run or not (other.ambiguous or other.findings or label):
+            continue
+        if refresh(other, witness, state.runs):
+            state.touch(other)
 
 
 def _supersede(state: State, run: Run, places: list[Place], witness: Witness) -> list[Run]:
@@ -291,6 +308,7 @@ def _supersede(state: State, run: Run, places: list[Place], witness: Witness) ->
         if after is before or after == before:
             continue
         had = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
+        state.touch(other)
         other.record = after
         has = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
         if had - has:
