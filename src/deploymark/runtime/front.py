@@ -1,5 +1,6 @@
 """Puts the front door before an open log: everything that a server is made of."""
 
+import logging
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from deploymark.errors import BrokenError, RefusedError
 from deploymark.ingest.account import LONGEST_GRACE_MS
 from deploymark.ingest.accounting import Accounting
 from deploymark.ingest.admission import AdmissionRules
-from deploymark.ingest.callers import LOCAL
+from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
 from deploymark.ingest.ledger import Ledger
 from deploymark.ingest.privacy import PrivacyRules
@@ -46,6 +47,8 @@ from deploymark.server.parts import Parts
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.storage.sqlite.ledger import SqliteLedgerStore
 from deploymark.storage.sqlite.tokens import SqliteTokenStore
+
+_log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 1.0
 _TELL_SECONDS = 5.0
@@ -118,10 +121,11 @@ class _Findings:
         self._waiting += self._refusals.due(now_ms)
         while self._waiting:
             try:
-                self._intake.say_payload(FINDING, self._waiting[0], LOCAL)
+                self._intake.say_payload(FINDING, self._waiting[0], PLATFORM)
             except RefusedError as error:
                 # Words of an attacker that the log does not take must not hold up the others.
                 self._meter.count("deploymark_findings_dropped_total", code=error.code)
+                _log.error("a finding is refused by the log", extra={"code": error.code})
             self._waiting.pop(0)
 
 
@@ -267,7 +271,7 @@ def _looking(
         views,
         expectations,
         lambda: log.store.head().size,
-        lambda kind, payload: intake.say_payload(kind, payload, LOCAL).index,
+        lambda kind, payload: intake.say_payload(kind, payload, PLATFORM).index,
         lambda: ledger.emitters(clock.now_ms(), grace_ms),
     )
 

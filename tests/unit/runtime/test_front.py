@@ -193,6 +193,18 @@ def test_findings_arrive_when_their_minute_is_over_and_not_before(path: Path) ->
         intake.close()
 
 
+@pytest.mark.parametrize("name", ["nightly-1a2083a2897-forger-3", "prod-deployer-9f86d081884c7d65"])
+def test_a_token_whose_name_looks_like_a_secret_is_named(path: Path, name: str) -> None:
+    with open_log(path) as log:
+        findings, refusals, intake, _ = _findings(log)
+        caller = Caller(f"token:{name}", frozenset({Role.EMITTER}))
+        refusals.refused(SignatureError("It does not verify."), caller, START_MS)
+        findings.tell(None)
+        (finding,) = findings_of(log)
+        assert finding["about"] == f"token:{name}"
+        intake.close()
+
+
 def test_a_finding_that_the_log_cannot_take_now_waits(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
