@@ -12,10 +12,7 @@ from deploymark.ports.admission import (
     Position,
     RegistryStore,
 )
-from deploymark.ports.base import (
-    Clock,
-    Meter,
-)
+from deploymark.ports.clock import Clock
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -31,6 +28,7 @@ from deploymark.ports.log import (
     Witnessed,
     WitnessState,
 )
+from deploymark.ports.meter import Meter
 from deploymark.ports.operation import (
     LedgerStore,
     SessionRecord,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    and_,
 )
 
 METADATA: Final = MetaData()
@@ -124,6 +125,12 @@ INSTANCE: Final = Table(
 )
 Index("broker_instance_by_name", INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.instance)
 Index("broker_instance_by_run", INSTANCE.c.main)
+Index(
+    "broker_instance_running",
+    INSTANCE.c.service,
+    INSTANCE.c.environment,
+    sqlite_where=and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0),
+)
 FINDING: Final = Table(
     "broker_finding",
     METADATA,

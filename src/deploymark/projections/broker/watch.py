@@ -87,6 +87,11 @@ class _Standing(NamedTuple):
     def name(self) -> str:
         return f"{self.row.id}~{self.row.number}"
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from every other: a given id may be one of several services."""
+        return self.row.service, self.row.environment, self.row.kind_key, self.name
+
     def trouble(self, code: FindingCode, about: str | None = None, detail: str = "") -> Trouble:
         indexes = (self.row.last_index,)
         return Trouble(
@@ -169,7 +174,7 @@ class Watchers:
         for run in runs:
             yield from self._of_run(run, now_ms)
             # While a newer one takes its place, nobody can say how many of it should run.
-            if run in newest and run.row.live_ms is not None:
+            if run.key in newest and run.row.live_ms is not None:
                 yield from self._of_place(run, now_ms)
         for emitter in self._emitters():
             yield from _of_emitter(emitter)
@@ -290,6 +295,8 @@ def _standing(connection: Connection) -> Iterator[_Standing]:
     fewer: dict[tuple[str, int], int] = {}
     runs = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
     gone = case((runs, 0), else_=func.coalesce(INSTANCE.c.gone_ms, INSTANCE.c.last_ms))
+    # From the runs that stand to their instances: of those that ended there are ever more.
+    same = [GROUP.c[name] == RUN.c[name] for name in ("service", "environment", "id", "number")]
     counted = (
         select(
             GROUP.c.id,
@@ -298,7 +305,8 @@ def _standing(connection: Connection) -> Iterator[_Standing]:
             func.sum(case((runs, 1), else_=0)).label("running"),
             func.max(gone).label("gone_ms"),
         )
-        .select_from(INSTANCE.join(GROUP, INSTANCE.c.main == GROUP.c.idx))
+        .select_from(RUN.join(GROUP, and_(*same)).join(INSTANCE, INSTANCE.c.main == GROUP.c.idx))
+        .where(RUN.c.watch == 1, RUN.c.kind_key == "")
         .group_by(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster)
     )
     for each in connection.execute(counted):
@@ -349,8 +357,8 @@ def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
     return found
 
 
-def _newest_begun(runs: Sequence[_Standing]) -> list[_Standing]:
-    """Return of each line the deployment that opened last and is more than an intent."""
+def _newest_begun(runs: Sequence[_Standing]) -> set[tuple[str, ...]]:
+    """Return the key of each line's deployment that opened last and is more than an intent."""
     newest: dict[tuple[str, str], _Standing] = {}
     for run in runs:
         row = run.row
@@ -359,7 +367,7 @@ def _newest_begun(runs: Sequence[_Standing]) -> list[_Standing]:
         known = newest.get((row.service, row.environment))
         if known is None or known.row.opened_ms < row.opened_ms:
             newest[row.service, row.environment] = run
-    return list(newest.values())
+    return {run.key for run in newest.values()}
 
 
 def _of_emitter(emitter: dict[str, Any]) -> Iterator[Trouble]:

@@ -1,14 +1,6 @@
-"""Time and counting, which every room is given."""
+"""Who counts what happens."""
 
 from typing import Protocol
-
-
-class Clock(Protocol):
-    """Tells the time. Injected everywhere, so that tests and replays own it."""
-
-    def now_ms(self) -> int:
-        """Return milliseconds since the Unix epoch, UTC."""
-        ...
 
 
 class Meter(Protocol):
