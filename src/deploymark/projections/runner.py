@@ -39,6 +39,9 @@ BATCH_ENTRIES = 2_048
 POLL_SECONDS = 1.0
 """How long a lost notification or a failure delays the next attempt."""
 
+PROGRESS_ENTRIES = 100_000
+"""After so many entries a view that is being built says how far it is."""
+
 GATHER_SECONDS = 0.1
 """How long entries may gather before they are taken in together."""
 
@@ -257,6 +260,11 @@ class Runner:
         with self._condition:
             self._sizes.update(dict.fromkeys(names, end))
             self._condition.notify_all()
+        if start // PROGRESS_ENTRIES < end // PROGRESS_ENTRIES and end < self._log_size:
+            _log.info(
+                "views are being built",
+                extra={"views": ", ".join(names), "seen": end, "entries": self._log_size},
+            )
 
     def _write(
         self,

@@ -131,6 +131,22 @@ def test_an_entry_whose_writing_fails_is_skipped_alone_and_kept_on_record(
     projected.close()
 
 
+def test_a_long_way_is_told_while_it_is_gone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner_module, "PROGRESS_ENTRIES", 10)
+    caplog.set_level("INFO")
+    projected = Projected(tmp_path, views=[CountingView()])
+    append(projected.store, bodies_of(30))
+    projected.runner.catch_up()
+    told = [record for record in caplog.records if record.msg == "views are being built"]
+    assert [(record.views, record.seen, record.entries) for record in told] == [  # type: ignore[attr-defined]
+        ("counting, search", 14, 30),
+        ("counting, search", 21, 30),
+    ]
+    projected.close()
+
+
 def test_a_started_runner_follows_until_it_is_stopped(projected: Projected) -> None:
     append(projected.store, bodies_of(10))
     projected.runner.start()
