@@ -5,17 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
+from counting_view import CountingView
 from projected_log import Projected, append, bodies_of, empty_log, leaf_of, marker
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
+from sqlalchemy import select
 
 from deploymark.errors import LogBrokenError, StoreUnavailableError
 from deploymark.model.leaf import encode_leaf
 from deploymark.projections import runner as runner_module
-from deploymark.projections.database import Views
-from deploymark.projections.logged import LoggedEntry
 from deploymark.projections.search import SearchView
 from deploymark.projections.search_query import MarkerQuery
 from deploymark.testing.faulty_store import At, FaultyLogStore
@@ -34,48 +33,6 @@ def projected(tmp_path: pathlib.Path) -> Iterator[Projected]:
     made = Projected(tmp_path)
     yield made
     made.close()
-
-
-class CountingView:
-    """Remembers every index it was given, once for each time.
-
-    Attributes:
-        failing: Raised by the writes to come.
-        disliked: Indexes that its fold does not understand.
-        indigestible: Indexes that its fold understands, and that cannot be written.
-    """
-
-    def __init__(self, name: str = "counting", version: int = 1) -> None:
-        self.name = name
-        self.version = version
-        self.metadata = MetaData()
-        self.table = Table(
-            f"{name}_v{version}",
-            self.metadata,
-            Column("number", Integer, primary_key=True),
-            Column("idx", Integer),
-        )
-        self.failing: list[Exception] = []
-        self.disliked: set[int] = set()
-        self.indigestible: set[int] = set()
-        self.batches: list[list[int]] = []
-
-    def fold(self, entry: LoggedEntry) -> int:
-        if entry.index in self.disliked:
-            raise KeyError(entry.index)
-        return entry.index
-
-    def write(self, connection: Connection, rows: Sequence[int]) -> None:
-        connection.execute(insert(self.table), [{"idx": index} for index in rows])
-        if self.failing:
-            raise self.failing.pop(0)
-        if not self.indigestible.isdisjoint(rows):
-            raise ValueError(rows)
-        self.batches.append(list(rows))
-
-    def read(self, views: Views) -> list[int]:
-        with views.reading() as connection:
-            return list(connection.scalars(select(self.table.c.idx).order_by(self.table.c.number)))
 
 
 def _answers(projected: Projected) -> list[list[int]]:
