@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from deploymark.errors import NotFoundError, QueryError
 from deploymark.model.ids import deployment_id
+from deploymark.model.vocabulary import DECISION, VERDICT
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.questions import DeploymentQuery, FindingQuery, InstanceQuery
 from deploymark.projections.broker.view import BrokerView
@@ -116,3 +117,43 @@ def test_a_deployment_comes_before_those_that_only_gave_its_id(log: Projected) -
         query.deployment(f"{own}~3")
     with pytest.raises(NotFoundError):
         query.deployment("d-nothing")
+
+
+def test_a_deployment_is_shown_with_what_was_judged_and_decided_about_it(log: Projected) -> None:
+    _deploy(log, 2)
+    query = BrokerQuery(log.views)
+    one, other = query.deployments(DeploymentQuery()).items
+    assert one["verdicts"] == one["decisions"] == []
+    name = one["deployment_id"]
+    here = {"service": one["service"], "environment": one["environment"]}
+    judged = {
+        **here,
+        "result": "fail",
+        "advice": "pause",
+        "look": 1,
+        "score": 3,
+        "inputs_digest": f"sha256:{'1' * 64}",
+        "judge": "judge/1",
+        "timestamp": "2026-11-18T11:06:50.000Z",
+    }
+    decided = {
+        **here,
+        "action": "pause",
+        "stage": "decided",
+        "actor": "policy",
+        "timestamp": "2026-11-18T11:06:51.000Z",
+    }
+    elsewhere = {"environment": "elsewhere"}
+    log.add(
+        leaf_of({**judged, "deployment_id": f"{name}~1"}, VERDICT),
+        leaf_of({**judged, "deployment_id": f"{name}~1", "look": 2}, VERDICT),
+        leaf_of({**judged, "deployment_id": f"{name}~2"}, VERDICT),
+        leaf_of({**judged, **elsewhere, "deployment_id": f"{name}~1"}, VERDICT),
+        leaf_of({**decided, "deployment_id": name, "verdict_index": 2}, DECISION),
+        leaf_of({**decided, "action": "freeze"}, DECISION),
+    )
+    shown = query.deployment(name)
+    assert [each["look"] for each in shown["verdicts"]] == [2, 1]
+    assert shown["verdicts"][1]["index"] == 2
+    assert [each["verdict_index"] for each in shown["decisions"]] == [2]
+    assert query.deployment(other["deployment_id"])["verdicts"] == []

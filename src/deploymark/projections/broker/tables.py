@@ -150,6 +150,18 @@ Index("broker_finding_by_time", FINDING.c.opened_ms)
 Index("broker_finding_open", FINDING.c.closed_ms, FINDING.c.opened_ms)
 Index("broker_finding_by_scope", FINDING.c.service, FINDING.c.environment, FINDING.c.opened_ms)
 Index("broker_finding_by_run", FINDING.c.deployment_id)
+RULING: Final = Table(
+    "broker_ruling",
+    METADATA,
+    Column("idx", _BIG, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("occurrence", Integer),
+    Column("service", Text),
+    Column("environment", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("broker_ruling_by_run", RULING.c.deployment, RULING.c.type, RULING.c.idx)
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,

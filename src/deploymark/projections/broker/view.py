@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from deploymark.ingest.sighting import is_evidence
-from deploymark.model.entries import Finding
+from deploymark.model.entries import Decision, Finding, Verdict
 from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Kind
@@ -21,14 +21,15 @@ from deploymark.projections.broker.emitters import Doubt, Emitters, Punctuality,
 from deploymark.projections.broker.findings import FindingRow, entry_row, join_rows
 from deploymark.projections.broker.instances import Instances
 from deploymark.projections.broker.keeping import KeptScope, ScopeName
-from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA
+from deploymark.projections.broker.rulings import RulingRow, ruling_row
+from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA, RULING
 from deploymark.projections.broker.witness import Heard, hear
 from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "broker"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
@@ -45,6 +46,7 @@ class BrokerRow(Struct, frozen=True, gc=False):
         heard: Of a marker.
         punctual: Of a marker.
         finding: Of a finding.
+        ruling: Of a verdict or a decision.
     """
 
     index: int
@@ -52,6 +54,7 @@ class BrokerRow(Struct, frozen=True, gc=False):
     heard: Heard | None = None
     punctual: Punctuality | None = None
     finding: FindingRow | None = None
+    ruling: RulingRow | None = None
 
 
 class BrokerView:
@@ -76,6 +79,9 @@ class BrokerView:
         if isinstance(content, Finding):
             row = entry_row(content, entry.index, entry.received_at_ms)
             return BrokerRow(entry.index, entry.received_at_ms, finding=row)
+        if isinstance(content, Verdict | Decision):
+            ruled = ruling_row(entry, content)
+            return BrokerRow(entry.index, entry.received_at_ms, ruling=ruled)
         if not isinstance(content, Marker):
             return BrokerRow(entry.index, entry.received_at_ms)
         service = content.service
@@ -132,6 +138,7 @@ class BrokerView:
             scope.save(connection)
         emitters.save()
         findings.save()
+        replace_rows(connection, RULING, [row.ruling for row in rows if row.ruling is not None])
         now_ms = max(now_ms, *[row.received_ms for row in rows])
         replace_rows(connection, CLOCK, [(1, rows[-1].index, now_ms)])
         held = sum(len(scope.scope) for scope in self._scopes.values())

@@ -1,4 +1,4 @@
-"""Reads runs with all that belongs to them: occurrences, findings, instances.
+"""Reads runs with all that belongs to them: occurrences, findings, instances, rulings.
 
 For `query`, inside its transaction. A page of runs costs as many questions as one run.
 """
@@ -12,8 +12,9 @@ from sqlalchemy import Column, ColumnElement, Connection, func, select
 from deploymark.projections.broker.documents import instant
 from deploymark.projections.broker.findings import FindingRow, shown
 from deploymark.projections.broker.questions import STATUSES, Item
+from deploymark.projections.broker.rulings import DECISION, MAX_RULINGS, VERDICT, is_about
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
-from deploymark.projections.broker.tables import CLOCK, FINDING, INSTANCE, RUN
+from deploymark.projections.broker.tables import CLOCK, FINDING, INSTANCE, RULING, RUN
 from deploymark.projections.expectations import Expectations
 
 MAX_OCCURRENCES: Final = 64
@@ -30,14 +31,15 @@ def whole_runs(
     occurrences = _occurrences_of(connection, rows)
     findings = _findings_of(connection, rows)
     counted = _counted_of(connection, rows)
-    items = []
-    for row in rows:
-        item: Item = json.loads(row.document)
+    items: list[Item] = [json.loads(row.document) for row in rows]
+    rulings = _rulings_of(connection, rows, items)
+    for row, item, ruled in zip(rows, items, rulings, strict=True):
         item["occurrences"] = occurrences[_change_of(row)]
         item["findings"] = findings[row.id, row.number]
         of_code = counted[_run_of(row)] if row.kind_key == "" else []
         item["coverage"] = _coverage_of(expectations, row, of_code)
-        items.append(item | {"verdicts": [], "decisions": []})
+        item["verdicts"] = ruled[VERDICT]
+        item["decisions"] = ruled[DECISION]
     return items
 
 
@@ -122,6 +124,30 @@ def _findings_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str,
         mine.sort(key=lambda row: (row.closed_ms is not None, -row.opened_ms, row.id))
         found[key] = [shown(row, now_ms) for row in mine[:MAX_FINDINGS]]
     return found
+
+
+def _rulings_of(
+    connection: Connection, rows: Sequence[Any], items: Sequence[Item]
+) -> list[dict[str, list[Item]]]:
+    """Return the newest verdicts and decisions about each run, the newest of them first."""
+    names = [{item["deployment_id"], *item["aliases"]} for item in items]
+    one = (RULING.c.deployment, RULING.c.type)
+    place = func.row_number().over(partition_by=one, order_by=RULING.c.idx.desc())
+    wanted = RULING.c.deployment.in_(set().union(*names))
+    every = select(RULING, place.label("place")).where(wanted).subquery()
+    newest = select(every).where(every.c.place <= MAX_RULINGS).order_by(every.c.idx.desc())
+    found = connection.execute(newest).all()
+    return [
+        {
+            kind: [
+                json.loads(each.document)
+                for each in found
+                if each.type == kind and is_about(each, row, known)
+            ]
+            for kind in (VERDICT, DECISION)
+        }
+        for row, known in zip(rows, names, strict=True)
+    ]
 
 
 def _counted_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:

@@ -1,0 +1,75 @@
+"""What was judged and decided about a deployment: verdicts and decisions, as they stand in the log.
+
+They name their deployment themselves; nothing is joined here, and nothing follows from them here.
+"""
+
+import json
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from deploymark.model.entries import Decision, Verdict
+from deploymark.model.ids import parse_occurrence
+from deploymark.model.instants import format_instant
+from deploymark.projections.logged import LoggedEntry
+
+VERDICT, DECISION = "verdict", "decision"
+
+MAX_RULINGS: Final = 64
+"""Verdicts, and decisions, that are listed with a deployment, the newest."""
+
+
+class RulingRow(NamedTuple):
+    """One verdict or decision.
+
+    Attributes:
+        idx: Of its entry.
+        type: `verdict` or `decision`.
+        deployment: The id that it names, perhaps an alias.
+        occurrence: The one that it names; None for the deployment as such.
+        document: JSON, as it is shown.
+    """
+
+    idx: int
+    type: str
+    deployment: str
+    occurrence: int | None
+    service: str | None
+    environment: str
+    document: str
+
+
+def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow | None:
+    """Return the row of an entry; None when it is about no deployment, as a freeze is.
+
+    Raises:
+        IdError: It names a deployment by what is no id.
+    """
+    if said.deployment_id is None:
+        return None
+    deployment, occurrence = parse_occurrence(said.deployment_id)
+    stated = {name: value for name, value in msgspec.to_builtins(said).items() if value is not None}
+    document = {
+        "index": entry.index,
+        "received_at": format_instant(entry.received_at_ms),
+        **stated,
+    }
+    return RulingRow(
+        idx=entry.index,
+        type=VERDICT if isinstance(said, Verdict) else DECISION,
+        deployment=deployment,
+        occurrence=occurrence,
+        service=said.service,
+        environment=said.environment,
+        document=json.dumps(document, separators=(",", ":")),
+    )
+
+
+def is_about(row: Any, run: Any, names: set[str]) -> bool:  # noqa: ANN401 - rows of their tables
+    """Tell whether a ruling is about a run that is known under these ids."""
+    return (
+        row.deployment in names
+        and row.occurrence in (None, run.number)
+        and row.service in (None, run.service)
+        and row.environment == run.environment
+    )
