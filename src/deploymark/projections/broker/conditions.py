@@ -7,6 +7,8 @@ What follows from time, silence above all, is the watchers' business.
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from deploymark.model.vocabulary import FindingCode, Kind, Phase
 from deploymark.projections.broker.run import Run, Trace
 from deploymark.projections.broker.witness import Witness
@@ -36,34 +38,36 @@ class Condition(NamedTuple):
     indexes: tuple[int, ...] = ()
 
 
-def refresh(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
-    """Open and close the findings of a run after a witness; tell whether anything changed.
+def refreshed(run: Run, witness: Witness, runs: Sequence[Run]) -> dict[str, Trace] | None:
+    """Return the findings of a run after a witness, opened and closed; None when none changed.
 
     Args:
-        run: Its findings are changed.
+        run: As it is.
         witness: After which; its time is the time of the change.
         runs: All of the scope.
     """
+    if run.over and all(trace.closed_ms is not None for trace in run.findings.values()):
+        return None
     found = {f"{each.code} {each.about}": each for each in _conditions(run, runs)}
-    changed = False
+    changed = {}
     for name, trace in run.findings.items():
         if name not in found and trace.closed_ms is None:
-            trace.closed_ms = max(witness.at_ms, trace.opened_ms)
-            changed = True
+            changed[name] = replace(trace, closed_ms=max(witness.at_ms, trace.opened_ms))
+    free = MAX_TRACES - len(run.findings)
     for name, condition in found.items():
         known = run.findings.get(name)
         if known is not None:
             indexes = list(condition.indexes or known.indexes)[:MAX_INDEXES]
-            if (known.closed_ms, known.detail, known.indexes) != (None, condition.detail, indexes):
-                known.closed_ms, known.detail, known.indexes = None, condition.detail, indexes
-                changed = True
-        elif len(run.findings) < MAX_TRACES:
+            now = replace(known, closed_ms=None, detail=condition.detail, indexes=indexes)
+            if now != known:
+                changed[name] = now
+        elif free > 0:
+            free -= 1
             indexes = list(condition.indexes or (witness.leader,))[:MAX_INDEXES]
-            run.findings[name] = Trace(
+            changed[name] = Trace(
                 condition.code, condition.about, condition.detail, indexes, witness.at_ms
             )
-            changed = True
-    return changed
+    return {**run.findings, **changed} if changed else None
 
 
 def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
@@ -80,7 +84,7 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
         yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(tag or ""))
     others = [
         f"{each.id}~{each.number}"
-        for each in runs
+        for each in (runs if run.ambiguous else ())
         if not each.over and each is not run and (each.id, each.number) in run.ambiguous
     ]
     if others:
@@ -105,7 +109,7 @@ def _mismatches(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
                 # A wrong label is the trouble of the deployment that it names, while that stands.
                 named = [each for each in runs if group.label in (each.id, *each.aliases)]
                 stands = any(not each.over for each in named)
-                ours = run in named if stands else other is run
+                ours = any(each is run for each in named) if stands else other is run
             else:
                 ours = other is run and bool(run.digests) and group.digest not in run.digests
             if ours:

@@ -50,17 +50,17 @@ def rule_of(run: Run, witness: Witness, runs: Sequence[Run]) -> str:
 
     Intervals and places do not count here.
     """
-    for rule, holds in _RULES:
-        if holds(run, witness, runs):
+    for rule, find in _RULES:
+        if find((run,), witness, runs):
             return rule
     return ""
 
 
 def candidates(runs: Sequence[Run], witness: Witness) -> Fit | None:
     """Return the run that evidence joins, None when it fits none that stands or drains."""
-    for rule, holds in _RULES:
+    for rule, find in _RULES:
         # The rule first: it costs less to ask than the place.
-        found = [run for run in runs if holds(run, witness, runs) and is_there(run, witness)]
+        found = [run for run in find(runs, witness, runs) if is_there(run, witness)]
         if found:
             return _choose(found, rule)
     return None
@@ -84,13 +84,11 @@ def is_there(run: Run, witness: Witness) -> bool:
 def ended_before(runs: Sequence[Run], witness: Witness) -> Fit | None:
     """Return the newest run of the same release that has ended where a witness sees it again."""
     said = witness.sighting
-    for rule, holds in _RULES[1:]:
+    for rule, find in _RULES[1:]:
         found = [
             run
-            for run in runs
-            if holds(run, witness, runs)
-            and run.line == said.line
-            and covers(run, said.place, said.colour)
+            for run in find(runs, witness, runs)
+            if run.line == said.line and covers(run, said.place, said.colour)
         ]
         if found:
             return Fit(max(found, key=_newness), rule)
@@ -142,32 +140,39 @@ def _newness(run: Run) -> tuple[int, str, int]:
     return run.opened_ms, run.id, run.number
 
 
-def _linked(run: Run, witness: Witness, runs: Sequence[Run]) -> bool:
-    if witness.links and not set(run.links).isdisjoint(witness.links):
-        return True
-    for ticket in witness.tickets:
-        carriers = [each for each in runs if not each.over and ticket in each.tickets]
-        if carriers == [run]:
-            return True
-    return False
+# Each rule returns the runs, of those given, that are about the same as a witness; `runs` are all
+# of the scope. Most witnesses lack most of what is compared, and there are many runs.
 
 
-def _same_digest(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+def _linked(among: Sequence[Run], witness: Witness, runs: Sequence[Run]) -> list[Run]:
+    links, tickets = set(witness.links), witness.tickets
+    if not links and not tickets:
+        return []
+    carried = [
+        [each for each in runs if not each.over and name in each.tickets] for name in tickets
+    ]
+    alone = {id(carriers[0]) for carriers in carried if len(carriers) == 1}
+    return [run for run in among if id(run) in alone or not links.isdisjoint(run.links)]
+
+
+def _same_digest(among: Sequence[Run], witness: Witness, _: Sequence[Run]) -> list[Run]:
     digest = witness.digest
-    return digest is not None and run.matches(digest)
+    if digest is None:
+        return []
+    return [run for run in among if digest in run.digests or digest == run.learned]
 
 
-def _same_commit(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+def _same_commit(among: Sequence[Run], witness: Witness, _: Sequence[Run]) -> list[Run]:
     commit = witness.sighting.commit
-    return commit is not None and commit == run.fact("commit_hash")
+    return [] if commit is None else [r for r in among if commit == r.fact("commit_hash")]
 
 
-def _same_version(run: Run, witness: Witness, _: Sequence[Run]) -> bool:
+def _same_version(among: Sequence[Run], witness: Witness, _: Sequence[Run]) -> list[Run]:
     version = witness.sighting.version
-    return version is not None and version == run.fact("version")
+    return [] if version is None else [r for r in among if version == r.fact("version")]
 
 
-_Rule = Callable[[Run, Witness, Sequence[Run]], bool]
+_Rule = Callable[[Sequence[Run], Witness, Sequence[Run]], list[Run]]
 _RULES: Final[tuple[tuple[str, _Rule], ...]] = (
     ("external", _linked),
     ("digest", _same_digest),

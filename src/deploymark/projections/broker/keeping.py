@@ -4,13 +4,12 @@ A scope in memory may be ahead of the tables only inside one write; the view dro
 a commit did not happen. Rows that did not change are not written again.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, or_, select
+from sqlalchemy import Connection, and_, delete, select
 
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import equal, run_document, state_of
@@ -43,7 +42,8 @@ MAX_RECALLED: Final = 64
 _settled_encoder = msgspec.msgpack.Encoder()
 _settled_decoder = msgspec.msgpack.Decoder(Settled)
 
-_DOCUMENT: Final = list(RUN.columns.keys()).index("document")
+_CONTENT: Final = RUN.columns.keys().index("content")
+_FINDING_OF: Final = FINDING.columns.keys().index("deployment_id")
 
 ScopeName = tuple[str, str]
 _RunName = tuple[str, str, int]
@@ -54,7 +54,7 @@ class _Shown(NamedTuple):
     """A run as it is shown: its rows, kept beside what they were made of.
 
     Attributes:
-        run: What they were made of; while nothing touches it, they hold.
+        run: What they were made of; while it is the same object, they hold (`sweep.State`).
         fingerprint: Of the run; while it is the same, the rows are.
         row: Of the run itself.
         groups, findings: By their keys.
@@ -131,20 +131,21 @@ class KeptScope:
             ALIAS.c.service == line.service,
             ALIAS.c.environment == line.environment,
         )
-        wanted = [RUN.c.id == name, RUN.c.id.in_(aliased), RUN.c.ended_ms.is_(None)]
-        rows = connection.execute(
-            select(RUN.c.id, RUN.c.kind_key, RUN.c.number, RUN.c.content)
-            .where(
-                RUN.c.service == line.service,
-                RUN.c.environment == line.environment,
-                RUN.c.kind_key == kind_key,
-                RUN.c.content.is_not(None),
-                or_(*wanted),
-            )
-            .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
-            .limit(MAX_RECALLED)
-        ).all()
-        found = {tuple(row[:3]): decode_run(row.content) for row in rows}
+        here = (
+            RUN.c.service == line.service,
+            RUN.c.environment == line.environment,
+            RUN.c.kind_key == kind_key,
+            RUN.c.content.is_not(None),
+        )
+        newest = (RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
+        columns = (RUN.c.id, RUN.c.kind_key, RUN.c.number, RUN.c.content, RUN.c.opened_ms)
+        rows: list[Any] = []
+        # One after the other, so that each finds its index: what was forgotten only ever grows.
+        for wanted in (RUN.c.id == name, RUN.c.id.in_(aliased), RUN.c.ended_ms.is_(None)):
+            asked = select(*columns).where(*here, wanted).order_by(*newest).limit(MAX_RECALLED)
+            rows += connection.execute(asked)
+        rows.sort(key=lambda row: (-row.opened_ms, row.id, row.number))
+        found = {tuple(row[:3]): decode_run(row.content) for row in rows[:MAX_RECALLED]}
         for run in self.scope.forgotten:
             key = (run.id, run.kind_key, run.number)
             if run.kind_key == kind_key and (name in (run.id, *run.aliases) or not run.over):
@@ -168,34 +169,33 @@ class KeptScope:
         state = self.scope.state
         numbers = name_runs(state)
         standing = [self._show(run, numbers[position]) for position, run in enumerate(state.runs)]
+        state.share()
+        rows = {_name_of(each.row): each for each in standing}
         final = [self._show(run, run.number, final=True) for run in forgotten]
-        state.touched.clear()
         # A run that was forgotten and stands again is shown as it stands.
-        shown = [*final, *standing]
-        groups = {group.index: self._group_row(run, number, group) for run, number, group in shed}
-        groups |= {index: row for each in shown for index, row in each.groups.items()}
-        findings = {name: row for each in shown for name, row in each.findings.items()}
-        aliases = {alias for each in shown for alias in each.aliases}
-        runs = {_name_of(each.row): each.row for each in standing}
+        final = [each for each in final if _name_of(each.row) not in rows]
+        changed = [each for name, each in rows.items() if self._rows.get(name) is not each]
+        before = [each for name, each in self._rows.items() if rows.get(name) is not each]
+        shown = [*final, *changed]
+        self._save_groups(connection, shed, shown, before)
         finals = {_name_of(each.row): each.row for each in final}
-        replace_rows(connection, GROUP, _changed(groups, self._groups))
+        runs = {name: each.row for name, each in rows.items()}
         self._drop(connection, set(self._runs) - set(runs) - set(finals))
         replace_rows(connection, RUN, [*finals.values(), *_changed(runs, self._runs)])
         self._runs = runs
-        self._save_findings(connection, findings, {_shown(name) for name in finals})
-        rows = [(alias, *self.name, name) for alias, name in sorted(aliases - self._aliases)]
-        replace_rows(connection, ALIAS, rows)
+        self._save_findings(connection, shown, before, {_shown(name) for name in finals})
+        aliases = {alias for each in (*final, *standing) for alias in each.aliases}
+        named = [(alias, *self.name, name) for alias, name in sorted(aliases - self._aliases)]
+        replace_rows(connection, ALIAS, named)
         for alias, name in sorted(self._aliases - aliases):
             self._drop_alias(connection, alias, name)
         self._aliases = {alias for each in standing for alias in each.aliases}
-        left = {index for each in standing for index in each.groups}
-        self._groups = {index: row for index, row in groups.items() if index in left}
-        self._rows = {_name_of(each.row): each for each in standing}
+        self._rows = rows
 
     def _show(self, run: Run, number: int, *, final: bool = False) -> _Shown:
         """Return the rows of a run: the ones there are when it has not changed."""
         known = None if final else self._rows.get((run.id, run.kind_key, number))
-        if known is not None and known.run is run and id(run) not in self.scope.state.touched:
+        if known is not None and known.run is run:
             return known
         content = encode_run(run)
         fingerprint = blake2b(content, digest_size=16).digest()
@@ -254,7 +254,7 @@ class KeptScope:
                 name,
                 trace.opened_ms,
                 trace.closed_ms,
-                json.dumps(document, separators=(",", ":")),
+                msgspec.json.encode(document).decode(),
             )
 
     def _run_row(self, run: Run, number: int, content: bytes | None) -> _Row:
@@ -274,7 +274,7 @@ class KeptScope:
             run.last_ms,
             run.last_index,
             0 if run.over else 1,
-            json.dumps(document, separators=(",", ":")),
+            msgspec.json.encode(document).decode(),
             content,
         )
 
@@ -307,14 +307,45 @@ class KeptScope:
             )
         )
 
-    def _save_findings(
-        self, connection: Connection, findings: dict[str, _Row], final: set[str]
+    def _save_groups(
+        self,
+        connection: Connection,
+        shed: Sequence[tuple[Run, int, Group]],
+        shown: Sequence[_Shown],
+        before: Sequence[_Shown],
     ) -> None:
-        gone = set(self._findings) - set(findings)
+        groups = {group.index: self._group_row(run, number, group) for run, number, group in shed}
+        for each in shown:
+            groups |= each.groups
+        replace_rows(connection, GROUP, _changed(groups, self._groups))
+        for each in before:
+            for index in each.groups:
+                self._groups.pop(index, None)
+        for each in shown:
+            if each.row[_CONTENT] is None:  # it stands
+                self._groups |= each.groups
+
+    def _save_findings(
+        self,
+        connection: Connection,
+        shown: Sequence[_Shown],
+        before: Sequence[_Shown],
+        final: set[str],
+    ) -> None:
+        findings = {name: row for each in shown for name, row in each.findings.items()}
+        # What was read with the scope is not shown yet: everything that stands is shown now.
+        old = {name for each in before for name in each.findings} if self._rows else self._findings
+        gone = set(old) - set(findings)
         if gone:
             connection.execute(delete(FINDING).where(FINDING.c.id.in_(gone)))
         replace_rows(connection, FINDING, _changed(findings, self._findings))
-        self._findings = {name: row for name, row in findings.items() if row[6] not in final}
+        for name in gone:
+            self._findings.pop(name, None)
+        self._findings |= findings
+        if final:
+            self._findings = {
+                name: row for name, row in self._findings.items() if row[_FINDING_OF] not in final
+            }
 
 
 _Name = TypeVar("_Name")

@@ -5,6 +5,7 @@ the append say here where it is open, live or ended.
 """
 
 from bisect import insort
+from copy import copy
 from typing import Any, Final
 
 from msgspec import Struct
@@ -30,6 +31,27 @@ MAX_UIDS: Final = 64
 MAX_GROUPS: Final = 256
 """Groups of confirmations of a run that are compared with its digest again and again."""
 
+_LISTS: Final = (
+    "aliases",
+    "digests",
+    "joins",
+    "told",
+    "links",
+    "tickets",
+    "colours",
+    "ambiguous",
+    "unsigned",
+)
+_MAPPINGS: Final = (
+    "said",
+    "hinted",
+    "platforms",
+    "phases",
+    "rules",
+    "groups",
+    "uids",
+    "findings",
+)
 _ENDINGS: Final = (Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED)
 _OWN: Final = 1
 _OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
@@ -43,7 +65,7 @@ class Source(Struct, array_like=True):
     markers: int
 
 
-class Group(Struct, array_like=True):
+class Group(Struct, frozen=True, array_like=True):
     """Confirmations that were joined to a run.
 
     Attributes:
@@ -65,7 +87,7 @@ class Group(Struct, array_like=True):
     label: str = ""
 
 
-class Trace(Struct, array_like=True):
+class Trace(Struct, frozen=True, array_like=True):
     """A finding about a run, from when until when.
 
     Attributes:
@@ -232,6 +254,17 @@ def open_run(witness: Witness, *, own: bool, base: str = "") -> Run:
     record = DeploymentRecord(said.deployment_id, said.line, said.action)
     number = 0 if base else witness.occurrence
     return Run(base or said.deployment_id, number, record, own=own, base=base)
+
+
+def copy_run(run: Run) -> Run:
+    """Return a run that can be changed while the first one stays as it is."""
+    copied = copy(run)
+    for name in _LISTS:
+        setattr(copied, name, [*getattr(run, name)])
+    for name in _MAPPINGS:
+        setattr(copied, name, {**getattr(run, name)})
+    copied.sources = {kind: copy(source) for kind, source in run.sources.items()}
+    return copied
 
 
 def take(run: Run, witness: Witness, rule: str) -> None:

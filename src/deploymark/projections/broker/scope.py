@@ -10,7 +10,7 @@ What is settled and when follows from the log alone, so that a replay ends as th
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -21,11 +21,14 @@ from deploymark.projections.broker.run import MAX_GROUPS, Group, Run
 from deploymark.projections.broker.sweep import More, State, hear_more, name_runs, step, sweep
 from deploymark.projections.broker.witness import Order, Witness
 
-BACK: Final = 32
-"""Witnesses that news may be late by without the runs being swept from the base again."""
+MARK_EVERY: Final = 8
+"""Witnesses between two marks, from which the runs are swept again when news is late."""
 
-MAX_GROWN: Final = 512
-"""Members of groups that a mark can miss before it is given up."""
+MARKS_A_LEVEL: Final = 2
+"""Of the marks of each level the newest are kept; a level has half as many as the one below it."""
+
+MAX_GROWN: Final = 2_048
+"""Members of groups that marks can miss before all are given up."""
 
 WINDOW: Final = 512
 """Witnesses that are kept at most; half of them are settled then."""
@@ -50,18 +53,20 @@ class _Kept(Struct, gc=False):
     witness: Witness
 
 
-class _Mark(Struct, gc=False):
+class _Mark(NamedTuple):
     """The runs as they were after some of the witnesses, in memory only.
 
     Attributes:
         key: Of the last of these witnesses.
-        raw: The state.
-        grown: What came of their groups since.
+        runs: Shared with all states that follow.
+        grown: How much had come of groups until then.
+        level: How often its number can be halved: the far ones are few.
     """
 
     key: _Key
-    raw: bytes
-    grown: list[More]
+    runs: list[Run]
+    grown: int
+    level: int
 
 
 class Settled(Struct, array_like=True):
@@ -114,7 +119,7 @@ class Scope:
         self._groups: dict[str, Witness] = {}
         self._known = {name for run in self._base.runs for name in (run.id, *run.aliases)}
         self._state: State | None = None
-        self._mark: _Mark | None = None
+        self._forget_marks()
         for witness in witnesses:
             self._keep(witness)
         self.saved()
@@ -144,32 +149,39 @@ class Scope:
         return self._state
 
     def _swept(self) -> State:
-        """Sweep what is kept, from the mark if there is one; set it anew where that is worth it."""
-        state, start = self._marked()
-        end = len(self._kept) - BACK
-        if end - start >= BACK:
-            sweep(state, [kept.witness for kept in self._kept[start:end]])
-            self._mark = _Mark(self._kept[end - 1].key, _encoder.encode(state), [])
-            start = end
-        return sweep(state, [kept.witness for kept in self._kept[start:]])
+        """Sweep what is kept, from the newest mark."""
+        if self._marks:
+            mark = self._marks[-1]
+            state = State([*mark.runs])
+            for key, more in self._grown[mark.grown :]:
+                if key <= mark.key:
+                    hear_more(state, more)
+            start = bisect_right(self._kept, mark.key, key=_key_of)
+        else:
+            state, start = State([*self._base.runs]), 0
+        self._unmarked = 0
+        for kept in self._kept[start:]:
+            step(state, kept.witness)
+            self._mark(state, kept.key)
+        return state
 
-    def _marked(self) -> tuple[State, int]:
-        """Return the state at the mark, or before everything, and how many witnesses are in it."""
-        mark = self._mark
-        state: State
-        if mark is None:
-            state = _state_decoder.decode(self._raw)
-            return state, 0
-        state = _state_decoder.decode(mark.raw)
-        for more in mark.grown:
-            hear_more(state, more)
-        count = bisect_right(self._kept, mark.key, key=_key_of)
-        # Witnesses that wait for an intent may be groups, which grow: they are those that are kept.
-        live = {kept.witness.index: kept.witness for kept in self._kept[:count]}
-        for run in state.runs:
-            if run.told:
-                run.told = [live.get(each.index, each) for each in run.told]
-        return state, count
+    def _mark(self, state: State, key: _Key) -> None:
+        """Set a mark behind a witness that a state has just taken, when it is time for one."""
+        self._unmarked += 1
+        if self._unmarked < MARK_EVERY:
+            return
+        self._unmarked = 0
+        self._marked += 1
+        level = (self._marked & -self._marked).bit_length()
+        same = [mark for mark in self._marks if mark.level == level]
+        if len(same) >= MARKS_A_LEVEL:
+            self._marks.remove(same[0])
+        self._marks.append(_Mark(key, state.share(), len(self._grown), level))
+
+    def _forget_marks(self) -> None:
+        self._marks: list[_Mark] = []
+        self._grown: list[tuple[_Key, More]] = []
+        self._marked = self._unmarked = 0
 
     def knows(self, deployment: str) -> bool:
         """Tell whether a deployment id was heard of, as far as that is remembered."""
@@ -182,7 +194,8 @@ class Scope:
             self._known.update((run.id, *run.aliases))
         self._raw = _encoder.encode(self._base)
         self.resettled = True
-        self._state = self._mark = None
+        self._state = None
+        self._forget_marks()
 
     def take(self, witness: Witness) -> int:
         """Take a witness.
@@ -202,6 +215,7 @@ class Scope:
         if self._state is not None:
             if kept.key >= latest:
                 step(self._state, witness)
+                self._mark(self._state, kept.key)
             else:
                 self._state = None
         if len(self._kept) >= WINDOW:
@@ -216,10 +230,10 @@ class Scope:
             more = More(witness, group.index, group.listed_before(witness.index))
             if self._state is not None:
                 hear_more(self._state, more)
-            if self._mark is not None and key <= self._mark.key:
-                self._mark.grown.append(more)
-                if len(self._mark.grown) > MAX_GROWN:
-                    self._mark = None
+            if self._marks and key <= self._marks[-1].key:
+                self._grown.append((key, more))
+                if len(self._grown) > MAX_GROWN:
+                    self._forget_marks()
             return
         del self._kept[bisect_left(self._kept, key, key=_key_of)]
         self._insert(group)
@@ -235,8 +249,8 @@ class Scope:
     def _insert(self, witness: Witness) -> _Kept:
         kept = _Kept(self._key(witness), witness)
         insort(self._kept, kept, key=_key_of)
-        if self._mark is not None and kept.key <= self._mark.key:
-            self._mark = None
+        while self._marks and kept.key <= self._marks[-1].key:
+            self._marks.pop()
         return kept
 
     def _key(self, witness: Witness) -> _Key:
@@ -246,13 +260,14 @@ class Scope:
     def _settle(self) -> None:
         """Let the older half be the past that is not gone over again."""
         old, self._kept = self._kept[: WINDOW // 2], self._kept[WINDOW // 2 :]
-        state = sweep(_state_decoder.decode(self._raw), [kept.witness for kept in old])
+        state = sweep(State([*self._base.runs]), [kept.witness for kept in old])
         self._cut = max(self._cut, old[-1].key[0])
         self.shed += _shed(state)
         self.forgotten += _forget(state, self._cut[0])
         self._base, self._raw = state, _encoder.encode(state)
         self.resettled = True
-        self._state = self._mark = None
+        self._state = None
+        self._forget_marks()
         for kept in old:
             index = kept.witness.index
             self.changed.pop(index, None)
@@ -268,34 +283,43 @@ def _key_of(kept: _Kept) -> _Key:
 
 def _forget(state: State, cut_ms: int) -> list[Run]:
     """Take runs out of a state that need not be remembered, and return them."""
-    for run in state.runs:
-        if run.told and cut_ms - run.opened_ms > INTENT_MS:
-            run.told = []
+    for run in [each for each in state.runs if each.told]:
+        if cut_ms - run.opened_ms > INTENT_MS:
+            state.own(run).told = []
     ended = sorted((run for run in state.runs if run.over), key=_last)
     gone = ended[: max(0, len(ended) - KEPT_ENDED)]
     left = [run for run in state.runs if not any(each is run for each in gone)]
     gone += sorted(left, key=lambda run: (run.is_live, _last(run)))[: max(0, len(left) - KEPT_RUNS)]
     if not gone:
         return []
+    numbers = {id(run): number for run, number in zip(state.runs, _numbers(state), strict=True)}
+    forgotten = []
+    for run in gone:
+        number = numbers[id(run)]
+        changed = state.own(run)
+        changed.number, changed.base, changed.told = number, "", []
+        forgotten.append(changed)
+    names = {id(run) for run in forgotten}
+    state.runs = [run for run in state.runs if id(run) not in names]
+    return forgotten
+
+
+def _numbers(state: State) -> list[int]:
     numbers = name_runs(state)
-    for position, run in enumerate(state.runs):
-        if any(each is run for each in gone):
-            run.number, run.base, run.told = numbers[position], "", []
-    state.runs = [run for run in state.runs if not any(each is run for each in gone)]
-    return gone
+    return [numbers[position] for position in range(len(state.runs))]
 
 
 def _shed(state: State) -> list[tuple[Run, int, Group]]:
     """Take the oldest groups out of runs that have too many, mismatches last."""
     shed = []
-    numbers = name_runs(state)
-    for position, run in enumerate(state.runs):
+    for run, number in zip([*state.runs], _numbers(state), strict=True):
         surplus = len(run.groups) - MAX_GROUPS
         if surplus > 0:
+            changed = state.own(run)
             by_weight = sorted(run.groups.values(), key=lambda each: equal(run, each) is False)
             for group in by_weight[:surplus]:
-                del run.groups[group.index]
-                shed.append((run, numbers[position], group))
+                del changed.groups[group.index]
+                shed.append((changed, number, group))
     return shed
 
 

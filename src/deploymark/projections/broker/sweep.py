@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deploymark.ingest.occurrences import SpotState, live_places, superseded
 from deploymark.ingest.sighting import Place, Sighting
 from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import Basis, Kind, Phase
-from deploymark.projections.broker.conditions import refresh
+from deploymark.projections.broker.conditions import refreshed
 from deploymark.projections.broker.fit import (
     EXPLICIT,
     STATED,
@@ -24,7 +25,7 @@ from deploymark.projections.broker.fit import (
     explains,
     unplanned_elsewhere,
 )
-from deploymark.projections.broker.run import Group, Run, note_more, open_run, take
+from deploymark.projections.broker.run import Group, Run, copy_run, note_more, open_run, take
 from deploymark.projections.broker.witness import INTENT, Witness
 
 SUPERSEDED: Final = "superseded"
@@ -37,19 +38,36 @@ _STARTING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED, Phas
 class State(Struct, dict=True):
     """The runs of a scope, in the order in which they were opened.
 
-    Beside them, and not stored: `touched`, the `id()` of each run that changed since it was
-    emptied. A run that is another object than before counts as changed anyway.
+    Runs may be shared with earlier states (`share`): one is copied before it is changed (`own`).
+    So a state costs what changed in it, and a run that is the same object has not changed.
     """
 
     runs: list[Run] = []
 
     def __post_init__(self) -> None:
-        """Begin with nothing touched; a decoded state does too."""
-        self.touched: set[int] = set()
+        """Begin with runs that may all be somebody else's."""
+        self._owned: dict[int, Run] = {}
 
-    def touch(self, run: Run) -> None:
-        """Note that a run changed."""
-        self.touched.add(id(run))
+    def share(self) -> list[Run]:
+        """Return the runs as they are now, and will stay."""
+        self._owned.clear()
+        return [*self.runs]
+
+    def own(self, run: Run) -> Run:
+        """Return a run of this state that can be changed, in the place of the one given."""
+        if id(run) in self._owned:
+            return run
+        copied = copy_run(run)
+        position = next(number for number, each in enumerate(self.runs) if each is run)
+        self.runs[position] = copied
+        self._owned[id(copied)] = copied
+        return copied
+
+    def add(self, run: Run) -> Run:
+        """Add a new run and return it."""
+        self.runs.append(run)
+        self._owned[id(run)] = run
+        return run
 
 
 def sweep(state: State, witnesses: Iterable[Witness]) -> State:
@@ -86,9 +104,9 @@ class More(NamedTuple):
 def hear_more(state: State, more: More) -> None:
     """Let the run of a group be as if it had heard one more of it at once with the others."""
     witness = more.witness
-    for run in state.runs:
-        if more.group in run.groups:
-            state.touch(run)
+    for shared in state.runs:
+        if more.group in shared.groups:
+            run = state.own(shared)
             source = run.sources[witness.source]
             source.markers += witness.count
             source.last_ms = max(source.last_ms, witness.last_ms)
@@ -146,24 +164,24 @@ def _runs_of(state: State, said: Sighting) -> list[Run]:
 def _correlate(state: State, witness: Witness, label: str = "") -> None:
     fit = candidates(state.runs, witness)
     if fit is not None:
+        joined = state.own(fit.run)
         for other in fit.ambiguous:
-            if (name := (other.id, other.number)) not in fit.run.ambiguous:
-                fit.run.ambiguous.append(name)
-        _hear(state, fit.run, witness, fit.rule, label)
+            if (name := (other.id, other.number)) not in joined.ambiguous:
+                joined.ambiguous.append(name)
+        _hear(state, joined, witness, fit.rule, label)
         return
     elsewhere = unplanned_elsewhere(state.runs, witness)
     if elsewhere is not None:
-        _hear(state, elsewhere, witness, UNPLANNED, label)
+        _hear(state, state.own(elsewhere), witness, UNPLANNED, label)
         return
     again = ended_before(state.runs, witness)
     if again is not None and witness.sighting.phase not in _STARTING:
-        _hear(state, again.run, witness, again.rule, label)
+        _hear(state, state.own(again.run), witness, again.rule, label)
     elif again is not None:
         run = open_run(witness, own=True, base=again.run.id)
         run.digests, run.aliases = [*again.run.digests], [*again.run.aliases]
         run.hinted = {**again.run.hinted, **again.run.said}
-        state.runs.append(run)
-        _hear(state, run, witness, UNPLANNED, label)
+        _hear(state, state.add(run), witness, UNPLANNED, label)
     else:
         _hear(state, _own(state, witness, label), witness, UNPLANNED, label)
 
@@ -177,17 +195,15 @@ def _own(state: State, witness: Witness, label: str) -> Run:
         name, number = deployment_id(*line[:2], witness.seen or "", ""), 1
     for run in state.runs:
         if (run.id, run.number, run.line) == (name, number, witness.sighting.line):
-            return run
+            return state.own(run)
     run = open_run(witness, own=True)
     run.id, run.number = name, number
-    state.runs.append(run)
-    return run
+    return state.add(run)
 
 
 def _take_stated(state: State, witness: Witness) -> None:
-    run = _find(state, witness)
-    if run is None:
-        run = _open(state, witness)
+    known = _find(state, witness)
+    run = _open(state, witness) if known is None else state.own(known)
     said = witness.sighting
     intent = witness.source in INTENT
     if intent:
@@ -235,20 +251,19 @@ def _open(state: State, witness: Witness) -> Run:
     for sibling in _runs_of(state, witness.sighting):
         run.id, run.aliases = sibling.id, [*sibling.aliases]
         run.by_digest = sibling.by_digest
-    state.runs.append(run)
-    return run
+    return state.add(run)
 
 
 def _rename(state: State, old: str, new: str) -> None:
     """Let the id that carries the digest stand; the other becomes an alias."""
-    for run in state.runs:
-        if run.base == old:
-            run.base = new
-        if run.id == old:
-            state.touch(run)
-            run.id = new
-            run.aliases = [each for each in run.aliases if each != new]
-            run.aliases.append(old)
+    for run in [each for each in state.runs if old in (each.base, each.id)]:
+        renamed = state.own(run)
+        if renamed.base == old:
+            renamed.base = new
+        if renamed.id == old:
+            renamed.id = new
+            renamed.aliases = [each for each in renamed.aliases if each != new]
+            renamed.aliases.append(old)
 
 
 def _absorb(state: State, run: Run, witness: Witness) -> None:
@@ -262,20 +277,19 @@ def _absorb(state: State, run: Run, witness: Witness) -> None:
             run.aliases.append(own.id)
         run.replaced = run.replaced or own.replaced
         run.rollback_of = run.rollback_of or own.rollback_of
-        for trace in own.findings.values():
-            trace.closed_ms = max(witness.at_ms, trace.opened_ms)
-            run.findings.setdefault(f"{trace.code} {trace.about}", trace)
+        for name, trace in own.findings.items():
+            closed = replace(trace, closed_ms=max(witness.at_ms, trace.opened_ms))
+            run.findings.setdefault(name, closed)
         for told in own.told:
             group = own.groups.get(told.index)
             _hear(state, run, told, rule, group.label if group else "")
-        refresh(run, witness, state.runs)
+        _refresh(state, run, witness)
 
 
 # What follows from it ----------------------------------------------------------------------------
 
 
 def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") -> None:
-    state.touch(run)
     take(run, witness, rule)
     if witness.confirms or label:
         about = witness.instance or witness.uid or ""
@@ -289,26 +303,30 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
     replaced = _supersede(state, run, places, witness) if places else []
     if replaced and run.replaced is None:
         _note_replaced(state, run, replaced)
-    refresh(run, witness, state.runs)
-    for other in state.runs:
-        if other is run or not (other.ambiguous or other.findings or label):
-            continue
-        if refresh(other, witness, state.runs):
-            state.touch(other)
+    _refresh(state, run, witness)
+    for other in [*state.runs]:
+        if other is not run and (other.ambiguous or other.findings or label):
+            _refresh(state, other, witness)
+
+
+def _refresh(state: State, run: Run, witness: Witness) -> None:
+    findings = refreshed(run, witness, state.runs)
+    if findings is not None:
+        state.own(run).findings = findings
 
 
 def _supersede(state: State, run: Run, places: list[Place], witness: Witness) -> list[Run]:
     """End what stood where a run went live; return what had been live there."""
     replaced = []
-    for other in state.runs:
-        if other is run or other.over or other.line != run.line:
+    for shared in [*state.runs]:
+        if shared is run or shared.over or shared.line != run.line:
             continue
-        before = other.record
+        before = shared.record
         after = superseded(before, places, witness.at_ms, witness.sighting.emission)
         if after is before or after == before:
             continue
+        other = state.own(shared)
         had = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
-        state.touch(other)
         other.record = after
         has = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
         if had - has:
