@@ -33,6 +33,7 @@ _BUDGET: Final = 2.0
 _PAGE: Final = 200
 _MAX_PORT: Final = 65_535
 DONE, UNDECIDED = 0, 2
+_NOBODY: Final = "No process of {service} was seen: none runs, or none is as the flags say."
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -111,7 +112,9 @@ def _observe(options: argparse.Namespace, output: Output) -> int:
         seen = observer.observe()
         for each in seen:
             _say_seen(output, each.uid, each.instance, each.digest, each.why)
-        return DONE if all(each.digest for each in seen) else UNDECIDED
+        if not seen:
+            output.remark(_NOBODY.format(service=options.service))
+        return DONE if seen and all(each.digest for each in seen) else UNDECIDED
     settings = delivery_settings(options)
     node = options.node or host.name()
     place = {name: getattr(options, name) for name in _PLACES if getattr(options, name)}
@@ -159,12 +162,17 @@ def _round(
             f"command began stay in it: {log.problem}"
         )
     if not done.said:
+        if not done.seen and options.interval is None:
+            output.remark(_NOBODY.format(service=options.service))
+            return UNDECIDED
         return _code(done)
     result = emitter.flush(options.budget)
     if result.problem:
         if options.interval is None:
             raise ServerUnavailableError(
-                f"{counted(len(done.said), 'marker')} kept in the spool: {result.problem}"
+                f"{counted(len(done.said), 'marker')} kept in the spool: {result.problem}",
+                hint="Markers of other commands may wait in it too: `deploymark flush --json` "
+                "tells how many there are and why.",
             )
         output.remark(f"kept in the spool: {result.problem}")
     return _code(done)

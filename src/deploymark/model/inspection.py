@@ -80,8 +80,7 @@ class Inspector:
         if value is None and len(choices) < len(kind.types):
             return iter(())
         # Of several types the last is the widest: numbers are written int | float.
-        if isinstance(value, str):
-            choices = [choice for choice in choices if _is_text(choice)] or choices
+        choices = [choice for choice in choices if _may_be(choice, value)] or choices
         return self._check(value, choices[-1], pointer, strict=strict)
 
     def _struct(
@@ -238,9 +237,19 @@ def show(value: object) -> str:  # noqa: PLR0911 - one case per JSON type
             return repr(value)
 
 
-def _is_text(kind: kinds.Type) -> bool:
-    inner = kind.type if isinstance(kind, kinds.Metadata) else kind
-    return isinstance(inner, kinds.StrType)
+def _may_be(kind: kinds.Type, value: object) -> bool:
+    """Tell whether a value is of the form that a type is written in."""
+    match kind.type if isinstance(kind, kinds.Metadata) else kind:
+        case kinds.StrType():
+            return isinstance(value, str)
+        case kinds.IntType() | kinds.FloatType():
+            return isinstance(value, int | float)
+        case kinds.StructType() | kinds.DictType():
+            return isinstance(value, dict)
+        case kinds.ListType() | kinds.VarTupleType():
+            return isinstance(value, list)
+        case _:
+            return False
 
 
 def _places(kind: kinds.Type, pointer: str) -> Iterator[tuple[str, str]]:

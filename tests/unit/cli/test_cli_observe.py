@@ -70,6 +70,14 @@ def test_what_cannot_be_known_leaves_it_undecided(
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("how", ["", "--dry-run"])
+def test_that_nothing_runs_is_said_and_is_no_success(run: Run, how: str) -> None:
+    shown = run(f"observe --service nobody --environment prod --unit nosuch.service {how}")
+    assert shown.returncode == 2
+    assert "No process of nobody was seen" in shown.stdout + shown.stderr
+
+
+@pytest.mark.usefixtures("server")
 def test_it_tells_the_log_once_who_runs(run: Run, asleep: "subprocess.Popen[bytes]") -> None:
     line = f"observe {ABOUT.format('observed-once')} --cluster eu-1 --json"
     first = [json.loads(each) for each in run(line).stdout.splitlines()]

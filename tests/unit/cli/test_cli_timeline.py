@@ -127,7 +127,18 @@ def test_a_script_can_stop_at_a_critical_finding(run: Run) -> None:
     assert run("findings --service fi-two --fail").returncode == 1
     # What is shown is another matter than what is wrong.
     assert run("findings --service fi-two --fail --severity info").returncode == 1
+    mark(run, "applied", "fi-two", "--version 1 --environment test")
     assert run("findings --service fi-two --fail --environment test").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "asked", ["--service fi-nobody", "--environment fi-nowhere", "--deployment-id d-fi-nothing"]
+)
+def test_a_misspelt_name_is_not_in_order(run: Run, asked: str) -> None:
+    shown = run(f"findings {asked}")
+    assert shown.returncode == 0
+    assert "Nothing can be said of it." in shown.stdout
+    assert run(f"findings {asked} --fail").returncode == 2
 
 
 def test_what_is_over_is_shown_when_asked_for(run: Run) -> None:
@@ -138,7 +149,8 @@ def test_what_is_over_is_shown_when_asked_for(run: Run) -> None:
     shown = run(f"{here} --all --fail")
     assert shown.returncode == 0
     assert " to 20" in shown.stdout.splitlines()[0]
-    assert run("findings --service fi-nobody --all").stdout.startswith("Nothing was ever wrong")
+    quiet = f"{here} --all --code flag_stale"
+    assert run(quiet).stdout.startswith("Nothing was ever wrong of these")
 
 
 def test_more_than_is_shown_is_said(run: Run) -> None:

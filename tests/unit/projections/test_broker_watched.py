@@ -1,5 +1,6 @@
 """What follows from time: the watchers' findings about what is missing, late or silent."""
 
+import pytest
 from broker_checks import (
     LIVE,
     order_does_not_matter,
@@ -8,6 +9,9 @@ from broker_checks import (
 from broker_markers import DAY, HOUR, MINUTE, ci, pod
 from broker_reading import Broker
 from broker_world import World
+
+from deploymark.projections.broker.watch import _unknown
+from deploymark.projections.expectations import ExpectedEnvironment
 
 CLUSTERS = ("eu", "us", "ap")
 EXPECTED = {
@@ -87,3 +91,20 @@ def test_a_watcher_that_looks_again_appends_nothing(world: World) -> None:
     world.watch(HOUR + 1)
     world.watch(2 * HOUR)
     assert len(world.leaves()) == size
+
+
+@pytest.mark.parametrize(
+    ("known", "lacking"),
+    [
+        ({"eu": 2, "us": 1}, []),
+        ({"eu": 2}, ["us"]),
+        ({None: 3}, []),
+        ({None: 1, "eu": 1}, ["us"]),
+        ({None: 1, "eu": 2}, []),
+    ],
+)
+def test_who_did_not_say_in_which_cluster_it_runs_may_run_in_any(
+    known: dict[str | None, int], lacking: list[str]
+) -> None:
+    expected = ExpectedEnvironment(clusters=("eu", "us"), instances={"eu": 2, "us": 1})
+    assert [cluster for cluster, _ in _unknown(expected, known)] == lacking

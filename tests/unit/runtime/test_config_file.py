@@ -88,6 +88,20 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
             assert changed != getattr(getattr(defaults, name), key), f"{name}.{key}"
 
 
+@pytest.mark.parametrize("instances", [12, {"eu-1": 8, "us-1": 4}])
+def test_instances_are_a_number_or_a_table(instances: object) -> None:
+    prod = {"clusters": ["eu-1", "us-1"], "instances": instances}
+    read = parse_configuration({"services": {"shop": {"environments": {"prod": prod}}}})
+    assert read.services["shop"].environments["prod"].total == 12
+
+
+@pytest.mark.parametrize("instances", ["four", 1.5, [1]])
+def test_anything_else_is_no_number_of_instances(instances: object) -> None:
+    prod = {"instances": instances}
+    with pytest.raises(UsageError, match="/services/shop/environments/prod/instances"):
+        parse_configuration({"services": {"shop": {"environments": {"prod": prod}}}})
+
+
 def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) -> None:
     assert read_configuration(None) == Configuration()
     assert read_configuration(_written(tmp_path, "# nothing yet\n[server]\n")) == Configuration()

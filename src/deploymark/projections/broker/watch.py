@@ -400,14 +400,18 @@ def _unknown(
     if expected.instances is None:
         return
     if isinstance(expected.instances, dict):
+        # Who did not say in which cluster it runs may run in any of them.
+        anywhere = known.get(None, 0)
         for cluster, count in sorted(expected.instances.items()):
-            if known.get(cluster, 0) < count:
+            lacking = count - known.get(cluster, 0)
+            if lacking > anywhere:
                 yield cluster, f"{count} expected, {known.get(cluster, 0)} known"
+            anywhere -= max(0, min(lacking, anywhere))
         return
     total = sum(known.values())
     if total >= expected.instances:
         return
-    silent = [each for each in expected.clusters if not known.get(each)]
+    silent = [each for each in expected.clusters if not known.get(each) and not known.get(None)]
     for cluster in silent:
         yield cluster, "instances expected, none known"
     if not silent:
