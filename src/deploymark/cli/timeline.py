@@ -32,7 +32,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         help=sentence,
         description="Lists markers, verdicts, decisions, incidents and findings by the time at "
         "which they happened, the last first; instances that come and go are left out. An event "
-        "is shown with the deployment that it was joined to.",
+        "is shown with the deployment that it was joined to. Findings that follow from markers "
+        "alone, such as digest_mismatch, are not in it: `deploymark findings` has them.",
     )
     for name, what in (
         ("service", "only of this service"),

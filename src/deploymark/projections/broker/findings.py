@@ -70,7 +70,7 @@ TEXTS: Final = {
     Code.INTENT_UNCONFIRMED: Text(
         WARNING,
         "{deployment} of {service} in {environment} was announced and never seen.",
-        "Look at its pipeline; say `failed` or `applied` for it.",
+        "Look at its pipeline; say `failed` or `applied` for it, with its version or digest.",
     ),
     Code.CORRELATION_AMBIGUOUS: Text(
         WARNING,
@@ -99,7 +99,7 @@ TEXTS: Final = {
     ),
     Code.INSTANCE_UNMARKED: Text(
         WARNING,
-        "{service} in {environment} has no confirmed instance in {about}: {detail}.",
+        "{service} in {environment} has too few instances under a marker in {about}: {detail}.",
         "Look whether it runs there, and whether its instances can reach this server.",
     ),
     Code.MIGRATION_OUT_OF_ORDER: Text(

@@ -37,6 +37,7 @@ MAX_SAID: Final = 1_000
 """What one look appends at most; the next one goes on."""
 
 _MS: Final = 1_000
+_EVERYWHERE: Final = {FindingCode.INSTANCE_UNMARKED: "all clusters together"}
 _APPLIED: Final = frozenset({Phase.APPLIED, Phase.PROMOTED, Phase.CUTOVER})
 
 Say = Callable[[str, bytes], int]
@@ -55,6 +56,7 @@ class Trouble(NamedTuple):
         about: The cluster, flag or emitter in question.
         detail: What its message names.
         indexes: The entries that it rests on.
+        message: As it was said when it opened; "" when that is not yet.
     """
 
     code: FindingCode
@@ -64,6 +66,7 @@ class Trouble(NamedTuple):
     about: str | None = None
     detail: str = ""
     indexes: tuple[int, ...] = ()
+    message: str = ""
 
     @property
     def key(self) -> tuple[str | None, ...]:
@@ -226,7 +229,7 @@ class Watchers:
             trouble.service or "a service",
             trouble.environment or "an environment",
             trouble.deployment,
-            about=trouble.about or "",
+            about=trouble.about or _EVERYWHERE.get(trouble.code, ""),
             detail=trouble.detail,
             indexes=[],
         )
@@ -240,7 +243,7 @@ class Watchers:
             "code": trouble.code.value,
             "state": state,
             "severity": text.severity,
-            "message": said["message"],
+            "message": trouble.message or said["message"],
             "timestamp": format_instant(now_ms),
             "service": trouble.service,
             "environment": trouble.environment,
@@ -349,9 +352,14 @@ def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
     )
     found = {}
     for row in rows:
-        about = json.loads(row.document)["about"]
+        document = json.loads(row.document)
         trouble = Trouble(
-            FindingCode(row.code), row.service, row.environment, row.deployment_id, about
+            FindingCode(row.code),
+            row.service,
+            row.environment,
+            row.deployment_id,
+            document["about"],
+            message=document["message"],
         )
         found[trouble.key] = trouble
     return found
