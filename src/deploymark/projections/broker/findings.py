@@ -139,7 +139,10 @@ COURSES: Final = {
     Code.MARKER_FORGED: _QUIET,
     Code.MARKER_UNAUTHORISED: _QUIET,
     Code.MARKER_UNSIGNED: Course("watchers, refusals", "only then; refusals: an hour after"),
-    Code.DIGEST_MISMATCH: Course("markers", "a marker names the digest as one of the artifact's"),
+    Code.DIGEST_MISMATCH: Course(
+        "markers",
+        "no instance has it any more; a marker names the digest as one of the artifact's",
+    ),
     Code.ARTIFACT_UNRESOLVED: Course("markers", "a marker or an observer names the digest"),
     Code.ROLLOUT_PARTIAL: Course("watchers", "it is live there; a newer one has begun"),
     Code.INTENT_UNCONFIRMED: Course("watchers", "more is heard of it"),

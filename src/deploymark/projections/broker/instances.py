@@ -44,6 +44,7 @@ class Instances:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._rows: dict[_Key, dict[str, Any]] = {}
+        self._ended: set[tuple[str, str]] = set()
 
     def read(self, keys: Iterable[_Key]) -> None:
         """Read what is stored of all instances that the write is about, before it takes any."""
@@ -69,6 +70,7 @@ class Instances:
             _name(row, name, value, order)
         if seen.gone:
             row["gone_ms"] = max(row["gone_ms"] or at_ms, at_ms)
+            self._ended.add((line.service, line.environment))
             return
         row["first_ms"] = min(row["first_ms"] or at_ms, at_ms, seen.first_ms)
         basis = Basis(witness.basis)
@@ -78,8 +80,12 @@ class Instances:
         # Who names its deployment counts most, then who spoke first.
         _name(row, "main", group, [int(witness.explicit), -at_ms, witness.sighting.marker_id])
 
-    def save(self) -> None:
-        """Store what changed, and mark those that were replaced under their names."""
+    def save(self) -> set[tuple[str, str]]:
+        """Store what changed, and mark those that were replaced under their names.
+
+        Returns:
+            Services and environments in which an instance ended, was replaced or is so no more.
+        """
         rows = [_stored(row) for row in self._rows.values()]
         replace_rows(self._connection, INSTANCE, rows)
         names = {
@@ -88,6 +94,7 @@ class Instances:
             if row["instance"] is not None and row["instance"] != key[2]
         }
         self._replace_older(names)
+        return self._ended
 
     def _replace_older(self, names: set[tuple[str, str, str]]) -> None:
         """Leave one instance of a name in its place: the one that was seen first last."""
@@ -101,6 +108,7 @@ class Instances:
             newest = max(found, key=lambda row: (row.first_ms or 0, row.uid)).uid
             for row in found:
                 if row.replaced != (row.uid != newest):
+                    self._ended.add((row.service, row.environment))
                     key = {"s": row.service, "e": row.environment, "u": row.uid}
                     self._connection.execute(_SET_REPLACED, {**key, "r": int(row.uid != newest)})
 

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
 from deploymark.model.vocabulary import FindingCode, Kind
+from deploymark.projections.broker.cures import cures, mismatched
 from deploymark.projections.broker.documents import equal, run_document, state_of
 from deploymark.projections.broker.findings import TEXTS, describe, finding_id
 from deploymark.projections.broker.run import Group, Run
@@ -107,6 +108,7 @@ class KeptScope:
             if row.deployment_id in names
         }
         self._rows: dict[_RunName, _Shown] = {}
+        self._ended = False
         self._groups: dict[int, _Row] = {}
         ids = {(*name, run_id) for run_id, _, _ in self._runs}
         self._aliases: set[tuple[str, str]] = {
@@ -161,17 +163,26 @@ class KeptScope:
 
     # Writing ------------------------------------------------------------------------------
 
-    def save(self, connection: Connection) -> None:
-        """Write what changed since the last time."""
+    def save(self, connection: Connection, *, ended: bool) -> None:
+        """Write what changed since the last time, instances first.
+
+        Args:
+            connection: Of the write.
+            ended: An instance of the scope ended, or was replaced, or is so no more.
+        """
         self._save_scope(connection)
+        self._ended = ended
         forgotten, self.scope.forgotten = self.scope.forgotten, []
         shed, self.scope.shed = self.scope.shed, []
         state = self.scope.state
         numbers = name_runs(state)
-        standing = [self._show(run, numbers[position]) for position, run in enumerate(state.runs)]
+        standing = [
+            self._show(connection, run, numbers[position])
+            for position, run in enumerate(state.runs)
+        ]
         state.share()
         rows = {_name_of(each.row): each for each in standing}
-        final = [self._show(run, run.number, final=True) for run in forgotten]
+        final = [self._show(connection, run, run.number, final=True) for run in forgotten]
         # A run that was forgotten and stands again is shown as it stands.
         final = [each for each in final if _name_of(each.row) not in rows]
         changed = [each for name, each in rows.items() if self._rows.get(name) is not each]
@@ -192,19 +203,23 @@ class KeptScope:
         self._aliases = {alias for each in standing for alias in each.aliases}
         self._rows = rows
 
-    def _show(self, run: Run, number: int, *, final: bool = False) -> _Shown:
+    def _show(
+        self, connection: Connection, run: Run, number: int, *, final: bool = False
+    ) -> _Shown:
         """Return the rows of a run: the ones there are when it has not changed."""
         known = None if final else self._rows.get((run.id, run.kind_key, number))
-        if known is not None and known.run is run:
+        wrong = mismatched(run)
+        if known is not None and known.run is run and not (wrong and self._ended):
             return known
         content = encode_run(run)
         fingerprint = blake2b(content, digest_size=16).digest()
-        if known is not None and known.fingerprint == fingerprint:
+        if known is not None and known.fingerprint == fingerprint and not wrong:
             return known._replace(run=run)
         groups: dict[int, _Row] = {}
         findings: dict[str, _Row] = {}
         self._put_groups(groups, run, number)
-        self._put_findings(findings, run, number)
+        cured = cures(connection, run, self.scope.state.runs) if wrong else {}
+        self._put_findings(findings, run, number, cured)
         row = self._run_row(run, number, content if final else None)
         aliases = tuple((alias, run.id) for alias in run.aliases)
         return _Shown(run, fingerprint, row, groups, findings, aliases)
@@ -231,10 +246,14 @@ class KeptScope:
         verdict = None if same is None else int(same)
         return (group.index, *self.name, run.id, number, group.rule, verdict)
 
-    def _put_findings(self, findings: dict[str, _Row], run: Run, number: int) -> None:
+    def _put_findings(
+        self, findings: dict[str, _Row], run: Run, number: int, cured: Mapping[str, int]
+    ) -> None:
         name = f"{run.id}~{number}"
-        traces = [*run.findings.values()]
-        for trace in traces:
+        for trace in run.findings.values():
+            closed_ms = trace.closed_ms
+            if closed_ms is None and trace.code == FindingCode.DIGEST_MISMATCH:
+                closed_ms = cured.get(trace.about)
             text = TEXTS[FindingCode(trace.code)]
             document = describe(
                 trace.code,
@@ -253,7 +272,7 @@ class KeptScope:
                 *self.name,
                 name,
                 trace.opened_ms,
-                trace.closed_ms,
+                closed_ms,
                 msgspec.json.encode(document).decode(),
             )
 

@@ -133,9 +133,9 @@ class BrokerView:
                     findings.note(doubt)
             if row.heard is not None:
                 self._take(connection, row.heard, instances, touched)
-        instances.save()
-        for scope in touched.values():
-            scope.save(connection)
+        ended = instances.save()
+        for name, scope in touched.items():
+            scope.save(connection, ended=name in ended)
         emitters.save()
         findings.save()
         replace_rows(connection, RULING, [row.ruling for row in rows if row.ruling is not None])
