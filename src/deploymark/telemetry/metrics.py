@@ -27,6 +27,12 @@ from deploymark.telemetry.streams import Family, Increase, Silence, Streams
 from deploymark.telemetry.tally import NANO, Sender, Tally
 from deploymark.telemetry.text import clip, shown
 
+MOST_COUNTED: Final = 2**53
+"""More than one histogram can have counted: up to here a float is exact."""
+
+LEAST_SCALE, MOST_SCALE = -10, 20
+"""Of exponential histograms, as the SDKs of OpenTelemetry choose them."""
+
 _HISTOGRAMS: Final = frozenset({Form.HISTOGRAM, Form.EXPONENTIAL})
 _REMEMBERED: Final = 2 * PLACES
 
@@ -191,7 +197,11 @@ class MetricCounter:
 
 def _latency(metric: Metric, point: Point, divisor: int) -> Histogram:
     seconds = point.sum if math.isfinite(point.sum) and point.sum > 0 else 0.0
+    if sum(point.counts) + point.count + point.at_most_zero > MOST_COUNTED:
+        raise RequestError(f"A histogram of {metric.name[:64]} counts more than is believed.")
     if metric.form is Form.EXPONENTIAL:
+        if not LEAST_SCALE <= point.scale <= MOST_SCALE:
+            raise RequestError(f"A histogram of {metric.name[:64]} has the scale {point.scale}.")
         return from_exponential(
             point.scale,
             (point.offset, point.counts),

@@ -30,6 +30,7 @@ from deploymark.telemetry.limits import GROUP_BYTES, QUEUE_BYTES
 ITEMS_COUNTER: Final = "deploymark_telemetry_items_total"
 DROPPED_COUNTER: Final = "deploymark_telemetry_dropped_total"
 _MS: Final = 1_000
+_TELL_MS: Final = 60_000
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Reception:
         self._queue: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._stopping = False
-        self._failing = False
+        self._told: dict[tuple[str, str], int] = {}
         self._collector: Collector | None = None
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
@@ -161,9 +162,12 @@ class Reception:
                 # Its frames hold all that was read of a body; only its words are needed.
                 error.__context__ = None
                 answers.append(error.with_traceback(None))
+            except Exception as error:  # noqa: BLE001 - a request that shows a defect is alone in it
+                self._meter.count(DROPPED_COUNTER, why="defect")
+                self._tell(error, "defect")
+                answers.append(UnexpectedError("The telemetry could not be counted."))
         # If we stop before this is saved, nobody was told that it was taken, and it comes again.
         self._store.save(collector.finish(now_s))
-        self._failing = False
         self._count(group, answers)
         for why, amount in collector.dropped.items():
             self._meter.count(DROPPED_COUNTER, amount, why=why)
@@ -173,6 +177,19 @@ class Reception:
                 waiting.future.set_exception(answer)
             else:
                 waiting.future.set_result(answer)
+
+    def _tell(self, error: Exception, code: str) -> None:
+        """Log an error, the same kind of it once a minute."""
+        kind, now_ms = (type(error).__name__, code), self._clock.now_ms()
+        if now_ms - self._told.get(kind, -_TELL_MS) < _TELL_MS:
+            return
+        self._told[kind] = now_ms
+        known = isinstance(error, DeploymarkError)
+        _log.error(
+            "telemetry cannot be kept",
+            extra={"code": code, "why": str(error)},
+            exc_info=None if known else error,
+        )
 
     def _count(self, group: list[_Waiting], answers: list[Taken | DeploymarkError]) -> None:
         counts: Counter[tuple[str, str]] = Counter()
@@ -189,16 +206,9 @@ class Reception:
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         self._collector = None
-        known = isinstance(error, DeploymarkError)
         code = error.code if isinstance(error, DeploymarkError) else "defect"
         self._meter.count(DROPPED_COUNTER, len(group), why=code)
-        if not self._failing:  # told once, until it works again
-            self._failing = True
-            _log.error(
-                "telemetry cannot be kept",
-                extra={"code": code, "why": str(error)},
-                exc_info=None if known else error,
-            )
+        self._tell(error, code)
         told = (
             error
             if isinstance(error, StoreUnavailableError)

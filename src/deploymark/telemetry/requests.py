@@ -31,6 +31,7 @@ _GRPC_ERRORS: Final = frozenset({2, 4, 12, 13, 14, 15})
 _GRPC_NAMES: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
+_MOST_DIGITS: Final = 9  # of a status; whoever sends more sends none
 _HTTP_ERRORS: Final = 500
 
 
@@ -104,4 +105,6 @@ def _whole(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
+    if not isinstance(value, str) or len(value) > _MOST_DIGITS:
+        return None
+    return int(value) if value.isascii() and value.isdigit() else None

@@ -53,6 +53,7 @@ _PRAGMAS: Final = (
     "journal_size_limit=67108864",
 )
 
+_MOST: Final = 2**62  # SQLite's integers end soon after
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BY_TIME: Final = (("marked", "bucket_s"), ("trace", "window_s"), ("excerpt", "window_s"))
 _BY_PLACE: Final = ("count", "gauge")
@@ -225,7 +226,8 @@ class SqliteTelemetryStore:
         writer.execute(
             sql.REPLACE_COUNT,
             (
-                *(*named, requests, errors, seen, since_s, latency.seconds),
+                *(*named, *(min(each, _MOST) for each in (requests, errors, seen))),
+                *(since_s, latency.seconds),
                 self._bounds_id(writer, latency.bounds),
                 _packed(latency.counts),
             ),
