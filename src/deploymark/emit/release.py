@@ -65,6 +65,8 @@ def tree_digest(
         raise ReleaseError(
             f"The release {shown} cannot be read: {error.strerror} ({error.filename})."
         ) from error
+    except RecursionError:
+        raise ReleaseError(f"The release {shown} has directories too deep within others.") from None
     return lines_digest(lines, shown)
 
 

@@ -10,9 +10,10 @@ from deploymark.server.operation import Parameter
 
 _Index = Annotated[int, Meta(ge=0, lt=2**53)]
 _Word = Annotated[str, Meta(max_length=256)]
+_Cursor = Annotated[str, Meta(max_length=8_192)]  # it holds the longest names, escaped
 
 INDEX = Parameter("index", _Index, "Position in the log.", "path")
-CURSOR = Parameter("cursor", _Word, "`next_cursor` of the page before.")
+CURSOR = Parameter("cursor", _Cursor, "`next_cursor` of the page before.")
 AFTER = Parameter("after", _Index, "Wait until this entry can be found.")
 PREFER = Parameter("Prefer", str, "`receipt` adds a provisional receipt to each item.", "header")
 

@@ -101,11 +101,8 @@ def unplanned_elsewhere(runs: Sequence[Run], witness: Witness) -> Run | None:
     What nobody announced in one place comes to the next one as the same change.
     """
     said = witness.sighting
-    found = [
-        run
-        for run in runs
-        if run.own and not run.over and run.line == said.line and rule_of(run, witness, runs)
-    ]
+    among = [run for run in runs if run.own and not run.over and run.line == said.line]
+    found = [run for _, find in _RULES for run in find(among, witness, runs)] if among else []
     return max(found, key=_newness, default=None)
 
 
@@ -145,14 +142,15 @@ def _newness(run: Run) -> tuple[int, str, int]:
 
 
 def _linked(among: Sequence[Run], witness: Witness, runs: Sequence[Run]) -> list[Run]:
-    links, tickets = set(witness.links), witness.tickets
-    if not links and not tickets:
-        return []
-    carried = [
-        [each for each in runs if not each.over and name in each.tickets] for name in tickets
-    ]
-    alone = {id(carriers[0]) for carriers in carried if len(carriers) == 1}
-    return [run for run in among if id(run) in alone or not links.isdisjoint(run.links)]
+    links, tickets = set(witness.links), set(witness.tickets)
+    linked = {id(run) for run in among if not links.isdisjoint(run.links)} if links else set()
+    if tickets and any(not tickets.isdisjoint(run.tickets) for run in among):
+        carriers: dict[str, list[Run]] = {}
+        for each in runs:
+            for name in () if each.over else tickets.intersection(each.tickets):
+                carriers.setdefault(name, []).append(each)
+        linked |= {id(carried[0]) for carried in carriers.values() if len(carried) == 1}
+    return [run for run in among if id(run) in linked] if linked else []
 
 
 def _same_digest(among: Sequence[Run], witness: Witness, _: Sequence[Run]) -> list[Run]:

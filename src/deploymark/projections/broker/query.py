@@ -4,7 +4,7 @@ Above the tables, below the server. Each answer sees one commit of the views, an
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -51,6 +51,9 @@ from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.paging import check_limit, read_cursor, write_cursor
+
+MAX_CHANGES: Final = 64
+"""Further changes that are shown under an id that several were given, the newest."""
 
 _LATER = RUN.alias("later")
 _RUN_KEY = (
@@ -140,7 +143,8 @@ class BrokerQuery:
                 line = (row.service, row.environment, row.kind_key)
                 if line not in latest or latest[line].number < row.number:
                     latest[line] = row
-            items = whole_runs(connection, self._expectations, list(latest.values()))
+            runs = sorted(latest.values(), key=lambda row: (row.kind_key != "", -row.opened_ms))
+            items = whole_runs(connection, self._expectations, runs[: MAX_CHANGES + 1])
             items.sort(key=lambda item: (not _follows(item), item["kind"] != Kind.DEPLOYMENT))
             as_of = projected_size(connection, NAME)
         if len(items) > 1:

@@ -22,6 +22,9 @@ MAX_JOINS: Final = 64
 MAX_TOLD: Final = 128
 """Witnesses of an unplanned run that wait for an intent to explain them."""
 
+MAX_NAMED: Final = 256
+"""Tickets of a run, and links, by which evidence finds it: the first that are named."""
+
 MAX_UNSIGNED: Final = 16
 """Unsigned markers of intent that are listed."""
 
@@ -349,7 +352,8 @@ def _describe(run: Run, witness: Witness) -> None:
         run.learned = witness.seen
     _name_artifact(run, witness)
     for known, more in ((run.links, witness.links), (run.tickets, witness.tickets)):
-        known.extend(each for each in more if each not in known)
+        new = [each for each in more if each not in known]
+        known.extend(new[: max(0, MAX_NAMED - len(known))])
     if said.colour is not None and said.colour not in run.colours:
         run.colours.append(said.colour)
     if intent and witness.assurance != Assurance.SIGNED and len(run.unsigned) < MAX_UNSIGNED:

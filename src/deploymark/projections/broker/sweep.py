@@ -5,7 +5,7 @@ an intent explains within a quarter of an hour becomes part of the planned one, 
 So the runs follow from the set of witnesses, whatever order they arrived in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -300,13 +300,41 @@ def _hear(state: State, run: Run, witness: Witness, rule: str, label: str = "") 
         run.confirmed = True
         run.labelled = run.labelled or bool(label)
     places = live_places(run.record, _ONLY, witness.at_ms)
-    replaced = _supersede(state, run, places, witness) if places else []
+    ended, replaced = _supersede(state, run, places, witness) if places else ((), ())
     if replaced and run.replaced is None:
         _note_replaced(state, run, replaced)
     _refresh(state, run, witness)
-    for other in [*state.runs]:
-        if other is not run and (other.ambiguous or other.findings or label):
-            _refresh(state, other, witness)
+    for other in _concerned(state, run, ended, label):
+        _refresh(state, other, witness)
+
+
+def _concerned(state: State, run: Run, ended: Sequence[Run], label: str) -> list[Run]:
+    """Return the other runs whose findings may change with what one has just heard.
+
+    There may be hundreds, and most findings of a run follow from the run alone (`conditions`).
+    """
+    if label or any(each.labelled for each in state.runs):
+        # Whose trouble a wrong label is depends on what stands, anywhere.
+        return [
+            each
+            for each in state.runs
+            if each is not run and (label or each.findings or each.ambiguous)
+        ]
+    return [each for each in state.runs if each is not run and _follows(each, run, ended)]
+
+
+def _follows(other: Run, run: Run, ended: Sequence[Run]) -> bool:
+    """Tell whether the findings of a run may follow from those of another one, without labels."""
+    if other.ambiguous:
+        return True
+    if not other.findings:
+        return False
+    kind = run.line.kind
+    return (
+        any(other is each for each in ended)
+        or (kind != Kind.DEPLOYMENT and other.line == run.line)
+        or (kind == Kind.SCHEMA_MIGRATION and other.fact("requires") is not None)
+    )
 
 
 def _refresh(state: State, run: Run, witness: Witness) -> None:
@@ -315,9 +343,11 @@ def _refresh(state: State, run: Run, witness: Witness) -> None:
         state.own(run).findings = findings
 
 
-def _supersede(state: State, run: Run, places: list[Place], witness: Witness) -> list[Run]:
-    """End what stood where a run went live; return what had been live there."""
-    replaced = []
+def _supersede(
+    state: State, run: Run, places: list[Place], witness: Witness
+) -> tuple[list[Run], list[Run]]:
+    """End what stood where a run went live; return that, and what of it had been live there."""
+    ended, replaced = [], []
     for shared in [*state.runs]:
         if shared is run or shared.over or shared.line != run.line:
             continue
@@ -328,12 +358,13 @@ def _supersede(state: State, run: Run, places: list[Place], witness: Witness) ->
         other = state.own(shared)
         had = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
         other.record = after
+        ended.append(other)
         has = {spot.place for spot in other.spots if spot.state is SpotState.LIVE}
         if had - has:
             replaced.append(other)
         if after.over:
             other.ended_by = SUPERSEDED
-    return replaced
+    return ended, replaced
 
 
 def _note_replaced(state: State, run: Run, replaced: list[Run]) -> None:

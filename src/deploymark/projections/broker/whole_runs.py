@@ -20,6 +20,9 @@ from deploymark.projections.expectations import Expectations
 MAX_OCCURRENCES: Final = 64
 """Occurrences that are listed with a deployment."""
 
+MAX_AREAS: Final = 64
+"""Areas in the coverage of a deployment, those with the most instances; its sums count all."""
+
 MAX_FINDINGS: Final = 64
 """Findings that are listed with a deployment, open ones first."""
 
@@ -54,6 +57,10 @@ def _coverage_of(expectations: Expectations, row: Any, counted: Sequence[Any]) -
         for cluster in expected.clusters:
             if not any(area[0] == cluster for area in by):
                 by[cluster, None, None] = no_instances()
+    if len(by) > MAX_AREAS:
+        largest = sorted(by, key=lambda area: (-sum(by[area].values()), str(area)))
+    else:
+        largest = list(by)
     total = no_instances()
     for sums in by.values():
         for status, count in sums.items():
@@ -67,9 +74,9 @@ def _coverage_of(expectations: Expectations, row: Any, counted: Sequence[Any]) -
                 "region": area[1],
                 "zone": area[2],
                 "expected": expected.of_cluster(area[0]) if standing and expected else None,
-                **sums,
+                **by[area],
             }
-            for area, sums in sorted(by.items(), key=lambda e: [part or "" for part in e[0]])
+            for area in sorted(largest[:MAX_AREAS], key=lambda area: [part or "" for part in area])
         ],
     }
 
