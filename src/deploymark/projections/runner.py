@@ -15,6 +15,7 @@ It only reads the log, and knows nothing of what a view makes of an entry.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
@@ -36,6 +37,11 @@ from deploymark.projections.database import Views
 from deploymark.projections.logged import LoggedEntry, read_entry
 
 BATCH_ENTRIES = 2_048
+LEAST_ENTRIES = 16
+LONG_SECONDS, SHORT_SECONDS = 1.0, 0.25
+"""A batch that takes longer than the one is halved, one below the other may grow again: a commit,
+and an end, wait for no more than a batch."""
+
 POLL_SECONDS = 1.0
 """How long a lost notification or a failure delays the next attempt."""
 
@@ -90,6 +96,7 @@ class Runner:
         self._woken = False
         self._stopping = False
         self._awaited = 0
+        self._entries = BATCH_ENTRIES
         self._thread = threading.Thread(target=self._run, name="projections", daemon=True)
         views.when_damaged = self._wake
 
@@ -244,8 +251,20 @@ class Runner:
         # One batch each, so that a rebuild of one view does not hold up the others; views that
         # stand at the same place share the decoding.
         for size, group in groupby(behind, key=lambda each: each[0]):
-            self._feed([name for _, name in group], size, min(head, size + BATCH_ENTRIES))
+            if self._stopping:
+                break
+            begun = time.monotonic()
+            end = min(head, size + min(self._entries, BATCH_ENTRIES))
+            self._feed([name for _, name in group], size, end)
+            self._pace(time.monotonic() - begun)
         return bool(behind)
+
+    def _pace(self, seconds: float) -> None:
+        """Choose how much to take in next time by how long this took."""
+        if seconds > LONG_SECONDS:
+            self._entries = max(LEAST_ENTRIES, self._entries // 2)
+        elif seconds < SHORT_SECONDS:
+            self._entries = min(BATCH_ENTRIES, self._entries * 2)
 
     def _feed(self, names: Sequence[str], start: int, end: int) -> None:
         """Hand a batch of the log to views that stand at its start, in one commit."""

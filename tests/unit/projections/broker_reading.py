@@ -132,7 +132,12 @@ class _Answers:
 
 
 def keep_watch(
-    log: LogReader, intake: Intake, views: pathlib.Path, settings: Settings, clock: Clock
+    log: LogReader,
+    intake: Intake,
+    views: pathlib.Path,
+    settings: Settings,
+    clock: Clock,
+    idle: int = 1,
 ) -> None:
     """Run every watcher, feeding the views in between, until they append nothing more.
 
@@ -142,6 +147,7 @@ def keep_watch(
         views: A file that does not exist yet.
         settings: What is expected.
         clock: The time at which they look.
+        idle: So many looks in a row.
     """
     expectations = expectations_of(settings)
     database = open_views(views)
@@ -152,7 +158,9 @@ def keep_watch(
 
     watchers = Watchers(database, expectations, lambda: log.head().size, say)
     runner.catch_up()
-    while watchers.look(clock.now_ms()):
+    idled = 0
+    while idled < idle:
+        idled = 0 if watchers.look(clock.now_ms()) else idled + 1
         runner.catch_up()
     database.close()
 

@@ -195,7 +195,7 @@ class World:
         views = pathlib.Path(self._folder.name) / f"views-{self._read}.db"
         return read_views(store, steps, views, self.settings, self.clock, restarting=restarting)
 
-    def watch(self, at: float) -> Broker:
+    def watch(self, at: float, idle: int = 1) -> Broker:
         """Let the watchers look at a moment, until they find nothing more, and read again.
 
         What they find is appended to the log of this world.
@@ -203,7 +203,7 @@ class World:
         self.clock.advance(START_MS / 1_000 + at - self.clock.now_ms() / 1_000)
         self._read += 1
         views = pathlib.Path(self._folder.name) / f"views-{self._read}.db"
-        keep_watch(self.store, self.intake, views, self.settings, self.clock)
+        keep_watch(self.store, self.intake, views, self.settings, self.clock, idle)
         return self.read()
 
     def leaves(self) -> list[bytes]:

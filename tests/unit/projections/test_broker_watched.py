@@ -10,6 +10,7 @@ from broker_markers import DAY, HOUR, MINUTE, ci, pod
 from broker_reading import Broker
 from broker_world import World
 
+from deploymark.projections.broker import standing
 from deploymark.projections.broker.watch import _unknown
 from deploymark.projections.expectations import ExpectedEnvironment
 
@@ -108,3 +109,16 @@ def test_who_did_not_say_in_which_cluster_it_runs_may_run_in_any(
 ) -> None:
     expected = ExpectedEnvironment(clusters=("eu", "us"), instances={"eu": 2, "us": 1})
     assert [cluster for cluster, _ in _unknown(expected, known)] == lacking
+
+
+def test_what_was_not_looked_at_is_not_healed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with World() as world:
+        lost = world.say(pod("uid-1", place="eu"), at=0)
+        assert "marker_missing" in open_codes(world.watch(HOUR), lost.deployment)
+        monkeypatch.setattr(standing, "MAX_RUNS", 2)
+        for number in range(6):
+            world.say({**ci("planned", f"v{number}"), "service": f"another-{number}"}, at=HOUR)
+        assert "marker_missing" in open_codes(world.watch(HOUR + 1, idle=8), lost.deployment)
+        world.say(ci("applied", "v1", place="eu"), at=HOUR + 10)
+        broker = world.watch(HOUR + 20, idle=8)
+        assert "marker_missing" not in open_codes(broker, lost.deployment)

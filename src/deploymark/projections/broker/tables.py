@@ -63,7 +63,14 @@ Index("broker_run_by_time", RUN.c.opened_ms)
 Index("broker_run_by_id", RUN.c.id)
 Index("broker_run_by_scope", RUN.c.service, RUN.c.environment, RUN.c.opened_ms)
 Index("broker_run_by_state", RUN.c.state, RUN.c.opened_ms)
-Index("broker_run_watched", RUN.c.watch, RUN.c.last_ms, sqlite_where=RUN.c.watch == 1)
+Index(
+    "broker_run_watched",
+    RUN.c.watch,
+    RUN.c.service,
+    RUN.c.environment,
+    RUN.c.last_ms,
+    sqlite_where=RUN.c.watch == 1,
+)
 Index(
     "broker_run_forgotten",
     RUN.c.service,

@@ -10,10 +10,10 @@ It reads the views and appends through the caller; it knows no threads and no cl
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, select
 
 from deploymark.errors import RefusedError
 from deploymark.ingest.sighting import HONEST_MS
@@ -21,17 +21,15 @@ from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCode, Kind, Phase
+from deploymark.projections.broker import standing
 from deploymark.projections.broker.documents import UNPROVEN
 from deploymark.projections.broker.findings import TEXTS, describe
+from deploymark.projections.broker.standing import Standing, Trouble, standing_runs
 from deploymark.projections.broker.tables import FINDING as FINDINGS
-from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
 from deploymark.projections.expectations import Expectations, ExpectedEnvironment
-
-MAX_RUNS: Final = 50_000
-"""Standing runs that one look goes through, those with the newest news."""
 
 MAX_SAID: Final = 1_000
 """What one look appends at most; the next one goes on."""
@@ -45,61 +43,6 @@ Say = Callable[[str, bytes], int]
 
 Emitters = Callable[[], Sequence[dict[str, Any]]]
 """Returns the emitters with what is missing of their numbers, as `GET /v1/emitters` does."""
-
-
-class Trouble(NamedTuple):
-    """A finding that should be open.
-
-    Attributes:
-        code: Of the finding.
-        deployment: `id~number`, None where it is about no deployment.
-        about: The cluster, flag or emitter in question.
-        detail: What its message names.
-        indexes: The entries that it rests on.
-        message: As it was said when it opened; "" when that is not yet.
-    """
-
-    code: FindingCode
-    service: str | None
-    environment: str | None
-    deployment: str | None
-    about: str | None = None
-    detail: str = ""
-    indexes: tuple[int, ...] = ()
-    message: str = ""
-
-    @property
-    def key(self) -> tuple[str | None, ...]:
-        """What it is about, whatever its detail."""
-        return self.code.value, self.service, self.environment, self.deployment, self.about
-
-
-class _Standing(NamedTuple):
-    """A run that is not over: its row, its document, its instances by cluster.
-
-    Attributes:
-        fewer_ms: When one of its instances went away last.
-    """
-
-    row: Any
-    document: dict[str, Any]
-    instances: dict[str | None, int]
-    fewer_ms: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.row.id}~{self.row.number}"
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What tells it from every other: a given id may be one of several services."""
-        return self.row.service, self.row.environment, self.row.kind_key, self.name
-
-    def trouble(self, code: FindingCode, about: str | None = None, detail: str = "") -> Trouble:
-        indexes = (self.row.last_index,)
-        return Trouble(
-            code, self.row.service, self.row.environment, self.name, about, detail, indexes
-        )
 
 
 class Watchers:
@@ -127,6 +70,7 @@ class Watchers:
         self._say = say
         self._emitters = emitters
         self._before: tuple[int, int] | None = None
+        self._after = ("", "")
         self._said = -1
         self._refused: set[tuple[str | None, ...]] = set()
 
@@ -155,24 +99,50 @@ class Watchers:
             self._before = (size, now_ms)
             if as_of_ms < 0 or seen <= self._said:
                 return 0
-            runs = list(_standing(connection))
+            runs, looked_at = self._next(connection)
             found = _open(connection)
         wanted = {each.key: each for each in self._troubles(runs, as_of_ms)}
+        healed = [each for each in found.values() if each.key not in wanted and looked_at(each)]
         said = 0
         for key, trouble in wanted.items():
             if key not in found and key not in self._refused and said < MAX_SAID:
                 said += self._tell(trouble, "opened", as_of_ms)
-        for key, trouble in found.items():
-            if key not in wanted and key not in self._refused and said < MAX_SAID:
+        for trouble in healed:
+            if trouble.key not in self._refused and said < MAX_SAID:
                 said += self._tell(trouble, "closed", as_of_ms)
         for run in runs:
             if said < MAX_SAID and self._is_silent(run, as_of_ms):
                 said += self._fail(run, as_of_ms)
         return said
 
+    def _next(self, connection: Connection) -> tuple[list[Standing], Callable[[Trouble], bool]]:
+        """Return the runs of one look, and what tells whether a finding is about any of these.
+
+        When there are too many, each look goes on where the last one ended. What was not looked
+        at is neither found nor healed.
+        """
+        after = self._after
+        runs = list(standing_runs(connection, after))
+        self._after = ("", "")
+        if len(runs) >= standing.MAX_RUNS:
+            # The last service may not be whole; alone it is as whole as it gets.
+            last = runs[-1].scope
+            whole = [run for run in runs if run.scope != last]
+            runs = whole or runs
+            self._after = runs[-1].scope
+        until = self._after
+
+        def looked_at(trouble: Trouble) -> bool:
+            if trouble.service is None:
+                return True
+            scope = (trouble.service, trouble.environment or "")
+            return after < scope and (until == ("", "") or scope <= until)
+
+        return runs, looked_at
+
     # What should be found -----------------------------------------------------------------
 
-    def _troubles(self, runs: Sequence[_Standing], now_ms: int) -> Iterator[Trouble]:
+    def _troubles(self, runs: Sequence[Standing], now_ms: int) -> Iterator[Trouble]:
         newest = _newest_begun(runs)
         for run in runs:
             yield from self._of_run(run, now_ms)
@@ -182,7 +152,7 @@ class Watchers:
         for emitter in self._emitters():
             yield from _of_emitter(emitter)
 
-    def _of_run(self, run: _Standing, now_ms: int) -> Iterator[Trouble]:
+    def _of_run(self, run: Standing, now_ms: int) -> Iterator[Trouble]:
         deadlines, row, document = self._expectations.deadlines, run.row, run.document
         phases, live_ms = document["phases"], row.live_ms
         if row.environment in self._expectations.signed_environments and document["unsigned"]:
@@ -202,21 +172,25 @@ class Watchers:
         if unproven and _late(live_ms, deadlines.marker, now_ms):
             yield run.trouble(FindingCode.BINDING_UNPROVEN)
 
-    def _of_place(self, run: _Standing, now_ms: int) -> Iterator[Trouble]:
+    def _of_place(self, run: Standing, now_ms: int) -> Iterator[Trouble]:
         deadlines, row = self._expectations.deadlines, run.row
         expected = self._expectations.environment(row.service, row.environment)
         if _late(row.live_ms, deadlines.rollout, now_ms):
             behind = _behind(run.document["places"], expected.clusters if expected else ())
             if behind:
-                yield run.trouble(FindingCode.ROLLOUT_PARTIAL, detail=", ".join(behind))
+                yield run.trouble(
+                    FindingCode.ROLLOUT_PARTIAL, detail=_cut(", ".join(behind), VALUE_BYTES)
+                )
         since_ms = max(row.live_ms, run.fewer_ms)
         if expected is not None and _late(since_ms, deadlines.marker, now_ms):
             for cluster, detail in _unknown(expected, run.instances):
                 yield run.trouble(FindingCode.INSTANCE_UNMARKED, cluster, detail)
 
-    def _is_silent(self, run: _Standing, now_ms: int) -> bool:
+    def _is_silent(self, run: Standing, now_ms: int) -> bool:
         """Tell whether nothing was heard for so long of a run that is live nowhere."""
         row = run.row
+        if ("silence", run.name) in self._refused:
+            return False
         waits = row.live_ms is None and not run.instances and row.ended_ms is None
         return waits and _late(row.last_ms, self._expectations.deadlines.silence, now_ms)
 
@@ -255,7 +229,7 @@ class Watchers:
         stated = {name: value for name, value in finding.items() if value is not None}
         return self._append(FINDING, stated, trouble.key)
 
-    def _fail(self, run: _Standing, now_ms: int) -> int:
+    def _fail(self, run: Standing, now_ms: int) -> int:
         row, document = run.row, run.document
         marker: dict[str, Any] = {
             "service": row.service,
@@ -288,63 +262,6 @@ class Watchers:
         return 1
 
 
-def _standing(connection: Connection) -> Iterator[_Standing]:
-    """Return the runs that are not over, with their instances by cluster."""
-    columns = [RUN.c[name] for name in _RUN_COLUMNS]
-    rows = connection.execute(
-        select(*columns).where(RUN.c.watch == 1).order_by(RUN.c.last_ms.desc()).limit(MAX_RUNS)
-    ).all()
-    counts: dict[tuple[str, int], dict[str | None, int]] = {}
-    fewer: dict[tuple[str, int], int] = {}
-    runs = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
-    gone = case((runs, 0), else_=func.coalesce(INSTANCE.c.gone_ms, INSTANCE.c.last_ms))
-    # From the runs that stand to their instances: of those that ended there are ever more.
-    same = [GROUP.c[name] == RUN.c[name] for name in ("service", "environment", "id", "number")]
-    counted = (
-        select(
-            GROUP.c.id,
-            GROUP.c.number,
-            INSTANCE.c.cluster,
-            func.sum(case((runs, 1), else_=0)).label("running"),
-            func.max(gone).label("gone_ms"),
-        )
-        .select_from(RUN.join(GROUP, and_(*same)).join(INSTANCE, INSTANCE.c.main == GROUP.c.idx))
-        .where(RUN.c.watch == 1, RUN.c.kind_key == "")
-        .group_by(GROUP.c.id, GROUP.c.number, INSTANCE.c.cluster)
-    )
-    for each in connection.execute(counted):
-        name = (each.id, each.number)
-        if each.running:
-            counts.setdefault(name, {})[each.cluster] = each.running
-        fewer[name] = max(fewer.get(name, 0), each.gone_ms)
-    for row in rows:
-        name = (row.id, row.number)
-        code = row.kind_key == ""
-        yield _Standing(
-            row,
-            json.loads(row.document),
-            counts.get(name, {}) if code else {},
-            fewer.get(name, 0) if code else 0,
-        )
-
-
-_RUN_COLUMNS: Final = (
-    "service",
-    "environment",
-    "id",
-    "kind_key",
-    "number",
-    "kind",
-    "state",
-    "opened_ms",
-    "live_ms",
-    "ended_ms",
-    "last_ms",
-    "last_index",
-    "document",
-)
-
-
 def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
     """Return the findings of watchers that are open, by what they are about."""
     rows = connection.execute(
@@ -365,9 +282,9 @@ def _open(connection: Connection) -> dict[tuple[str | None, ...], Trouble]:
     return found
 
 
-def _newest_begun(runs: Sequence[_Standing]) -> set[tuple[str, ...]]:
+def _newest_begun(runs: Sequence[Standing]) -> set[tuple[str, ...]]:
     """Return the key of each line's deployment that opened last and is more than an intent."""
-    newest: dict[tuple[str, str], _Standing] = {}
+    newest: dict[tuple[str, str], Standing] = {}
     for run in runs:
         row = run.row
         if row.kind != Kind.DEPLOYMENT or row.state == "planned":
@@ -384,12 +301,17 @@ def _of_emitter(emitter: dict[str, Any]) -> Iterator[Trouble]:
     lost = emitter["missing"]["count"]
     if lost:
         detail = f"{lost} of its markers never arrived"
-        about = f"{name} {emitter['epoch']}"[:VALUE_BYTES]
+        about = _cut(f"{name} {emitter['epoch']}", VALUE_BYTES)
         yield Trouble(FindingCode.MARKER_MISSING, None, None, None, about, detail)
     skew = emitter["skew_ms"]
     if skew and abs(skew["last"]) > HONEST_MS:
         detail = f"{abs(skew['last']) // _MS} s"
-        yield Trouble(FindingCode.CLOCK_SKEW, None, None, None, name[:VALUE_BYTES], detail)
+        yield Trouble(FindingCode.CLOCK_SKEW, None, None, None, _cut(name, VALUE_BYTES), detail)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """Return the beginning of a text that fits, in whole characters."""
+    return text.encode()[:most_bytes].decode(errors="ignore")
 
 
 def _behind(places: Sequence[dict[str, Any]], expected: Sequence[str]) -> list[str]:
