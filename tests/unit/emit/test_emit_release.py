@@ -1,5 +1,6 @@
 """The digest of a release directory is the one that the documented pipeline gives."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -76,3 +77,16 @@ def test_a_directory_that_is_no_release_is_refused_before_it_is_read(release: Pa
         release_digest(str(release), files)
     with pytest.raises(ReleaseError):
         release_digest("/", MOST_FILES)
+
+
+def test_directories_too_deep_are_refused(tmp_path: Path) -> None:
+    place = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=place)
+        inner = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(ReleaseError, match=r"too deep|cannot be read"):
+        release_digest(str(tmp_path))
+    subprocess.run(["/bin/rm", "-rf", tmp_path / "d"], check=True)  # shutil would recurse, too

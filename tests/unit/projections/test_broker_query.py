@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from projected_log import Projected, digest, leaf_of, marker
 from sqlalchemy import event
@@ -13,6 +14,7 @@ from deploymark.model.vocabulary import DECISION, VERDICT
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.questions import DeploymentQuery, FindingQuery, InstanceQuery
 from deploymark.projections.broker.view import BrokerView
+from deploymark.server.parameters import _Cursor
 from deploymark.testing.clock import START_MS
 
 ONE = digest("one")
@@ -157,3 +159,20 @@ def test_a_deployment_is_shown_with_what_was_judged_and_decided_about_it(log: Pr
     assert shown["verdicts"][1]["index"] == 2
     assert [each["verdict_index"] for each in shown["decisions"]] == [2]
     assert query.deployment(other["deployment_id"])["verdicts"] == []
+
+
+def test_the_cursor_behind_the_longest_names_can_be_sent(log: Projected) -> None:
+    names = {"service": "\u001b" * 256, "environment": "\u001b" * 256}
+    log.add(
+        *[
+            leaf_of(marker(n, **names, target={"instance_uid": f"{n}" * 256}, phase="running"))
+            for n in range(3)
+        ]
+    )
+    query = BrokerQuery(log.views)
+    for cursor in (
+        query.deployments(DeploymentQuery(limit=1)).next_cursor,
+        query.instances(InstanceQuery(limit=1)).next_cursor,
+    ):
+        assert cursor is not None
+        assert msgspec.convert(cursor, _Cursor) == cursor

@@ -22,6 +22,7 @@ from deploymark.telemetry.signals import Signal
 from deploymark.testing.otlp import (
     DELTA,
     as_json,
+    exponential,
     histogram,
     log_record,
     logs,
@@ -246,3 +247,55 @@ def test_whatever_is_cut_off_is_refused_or_read(room: Room) -> None:
         for size in range(0, len(body), 7):
             with contextlib.suppress(RequestError):
                 room.send_bytes(Signal.METRICS, body[:size], json=is_json)
+
+
+def _odd(name: str) -> object:
+    """Return a request that a sender can make and nobody can mean."""
+    if name == "a status of 5,000 digits":
+        status = {"http.request.method": "GET", "http.response.status_code": "9" * 5_000}
+        return traces(resource(), [span(1, START_S, attributes=status)])
+    if name == "more counted than there is":
+        metric = histogram([0.1], START_S, temporality=DELTA)
+        point = metric.histogram.data_points[0]
+        point.count = 2**63
+        point.bucket_counts[:] = [2**63 for _ in point.bucket_counts]
+        return metrics(resource(), [metric])
+    metric = exponential([0.1], START_S, temporality=DELTA)
+    metric.exponential_histogram.data_points[0].scale = -(2**31)
+    return metrics(resource(), [metric])
+
+
+@pytest.mark.parametrize(
+    "name", ["a status of 5,000 digits", "more counted than there is", "a scale that overflows"]
+)
+def test_an_odd_item_is_refused_or_counted_and_harms_no_other(room: Room, name: str) -> None:
+    with contextlib.suppress(RequestError):
+        room.send(_odd(name))
+    assert room.send(traces(resource(), [span(2, START_S)])).refused == 0
+    assert room.dropped().get("defect") is None
+
+
+def test_a_request_that_shows_a_defect_is_alone_in_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = Hooked(room)
+    first = room.room.reception.hand_in(handed(1))
+    assert hooked.entered.wait(PATIENCE_SECONDS)
+    collector = room.room.reception._collector
+    assert collector is not None
+    take = collector.take
+
+    def broken(given: Handed, now_s: int) -> Taken:
+        if given.body == handed(2).body:
+            raise ZeroDivisionError("a defect")
+        return take(given, now_s)
+
+    monkeypatch.setattr(collector, "take", broken)
+    others = [room.room.reception.hand_in(handed(number)) for number in (2, 3)]
+    hooked.go_on.set()
+    assert first.result(PATIENCE_SECONDS).items == 1
+    with pytest.raises(UnexpectedError):
+        others[0].result(PATIENCE_SECONDS)
+    assert others[1].result(PATIENCE_SECONDS).items == 1
+    assert requests_in(room) == 2
+    assert room.dropped() == {"defect": 1}
