@@ -132,6 +132,9 @@ class Registry:
         """Fold a marker in, tentatively until `commit`."""
         before = self._record_of(sighting)
         self._asked = None
+        if before is not None and index <= before.last_index:
+            # A flush was ahead of its position: this is in already, with all that followed from it.
+            return
         record = fold(before, sighting, occurrence, index)
         owner = self._owner(sighting.deployment_id)
         if before is None and owner is not None and not owner.is_first(sighting.line):
