@@ -89,7 +89,7 @@ class Assessment:
         self._shadow = not placebo.is_watched(plan.history_seconds)
         self._looks = 0
         self._until_ms: int | None = None
-        self._book = Book(plan.metrics, plan.most_looks, self._dispersion)
+        self._book = Book(plan.metrics, plan.most_looks, self._dispersion, placebo.rate)
 
     def take(self, look: Look) -> Judgement:
         """Take in one look and return the verdict as it now stands.

@@ -25,10 +25,14 @@ LEAST_RELEVANT: Final = 0.01
 MOST_RELEVANT: Final = 0.3
 """Shares of control's earlier requests between which a bound is relevant for a pass."""
 
+SEED_TRIALS: Final = 2_000.0
+"""How many requests the rate that is known from before the first look counts for."""
+
 _ROOM: Final = 0.9
 
 Layout = tuple[tuple[Key, ...], ...]
 Dispersion = Callable[[str, Key], float]
+Rate = Callable[[str, Key], float | None]
 
 
 class Book:
@@ -38,12 +42,16 @@ class Book:
         metrics: Of the plan.
         horizon: How many looks the plan has.
         dispersion: Of a row, by metric and key.
+        rate: Of a row before the first look, by metric and key; None where nothing is known.
     """
 
-    def __init__(self, metrics: Sequence[Metric], horizon: int, dispersion: Dispersion) -> None:
+    def __init__(
+        self, metrics: Sequence[Metric], horizon: int, dispersion: Dispersion, rate: Rate
+    ) -> None:
         self._metrics = metrics
         self._horizon = horizon
         self._dispersion = dispersion
+        self._rate = rate
         self.layout: Layout = ((),) * len(metrics)
         self._rows = evidence.new_rows(0)
         self._shares: Array = np.zeros(0)
@@ -70,9 +78,17 @@ class Book:
         self._rows = Rows(
             *(np.concatenate(both)[origin] for both in zip(self._rows, fresh, strict=True))
         )
-        self._known = np.concatenate([self._known, np.zeros((1, 2))])[origin]
+        known = [
+            self._known[old[place]] if place in old else self._seed(*place) for place in places
+        ]
+        self._known = np.array(known, dtype=np.float64).reshape(-1, 2)
         self._shares = np.array(shares)
         self._settle()
+
+    def _seed(self, number: int, key: Key) -> tuple[float, float]:
+        """Return trials and events that stand for what was known before the first look."""
+        rate = self._rate(self._metrics[number].name, key)
+        return (0.0, 0.0) if rate is None else (SEED_TRIALS, SEED_TRIALS * rate)
 
     def _settle(self) -> None:
         places = _places(self.layout)

@@ -6,10 +6,10 @@ in two halves that run the same release, a *placebo*, and they are compared in b
 the squared differences to what independent counting would give is the dispersion. Log-evidence is
 divided by it: with d >= 1, E[e^(1/d)] <= E[e]^(1/d) <= 1 (Jensen): what was valid stays so.
 
-It is the largest ratio over several lengths of blocks, because slow drifts show in long ones only,
-times a safety factor, and never below 1. There are few long blocks, so the largest of several such
-ratios lies above the true one even where all are equal: a ratio of longer blocks counts less its
-own standard error.
+It is the largest ratio over several lengths of blocks, because slow drifts show in long ones only.
+What exceeds 1 is multiplied by a safety factor: the noise of counting is known, only the excess was
+learned. There are few long blocks, so the largest of several such ratios lies above the true one
+even where all are equal: a ratio of longer blocks counts less its own standard error.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from deploymark.judge.evidence import Array
 
 SAFETY: Final = 1.3
-"""What the largest ratio is multiplied by."""
+"""What the excess of the largest ratio over 1 is multiplied by."""
 
 COLD: Final = 4.0
 """The dispersion that is taken where no placebo was ever seen."""
@@ -96,7 +96,7 @@ def _largest(found: Sequence[tuple[Array, Array]]) -> Array:
     ratios = np.stack([shortest, *(ratio - error for ratio, error in longer)])
     known = ~np.isnan(ratios)
     most = np.max(np.where(known, ratios, -np.inf), axis=0)
-    return np.where(known.any(axis=0), np.maximum(most * SAFETY, 1.0), np.nan)
+    return np.where(known.any(axis=0), np.maximum(1.0 + SAFETY * (most - 1.0), 1.0), np.nan)
 
 
 def _blocks(counts: Counts, size: int) -> Array:

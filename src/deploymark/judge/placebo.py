@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from deploymark.judge.counts import Events, Gauges, Look, check_observation
 from deploymark.judge.dispersion import COLD, of_counts, of_signs
+from deploymark.judge.evidence import Array
 from deploymark.judge.gauge import complete, signs_worse
 from deploymark.judge.plan import ROLL_BACK_AT, Kind, Metric, Plan
 from deploymark.judge.rows import ALL, CLUMPS, Key, check_kind, clumps, keys_of, rows_of
@@ -21,10 +22,12 @@ CLUMP_CAP: Final = 1.0
 """How many events of a cell count on the row of clumps."""
 
 CLUMPED: Final = 2.0
-"""The dispersion from which a row of clumps is kept beside all events."""
+"""The dispersion of single buckets from which a row of clumps is kept beside all events."""
 
 RAISED_BY: Final = 1.5
 """What a placebo that reaches the bound of a rollback multiplies all dispersions by."""
+
+_DIGITS: Final = 9
 
 
 class Spread(Struct, frozen=True):
@@ -33,11 +36,13 @@ class Spread(Struct, frozen=True):
     Attributes:
         keys: Names of the rows of which it was learned.
         dispersions: Of each, at least 1.
+        rates: Of each, the rate that the fleet had; what the first look bets with.
         clump_cap: How many events of a cell count on the row of clumps; None without that row.
     """
 
     keys: tuple[Key, ...] = ()
     dispersions: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
     clump_cap: float | None = None
 
     def of(self, key: Key) -> float:
@@ -91,6 +96,12 @@ class Placebo(Struct, frozen=True):
         # What was learned in too short a time may be too low.
         least = COLD if self.watch.seconds < wanted_seconds else 1.0
         return max(learned, least) * self.watch.factor
+
+    def rate(self, metric: str, key: Key) -> float | None:
+        """Return the rate that a row had in the placebos, None where it is not known."""
+        spread = self.spreads.get(metric, Spread())
+        known = dict(zip(spread.keys, spread.rates, strict=False))
+        return known.get(key)
 
     def clump_cap(self, metric: str) -> float | None:
         """Return the cap of a metric's row of clumps, None without such a row."""
@@ -152,26 +163,30 @@ def _spread(metric: Metric, halves: Sequence[Look], sizes: Sequence[int]) -> Spr
     found = of_counts((a, x), (b, y), sizes)
     if np.isnan(found).all():
         return None
-    # A row with hardly an event is trusted no more than the others.
-    found = np.where(np.isnan(found), np.nanmax(found), found)
-    spread = Spread(keys, tuple(round(float(each), 6) for each in found))
+    # A bound that hardly anything exceeded is trusted like the nearest one of which more is known.
+    known = np.flatnonzero(~np.isnan(found))
+    nearest = np.abs(np.arange(found.size)[:, None] - known).argmin(axis=1)
+    found = found[known[nearest]]
+    rates = (x + y).sum(axis=-1) / np.maximum((a + b).sum(axis=-1), 1)
+    spread = Spread(keys, _rounded(found), _rounded(rates))
     events = [each for each in seen if isinstance(each, Events)]
-    return _with_clumps(spread, events, sizes) if events else spread
+    # Clumps show in single buckets; what shows in longer blocks only is a lasting difference.
+    clumped = bool(of_counts((a, x), (b, y), (1,))[0] >= CLUMPED)
+    return _with_clumps(spread, events, sizes) if events and clumped else spread
 
 
 def _with_clumps(spread: Spread, events: Sequence[Events], sizes: Sequence[int]) -> Spread:
     """Add a row of clumps where more is learned from it."""
-    if spread.dispersions[0] < CLUMPED:
-        return spread
     table = np.array([clumps(each.canary, each.control, CLUMP_CAP) for each in events])
     x, a, y, b = (table[:, place][None, :] for place in range(4))
-    found = float(of_counts((a, x), (b, y), sizes)[0])
-    if np.isnan(found) or found >= spread.dispersions[0]:
+    found = of_counts((a, x), (b, y), sizes)
+    if not found[0] < spread.dispersions[0]:
         return spread
     return structs.replace(
         spread,
         keys=(ALL, CLUMPS),
-        dispersions=(spread.dispersions[0], round(found, 6)),
+        dispersions=(*spread.dispersions, *_rounded(found)),
+        rates=(*spread.rates, *_rounded((x + y).sum(axis=-1) / np.maximum((a + b).sum(), 1))),
         clump_cap=CLUMP_CAP,
     )
 
@@ -179,4 +194,8 @@ def _with_clumps(spread: Spread, events: Sequence[Events], sizes: Sequence[int])
 def _spread_of_gauge(seen: Sequence[Gauges], metric: Metric, sizes: Sequence[int]) -> Spread | None:
     signs = np.array([signs_worse(complete(each.pairs), metric.bad) for each in seen])
     found = of_signs(signs[:, 0], signs[:, 1], sizes)
-    return None if np.isnan(found) else Spread((ALL,), (round(found, 6),))
+    return None if np.isnan(found) else Spread((ALL,), (round(found, _DIGITS),))
+
+
+def _rounded(numbers: Array) -> tuple[float, ...]:
+    return tuple(round(float(each), _DIGITS) for each in numbers)

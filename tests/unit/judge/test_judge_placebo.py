@@ -124,3 +124,23 @@ def test_a_placebo_that_would_have_rolled_back_raises_dispersions_and_restarts_t
     calm, raised = (Placebo(spreads, Watch(86_400, factor), 4) for factor in (1.0, 1.5))
     ratio = raised.dispersion("errors", "all", 0) / calm.dispersion("errors", "all", 0)
     assert ratio == pytest.approx(1.5)
+
+
+def test_a_lasting_difference_of_replicas_is_no_clump() -> None:
+    chance = np.random.default_rng(10)
+    halves = []
+    for number in range(1_440):
+        arms = [int(chance.binomial(_REQUESTS, rate)) for rate in (0.05, 0.06)]
+        cells = [Tally(_REQUESTS, each, ((_REQUESTS, each),)) for each in arms]
+        halves.append(Look(number * 10_000, number * 10_000 + 10_000, {"errors": Events(*cells)}))
+    learned = learn(Plan((ERRORS,)), halves, LONG, 4).spreads["errors"]
+    assert learned.of("all") > 3
+    assert learned.clump_cap is None
+
+
+def test_what_the_fleet_was_like_lets_the_first_look_count() -> None:
+    placebo = learn(Plan((ERRORS,)), _halves(1), LONG, 4)
+    assert placebo.rate("errors", "all") == pytest.approx(0.005, rel=0.2)
+    worse = Events(Tally(1_000, 40), Tally(1_000, 5))
+    assert Assessment(Plan((ERRORS,)), placebo).take(look(0, errors=worse)).log_e_fail > 2
+    assert Assessment(Plan((ERRORS,)), COLD_START).take(look(0, errors=worse)).log_e_fail == 0

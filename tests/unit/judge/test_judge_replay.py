@@ -16,7 +16,9 @@ from deploymark.model.canonical import encode
 
 PLAN = Plan((ERRORS, LATENCY, MEMORY))
 CLUMPED = Placebo(
-    {**WARM.spreads, "errors": Spread(("all", "clumps"), (7.3, 1.1), 1.0)}, Watch(86_400), 4
+    {**WARM.spreads, "errors": Spread(("all", "clumps"), (7.3, 1.1), (0.01, 0.002), 1.0)},
+    Watch(86_400),
+    4,
 )
 
 
