@@ -1,7 +1,7 @@
 """How often the judge is wrong, how soon it is right, and what a look costs.
 
 Run alone: `python benchmarks/judge.py [--quick] [--json]`. Rollouts are simulated with fixed seeds:
-identical arms (A/A) under eight kinds of traffic, and regressions (A/B). Placebo history is
+identical arms (A/A) under nine kinds of traffic, and regressions (A/B). Placebo history is
 24 hours, simulated too. Beside it stand the judges that others use, on the very same counts: a
 fixed threshold each minute (as Flagger's), Mann-Whitney at one look and at each, and a z-test at
 each. The bare limit of a rate of mistakes is none; that of a look's cost is reading its counts into

@@ -1,10 +1,15 @@
 """Plans and counts that make no sense are refused with the place."""
 
+import importlib
+import re
+
 import pytest
+from msgspec import structs
 
 from deploymark.errors import JudgeError
 from deploymark.judge.counts import Events, Latencies, Observation, Tally, check_observation
 from deploymark.judge.plan import Bad, Kind, Metric, Plan, check_plan
+from generated_pages import ROOT
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,19 @@ def test_the_plan_of_a_demo_is_taken() -> None:
 def test_counts_that_cannot_be_are_refused(seen: Observation) -> None:
     with pytest.raises(JudgeError):
         check_observation(seen, "metric")
+
+
+def test_the_page_of_the_judge_states_the_defaults_and_bounds_of_the_code() -> None:
+    page = (ROOT / "docs" / "reference" / "judge.md").read_text(encoding="utf-8")
+    defaults = structs.asdict(Plan(()))
+    del defaults["metrics"]
+    stated = dict(re.findall(r"\| `(\w+_\w+)` \| ([\d, ]+) \|", page))
+    shown = {
+        name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in defaults.items()
+    }
+    assert stated == shown
+    bounds = re.findall(r"\| ([\d.]+) \| `([\w.]+)\.(\w+)` \|", page)
+    assert len(bounds) == page.count("| `deploymark.judge.")
+    for number, module, name in bounds:
+        assert float(number) == getattr(importlib.import_module(module), name)
