@@ -20,7 +20,7 @@ from deploymark.judge.gauge import complete, log_e_signs, signs_within, signs_wo
 from deploymark.judge.placebo import Placebo
 from deploymark.judge.plan import Metric, Plan, check_plan
 from deploymark.judge.rows import NOTHING, Key, Row, arms_of, check_kind, keys_of, rows_of
-from deploymark.judge.verdict import Finding, Judgement, Reason, Standing, judge, rounded
+from deploymark.judge.verdict import Contribution, Judgement, Reason, Standing, judge, rounded
 
 
 class _Record:
@@ -141,7 +141,7 @@ class Assessment:
             number = record.number
             reasons, waits = self._reasons(record)
             place = record.keys[worst[number]] if record.keys else None
-            finding = Finding(
+            shown = Contribution(
                 name=record.metric.name,
                 log_e_fail=rounded(fail[number]),
                 log_e_pass=rounded(passing[number]),
@@ -153,7 +153,7 @@ class Assessment:
                 waits_for=waits,
             )
             warm = self._placebo.knows(record.metric.name)
-            standings.append(Standing(finding, record.metric.weight, warm, record.present))
+            standings.append(Standing(shown, record.metric.weight, warm, record.present))
         return judge(self._looks, standings, self._plan.most_looks, shadow=self._shadow)
 
     def _reasons(self, record: _Record) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
@@ -168,6 +168,9 @@ class Assessment:
         if not self._placebo.knows(record.metric.name):
             wanted = "placebo history" if self._placebo.has_halves else "a second stable replica"
             found.append((Reason.NO_PLACEBO, wanted))
+        elif self._shadow:
+            missing = self._plan.history_seconds - self._placebo.watch.seconds
+            found.append((Reason.NO_PLACEBO, f"placebos watched for {missing} s more"))
         if record.changed:
             found.append((Reason.CHANGED_BOUNDS, "evidence on bounds that changed"))
         return tuple(reason for reason, _ in found), tuple(text for _, text in found)

@@ -46,7 +46,7 @@ class Reason(StrEnum):
     CHANGED_BOUNDS = "changed_bounds"
 
 
-class Finding(Struct, frozen=True):
+class Contribution(Struct, frozen=True):
     """What one metric contributes.
 
     Attributes:
@@ -93,20 +93,20 @@ class Judgement(Struct, frozen=True):
     score: float
     log_e_fail: float
     log_e_pass: float
-    metrics: tuple[Finding, ...]
+    metrics: tuple[Contribution, ...]
 
 
 class Standing(Struct, frozen=True):
     """What is known of one metric, before anything is decided.
 
     Attributes:
-        finding: As it will be shown; its share is not known yet.
+        shown: As it will be shown; its share is not known yet.
         weight: Of the plan.
         warm: Its dispersion comes from placebos.
         present: Both arms were seen in this very look.
     """
 
-    finding: Finding
+    shown: Contribution
     weight: float
     warm: bool
     present: bool
@@ -121,17 +121,17 @@ def judge(look: int, standings: Sequence[Standing], most_looks: int, *, shadow: 
         most_looks: After how many an inconclusive verdict asks a person.
         shadow: Never advise more than a pause, because placebos have not been watched long enough.
     """
-    every = [each.finding for each in standings]
+    every = [each.shown for each in standings]
     whole = sum(each.weight for each in standings)
     parts = [
-        (log(each.weight / whole) + each.finding.log_e_fail) if each.weight else None
+        (log(each.weight / whole) + each.shown.log_e_fail) if each.weight else None
         for each in standings
     ]
     warm = [part for part, each in zip(parts, standings, strict=True) if each.warm]
     fail = rounded(_log_total(parts))
     firm = rounded(_log_total(warm))
-    required = [each for each in standings if each.finding.required]
-    passing = min((each.finding.log_e_pass for each in required), default=0.0)
+    required = [each for each in standings if each.shown.required]
+    passing = min((each.shown.log_e_pass for each in required), default=0.0)
     missing = not required or not all(each.present for each in required)
     result, advice = _ruled(fail, passing, missing=missing)
     if advice is Advice.ROLL_BACK and (shadow or firm < rounded(log(ROLL_BACK_AT))):
@@ -173,25 +173,25 @@ def _ruled(fail: float, passing: float, *, missing: bool) -> tuple[Result, Advic
 
 
 def _reasons(
-    every: Sequence[Finding], result: Result, required: Sequence[Standing], *, shadow: bool
+    every: Sequence[Contribution], result: Result, required: Sequence[Standing], *, shadow: bool
 ) -> tuple[Reason, ...]:
     found = {reason for each in every for reason in each.reasons}
     if shadow:
         found.add(Reason.NO_PLACEBO)
     silent = {Reason.NO_DATA, Reason.NO_CONTROL}
-    about = {reason for each in required for reason in each.finding.reasons}
+    about = {reason for each in required for reason in each.shown.reasons}
     # The rest of what keeps a verdict open is that more would have to be seen.
     if result is Result.INCONCLUSIVE and not about & silent:
         found.add(Reason.LOW_TRAFFIC)
     return tuple(sorted(found))
 
 
-def _shared(every: Sequence[Finding], parts: Sequence[float | None]) -> list[Finding]:
+def _shared(every: Sequence[Contribution], parts: Sequence[float | None]) -> list[Contribution]:
     most = max(part for part in parts if part is not None)
     sizes = [0.0 if part is None else exp(part - most) for part in parts]
     total = sum(sizes)
     return [
-        Finding(
+        Contribution(
             name=each.name,
             log_e_fail=each.log_e_fail,
             log_e_pass=each.log_e_pass,

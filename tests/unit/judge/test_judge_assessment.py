@@ -189,6 +189,7 @@ def test_placebos_that_were_watched_too_short_are_trusted_no_more_than_none() ->
     verdict = _last(PLAN, list(error_looks((0.2, 0.005), (1_000, 1_000), 10)), short)
     assert (verdict.advice, verdict.reasons) == (Advice.PAUSE, (Reason.NO_PLACEBO,))
     assert verdict.metrics[0].dispersion == 6.0
+    assert verdict.metrics[0].waits_for == ("placebos watched for 86400 s more",)
 
 
 def test_a_metric_without_placebo_cannot_roll_back_among_others_that_have_one() -> None:

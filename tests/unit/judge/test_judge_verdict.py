@@ -5,13 +5,13 @@ from math import log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploymark.judge.verdict import Advice, Finding, Result, Standing, judge, rounded, score
+from deploymark.judge.verdict import Advice, Contribution, Result, Standing, judge, rounded, score
 
 _log = st.floats(-50, 50)
 
 
 def _standing(log_e_fail: float, log_e_pass: float, *, warm: bool = True) -> Standing:
-    finding = Finding(
+    shown = Contribution(
         "errors",
         rounded(log_e_fail),
         rounded(log_e_pass),
@@ -20,7 +20,7 @@ def _standing(log_e_fail: float, log_e_pass: float, *, warm: bool = True) -> Sta
         worst=None,
         dispersion=1.0,
     )
-    return Standing(finding, 1.0, warm, present=True)
+    return Standing(shown, 1.0, warm, present=True)
 
 
 @given(_log, _log)
