@@ -22,7 +22,7 @@ Medians, on an otherwise idle machine as far as the load tells. A goal that was 
 Measured {day} on {machine}.
 
 """
-_MINE = {"fleet.py", "loading.py", "measuring.py", Path(__file__).name}
+_MINE = {"fleet.py", "judge_rivals.py", "loading.py", "measuring.py", Path(__file__).name}
 
 
 def measure(script: Path, arguments: list[str]) -> dict[str, dict[str, object]]:

@@ -263,6 +263,13 @@ class QueryError(RefusedError):
     default_hint = "Name filters and values as the reference of search lists them."
 
 
+class JudgeError(RefusedError):
+    """A plan or a look that the judge cannot take: settings, counts or order make no sense."""
+
+    code = "bad_judge_input"
+    default_hint = "docs/reference/judge.md says what a plan and a look hold."
+
+
 class UsageError(RefusedError):
     """The command line or configuration is wrong."""
 
