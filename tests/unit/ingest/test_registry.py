@@ -292,6 +292,21 @@ def test_a_restart_folds_only_what_is_missing(store: RegistryStore) -> None:
         assert catch_up(Registry(store), story.store) == 1
 
 
+def test_what_a_flush_was_ahead_of_is_not_folded_again(store: RegistryStore) -> None:
+    with Story(registry_store=store) as story:
+        first = story.say("planned", at="+0m")
+        story.log.registry.flush()
+        early = store.position()
+        story.say("failed", at="+1m", place="eu")
+        story.log.registry.flush()
+        before = story.log.registry.get(first.deployment)
+        assert early is not None
+        store.save({}, [], early)  # the facts of both, at the position of the first
+        again = Registry(store)
+        catch_up(again, story.store)
+        assert again.get(first.deployment) == before
+
+
 def test_a_restarted_registry_knows_the_same(store: RegistryStore) -> None:
     with Story(registry_store=store) as story:
         deployment = tell_of_two_occurrences(story)
