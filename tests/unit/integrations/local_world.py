@@ -50,10 +50,11 @@ class LocalWorld:
         self.processes[str(process.pid)] = process
         return str(process.pid)
 
-    def interpreted(self, program: str, folder: Path) -> str:
+    def interpreted(self, program: str, folder: Path, *told: Path) -> str:
         """Start a Python program, and wait until it says that it has begun."""
+        code = f"{program}\nprint(flush=True)\nimport time; time.sleep(600)"
         process = subprocess.Popen(
-            [sys.executable, "-c", f"{program}\nprint(flush=True)\nimport time; time.sleep(600)"],
+            [sys.executable, "-c", code, *told],
             cwd=folder,
             env={},
             stdout=subprocess.PIPE,

@@ -144,10 +144,25 @@ def test_a_release_can_be_named_by_its_path(tmp_path: Path, release: Path) -> No
     elsewhere.mkdir()
     (tmp_path / "current").symlink_to(release)
     world = LocalWorld(elsewhere, release=str(tmp_path / "current"))
-    world.interpreted("pass", elsewhere)
+    world.interpreted("pass", elsewhere, tmp_path / "current" / "main.py")
     try:
         (seen,) = world.local.observe()
         assert (seen.digest, seen.why) == (release_digest(str(release)), "")
+    finally:
+        world.close()
+
+
+def test_a_release_that_is_named_wrongly_is_not_taken_for_what_runs(
+    tmp_path: Path, release: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    world = LocalWorld(elsewhere, release=str(release))
+    world.interpreted("pass", elsewhere, elsewhere / "main.py")
+    try:
+        (seen,) = world.local.observe()
+        assert seen.digest == ""
+        assert "does not work in the release" in seen.why
     finally:
         world.close()
 

@@ -19,7 +19,7 @@ from deploymark.emit.host import Host
 from deploymark.emit.instance import ProcessName
 from deploymark.emit.release import MOST_FILES, link_sha256, tree_digest
 from deploymark.errors import ReleaseError
-from deploymark.integrations.local_processes.processes import mounts_of, opened
+from deploymark.integrations.local_processes.processes import is_used, mounts_of, opened
 
 _CHUNK: Final = 1 << 20
 _SECOND_NS: Final = 1_000_000_000
@@ -153,13 +153,19 @@ def release_digest_of(
         host: Tells the time.
 
     Raises:
-        ReleaseError: It has no digest, or was changed since the process started.
+        ReleaseError: It has no digest, was changed since the process started, or is another one
+            than the process works in.
         OSError: The process has ended, or is not ours to see.
     """
     path = f"root{release}" if release else "cwd"
     shown = release or f"that process {process} works in"
     view = mounts_of(process)
     with opened(process, path, os.O_DIRECTORY) as descriptor:
+        if release and not is_used(process, os.fstat(descriptor)):
+            raise ReleaseError(
+                f"Process {process} does not work in the release {shown}, executes no file of it, "
+                "and was told none."
+            )
         tree = hashes.of_tree(descriptor, view, shown)
     if tree.changed_ns > started_ns(name, host):
         raise ReleaseError(

@@ -33,6 +33,27 @@ def directory_of(process: int) -> str:
     return str((_PROC / str(process) / "cwd").readlink())
 
 
+def is_used(process: int, directory: os.stat_result) -> bool:
+    """Tell whether a process works in a directory, executes a file in it, or was told one.
+
+    What a process was told is its command line, which it can change: whoever names a directory
+    says that it runs from there, and this only keeps a wrong name from being taken for right.
+    """
+    wanted = (directory.st_dev, directory.st_ino)
+    home = _PROC / str(process)
+    told = (home / "cmdline").read_bytes().split(b"\0")
+    named = [Path(os.fsdecode(each)) for each in told if each.startswith(b"/")]
+    for place in ((home / "cwd").readlink(), (home / "exe").readlink(), *named):
+        for path in (place, *place.parents):
+            try:
+                status = os.stat(f"{home}/root{path}")  # noqa: PTH116 - as the process sees it
+            except (OSError, ValueError):
+                continue  # a file that was replaced since has no path
+            if (status.st_dev, status.st_ino) == wanted:
+                return True
+    return False
+
+
 def mounts_of(process: int) -> str:
     """Return what tells the mount namespace of a process from others."""
     return str((_PROC / str(process) / "ns" / "mnt").readlink())
