@@ -18,7 +18,7 @@ import pytest
 
 from deploymark.runtime.system import SystemClock
 from deploymark.testing.gameday.door import Door
-from deploymark.testing.gameday.game import run_day
+from deploymark.testing.gameday.game import Result, run_day
 from deploymark.testing.gameday.plan import Size, plan_day
 from deploymark.testing.gameday.report import complaints
 from deploymark.testing.gameday.timing import Timing
@@ -133,19 +133,32 @@ SMALL = (
 WHOLE = ("--services", "40", "--compression", "60", "--seed", "1")
 
 
+# The deadlines are compressed to seconds. When this machine could not send what was planned in time,
+# they were truly missed, and the day says nothing about the server: it is played again.
+_FAIR_SECONDS = 1.0
+_ATTEMPTS = 3
+
+
 def test_every_fault_of_a_small_day_is_found_and_nothing_else(tmp_path: Path) -> None:
     # Restarted when all was sent: refusals are told at once then, not when the minute is over,
     # and what was not due yet must still be found.
+    for attempt in range(_ATTEMPTS):
+        result = _small_day(tmp_path / str(attempt))
+        if result.slipped_seconds < _FAIR_SECONDS:
+            break  # played as planned
+    assert list(complaints(result)) == [], f"{result.slipped_seconds} s slipped"
+    assert result.is_won
+
+
+def _small_day(place: Path) -> Result:
+    place.mkdir()
     size = Size(DEPLOYMENTS, 42, SERVICES)
-    timing = Timing(compression=COMPRESSION)
-    day = plan_day(size, seed=SEED, name="small", timing=timing)
+    day = plan_day(size, seed=SEED, name="small", timing=Timing(compression=COMPRESSION))
     with (
-        _serving(tmp_path, *SMALL) as server,
+        _serving(place, *SMALL) as server,
         closing(Door(server.url, server.token)) as door,
     ):
-        result = run_day(day, door, SystemClock(), on_played=server.restart)
-    assert list(complaints(result)) == []
-    assert result.is_won
+        return run_day(day, door, SystemClock(), on_played=server.restart)
 
 
 def test_a_small_day_without_faults_finds_nothing(tmp_path: Path) -> None:
