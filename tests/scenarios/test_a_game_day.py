@@ -133,8 +133,8 @@ SMALL = (
 WHOLE = ("--services", "40", "--compression", "60", "--seed", "1")
 
 
-# The deadlines are compressed to seconds. When this machine could not send what was planned in time,
-# they were truly missed, and the day says nothing about the server: it is played again.
+# The deadlines are compressed to seconds. When this machine could not send in time what was
+# planned, they were truly missed, and the day says nothing about the server: it is played again.
 _FAIR_SECONDS = 1.0
 _ATTEMPTS = 3
 
@@ -142,10 +142,10 @@ _ATTEMPTS = 3
 def test_every_fault_of_a_small_day_is_found_and_nothing_else(tmp_path: Path) -> None:
     # Restarted when all was sent: refusals are told at once then, not when the minute is over,
     # and what was not due yet must still be found.
-    for attempt in range(_ATTEMPTS):
-        result = _small_day(tmp_path / str(attempt))
-        if result.slipped_seconds < _FAIR_SECONDS:
-            break  # played as planned
+    result = _small_day(tmp_path / "day-1")
+    for attempt in range(2, _ATTEMPTS + 1):
+        if result.slipped_seconds >= _FAIR_SECONDS:
+            result = _small_day(tmp_path / f"day-{attempt}")
     assert list(complaints(result)) == [], f"{result.slipped_seconds} s slipped"
     assert result.is_won
 
