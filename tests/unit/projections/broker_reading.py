@@ -137,7 +137,7 @@ def keep_watch(
     views: pathlib.Path,
     settings: Settings,
     clock: Clock,
-    idle: int = 1,
+    idle: int = 2,
 ) -> None:
     """Run every watcher, feeding the views in between, until they append nothing more.
 

@@ -195,7 +195,7 @@ class World:
         views = pathlib.Path(self._folder.name) / f"views-{self._read}.db"
         return read_views(store, steps, views, self.settings, self.clock, restarting=restarting)
 
-    def watch(self, at: float, idle: int = 1) -> Broker:
+    def watch(self, at: float, idle: int = 2) -> Broker:
         """Let the watchers look at a moment, until they find nothing more, and read again.
 
         What they find is appended to the log of this world.

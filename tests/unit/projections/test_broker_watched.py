@@ -122,3 +122,11 @@ def test_what_was_not_looked_at_is_not_healed(monkeypatch: pytest.MonkeyPatch) -
         world.say(ci("applied", "v1", place="eu"), at=HOUR + 10)
         broker = world.watch(HOUR + 20, idle=8)
         assert "marker_missing" not in open_codes(broker, lost.deployment)
+
+
+def test_what_comes_late_with_its_neighbours_behind_it_is_no_trouble() -> None:
+    with World() as world:
+        # Its clock is ten minutes behind; `applied` is a moment behind it.
+        said = world.say(pod("uid-1", place="eu"), at=0)
+        assert "marker_missing" not in open_codes(world.watch(HOUR, idle=1), said.deployment)
+        assert "marker_missing" in open_codes(world.watch(HOUR, idle=2), said.deployment)

@@ -2,7 +2,9 @@
 
 Level-triggered. Each look compares what should be found now with what the log says is found, and
 appends the difference: findings opened and closed, and a failure for what is open and silent for
-too long. Nothing is remembered that a restart could lose. A look only counts what the views had
+too long. Nothing is remembered that a restart could lose: what is found must be there at two looks
+in a row, because a word whose clock is behind is late when it comes, and its neighbours are still
+on their way. A look only counts what the views had
 seen by then, so that a server that catches up does not take its own delay for silence.
 
 It reads the views and appends through the caller; it knows no threads and no clock.
@@ -73,6 +75,7 @@ class Watchers:
         self._after = ("", "")
         self._said = -1
         self._refused: set[tuple[str | None, ...]] = set()
+        self._seen: dict[tuple[str | None, ...], Trouble] = {}
 
     @property
     def seconds(self) -> float:
@@ -103,9 +106,12 @@ class Watchers:
             found = _open(connection)
         wanted = {each.key: each for each in self._troubles(runs, as_of_ms)}
         healed = [each for each in found.values() if each.key not in wanted and looked_at(each)]
+        lasting = [each for key, each in wanted.items() if key in self._seen and key not in found]
+        waiting = {key: each for key, each in self._seen.items() if not looked_at(each)}
+        self._seen = {**waiting, **wanted}
         said = 0
-        for key, trouble in wanted.items():
-            if key not in found and key not in self._refused and said < MAX_SAID:
+        for trouble in lasting:
+            if trouble.key not in self._refused and said < MAX_SAID:
                 said += self._tell(trouble, "opened", as_of_ms)
         for trouble in healed:
             if trouble.key not in self._refused and said < MAX_SAID:
