@@ -7,12 +7,27 @@ Each port has an `exercise_*` suite in `deploymark.testing` that every adapter m
 Ports say what must hold, never how. They raise errors of `deploymark.errors` only.
 """
 
+from deploymark.ports.acting import (
+    Actuator,
+    Deed,
+    Found,
+    LeaseStore,
+    Order,
+    Release,
+)
 from deploymark.ports.admission import (
     ListedDeployment,
     Position,
     RegistryStore,
 )
 from deploymark.ports.clock import Clock
+from deploymark.ports.counts import (
+    Cell,
+    Cohort,
+    CohortCounts,
+    CountsSource,
+    MetricQuery,
+)
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -29,6 +44,11 @@ from deploymark.ports.log import (
     WitnessState,
 )
 from deploymark.ports.meter import Meter
+from deploymark.ports.notifying import (
+    Alert,
+    Notifier,
+    Urgency,
+)
 from deploymark.ports.operation import (
     LedgerStore,
     SessionRecord,
@@ -65,16 +85,25 @@ __all__ = [
     "EXCERPTS_KEPT",
     "SALT_BYTES",
     "TRACES_KEPT",
+    "Actuator",
+    "Alert",
     "Batch",
     "Blob",
+    "Cell",
     "Clock",
+    "Cohort",
+    "CohortCounts",
     "CountKey",
     "Counted",
+    "CountsSource",
+    "Deed",
     "EnvelopeSigner",
     "Excerpt",
+    "Found",
     "GaugeKey",
     "Gauged",
     "Head",
+    "LeaseStore",
     "LedgerStore",
     "ListedDeployment",
     "LogReader",
@@ -83,14 +112,18 @@ __all__ = [
     "MarkedKey",
     "Measured",
     "Meter",
+    "MetricQuery",
     "Node",
     "NoteSigner",
+    "Notifier",
     "ObservedInstance",
     "Observer",
+    "Order",
     "Place",
     "Position",
     "PublishedCheckpoint",
     "RegistryStore",
+    "Release",
     "RollbackGuard",
     "SessionRecord",
     "StoredEntry",
@@ -100,6 +133,7 @@ __all__ = [
     "TokenRecord",
     "TokenStore",
     "TraceNote",
+    "Urgency",
     "Witness",
     "WitnessState",
     "Witnessed",
