@@ -25,29 +25,32 @@ class RulingRow(NamedTuple):
     Attributes:
         idx: Of its entry.
         type: `verdict` or `decision`.
-        deployment: The id that it names, perhaps an alias.
+        action: Of a decision, "" of a verdict.
+        deployment: The id that it names, perhaps an alias; "" when it is about none, as a freeze.
         occurrence: The one that it names; None for the deployment as such.
+        principal: Who wrote it, as its leaf says: only the platform's own rulings are acted on.
         document: JSON, as it is shown.
     """
 
     idx: int
     type: str
+    action: str
     deployment: str
     occurrence: int | None
     service: str | None
     environment: str
+    principal: str
     document: str
 
 
-def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow | None:
-    """Return the row of an entry; None when it is about no deployment, as a freeze is.
+def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
+    """Return the row of an entry.
 
     Raises:
         IdError: It names a deployment by what is no id.
     """
-    if said.deployment_id is None:
-        return None
-    deployment, occurrence = parse_occurrence(said.deployment_id)
+    named = said.deployment_id
+    deployment, occurrence = ("", None) if named is None else parse_occurrence(named)
     stated = {name: value for name, value in msgspec.to_builtins(said).items() if value is not None}
     document = {
         "index": entry.index,
@@ -57,10 +60,12 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow | None
     return RulingRow(
         idx=entry.index,
         type=VERDICT if isinstance(said, Verdict) else DECISION,
+        action="" if isinstance(said, Verdict) else said.action,
         deployment=deployment,
         occurrence=occurrence,
         service=said.service,
         environment=said.environment,
+        principal=entry.leaf.principal,
         document=json.dumps(document, separators=(",", ":")),
     )
 

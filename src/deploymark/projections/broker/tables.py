@@ -162,13 +162,16 @@ RULING: Final = Table(
     METADATA,
     Column("idx", _BIG, primary_key=True, autoincrement=False),
     Column("type", Text, nullable=False),
+    Column("action", Text, nullable=False),
     Column("deployment", Text, nullable=False),
     Column("occurrence", Integer),
     Column("service", Text),
     Column("environment", Text, nullable=False),
+    Column("principal", Text, nullable=False),
     Column("document", Text, nullable=False),
 )
 Index("broker_ruling_by_run", RULING.c.deployment, RULING.c.type, RULING.c.idx)
+Index("broker_decision", RULING.c.action, RULING.c.idx, sqlite_where=RULING.c.type == "decision")
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,

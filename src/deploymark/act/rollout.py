@@ -1,0 +1,181 @@
+"""How far a rollout has come, as the log says it: a fold over what was ruled about one deployment.
+
+Nothing else remembers it. A deed goes through stages, each an entry: `decided` is written before
+anything is touched, `executed` after the actuator answered, `outcome` when it is known what came
+of it. A deed without an outcome is *pending*: whoever finds one finishes it before anything else.
+Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct, structs
+
+from deploymark.model.entries import Decision, Verdict
+from deploymark.model.instants import parse_instant
+
+DEEDS: Final = frozenset({"shift", "promote", "roll_back"})
+"""What an actuator carries out; all other actions hold as soon as they are written."""
+
+POLICY: Final = "policy"
+"""The actor of what the machine decided."""
+
+SUCCEEDED: Final = "succeeded"
+
+
+class LookSeen(Struct, frozen=True):
+    """One look that was judged.
+
+    Attributes:
+        index: Of its verdict.
+        digest: Of its counts.
+        verdict: What was found.
+    """
+
+    index: int
+    digest: str
+    verdict: Verdict
+
+
+class Pending(Struct, frozen=True):
+    """A deed of which nobody wrote how it ended.
+
+    Attributes:
+        index: Of the entry that decided it.
+        decision: That entry.
+        decided_ms: When.
+        executed: The index of the entry that says that the actuator did it; None before.
+        executed_ms: When.
+    """
+
+    index: int
+    decision: Decision
+    decided_ms: int
+    executed: int | None = None
+    executed_ms: int | None = None
+
+
+class Rollout(Struct, frozen=True):
+    """Where a rollout stands.
+
+    Attributes:
+        deployment: `d-…~1`.
+        service, environment: Where.
+        step: The step that the canary is at, from 1; 0 before the first.
+        weight: Percent of the traffic that it was given.
+        since_ms: When it came to this step.
+        looks: At this step, in their order.
+        plan_digest: What they were judged by, "" before the first.
+        paused: Index of the pause that holds, None when none does.
+        paused_by: Who paused it, "" when nobody did.
+        approved: The highest step that a person let it go on from.
+        pending: A deed that is not finished.
+        ended: `promoted` or `rolled_back`, "" while it goes on.
+        ended_ms: When.
+        unknown: Index of an outcome that nobody knows; no deed follows before a person acts.
+        failed: Index of the last outcome that failed, of a deed that nobody tried again since.
+        newest: Index of the newest entry about it, -1 before the first.
+    """
+
+    deployment: str
+    service: str
+    environment: str
+    step: int = 0
+    weight: float = 0.0
+    since_ms: int | None = None
+    looks: tuple[LookSeen, ...] = ()
+    plan_digest: str = ""
+    paused: int | None = None
+    paused_by: str = ""
+    approved: int = 0
+    pending: Pending | None = None
+    ended: str = ""
+    ended_ms: int | None = None
+    unknown: int | None = None
+    failed: int | None = None
+    newest: int = -1
+
+    @property
+    def last(self) -> LookSeen | None:
+        """The newest look at this step."""
+        return self.looks[-1] if self.looks else None
+
+
+def fold(rollout: Rollout, ruled: Iterable[tuple[int, str, Verdict | Decision]]) -> Rollout:
+    """Return where a rollout stands after more entries.
+
+    Args:
+        rollout: Where it stood.
+        ruled: Entries about it in the order of the log: index, `received_at`, and what they say.
+    """
+    for index, received_at, said in ruled:
+        if isinstance(said, Verdict):
+            rollout = _after_verdict(rollout, index, said)
+        else:
+            rollout = _after_decision(rollout, index, parse_instant(received_at), said)
+        rollout = _with(rollout, newest=index)
+    return rollout
+
+
+def _after_verdict(rollout: Rollout, index: int, said: Verdict) -> Rollout:
+    if said.step != rollout.step or rollout.ended:
+        return rollout
+    seen = LookSeen(index, said.inputs_digest, said)
+    looks = (*rollout.looks, seen) if said.look > 1 else (seen,)
+    return _with(rollout, looks=looks, plan_digest=said.plan_digest or "")
+
+
+def _after_decision(rollout: Rollout, index: int, at_ms: int, said: Decision) -> Rollout:
+    if said.action in DEEDS:
+        return _after_deed(rollout, index, at_ms, said)
+    match said.action:
+        case "pause":
+            return _with(rollout, paused=index, paused_by=said.actor)
+        case "resume":
+            # Who resumes has looked: what nobody knew, or failed, may be tried again.
+            return _with(rollout, paused=None, paused_by="", unknown=None, failed=None)
+        case "approve":
+            return _with(rollout, approved=max(rollout.approved, said.step or rollout.step))
+        case _:
+            return rollout
+
+
+def _after_deed(rollout: Rollout, index: int, at_ms: int, said: Decision) -> Rollout:
+    pending = rollout.pending
+    if said.stage == "decided":
+        return _with(rollout, pending=Pending(index, said, at_ms), unknown=None, failed=None)
+    if pending is None or said.decision_index != pending.index:
+        return rollout
+    if said.stage == "executed":
+        done = Pending(pending.index, pending.decision, pending.decided_ms, index, at_ms)
+        return _with(rollout, pending=done)
+    if said.stage != "outcome":
+        return rollout
+    rollout = _with(rollout, pending=None)
+    if said.outcome != SUCCEEDED:
+        name = "unknown" if said.outcome == "unknown" else "failed"
+        return _with(rollout, **{name: index})
+    return _succeeded(rollout, at_ms, pending)
+
+
+def _succeeded(rollout: Rollout, at_ms: int, pending: Pending) -> Rollout:
+    decision = pending.decision
+    match decision.action:
+        case "shift":
+            return _with(
+                rollout,
+                step=decision.step or rollout.step + 1,
+                weight=decision.weight or 0.0,
+                since_ms=pending.executed_ms or at_ms,
+                looks=(),
+                plan_digest="",
+            )
+        case "promote":
+            return _with(rollout, ended="promoted", ended_ms=at_ms, weight=100.0)
+        case _:
+            return _with(rollout, ended="rolled_back", ended_ms=at_ms, weight=0.0)
+
+
+def _with(rollout: Rollout, **changes: object) -> Rollout:
+
+    return structs.replace(rollout, **changes)
