@@ -55,7 +55,7 @@ class Pending(Struct, frozen=True):
     executed_ms: int | None = None
 
 
-class Rollout(Struct, frozen=True):
+class Course(Struct, frozen=True):
     """Where a rollout stands.
 
     Attributes:
@@ -101,81 +101,81 @@ class Rollout(Struct, frozen=True):
         return self.looks[-1] if self.looks else None
 
 
-def fold(rollout: Rollout, ruled: Iterable[tuple[int, str, Verdict | Decision]]) -> Rollout:
+def fold(course: Course, ruled: Iterable[tuple[int, str, Verdict | Decision]]) -> Course:
     """Return where a rollout stands after more entries.
 
     Args:
-        rollout: Where it stood.
+        course: Where it stood.
         ruled: Entries about it in the order of the log: index, `received_at`, and what they say.
     """
     for index, received_at, said in ruled:
         if isinstance(said, Verdict):
-            rollout = _after_verdict(rollout, index, said)
+            course = _after_verdict(course, index, said)
         else:
-            rollout = _after_decision(rollout, index, parse_instant(received_at), said)
-        rollout = _with(rollout, newest=index)
-    return rollout
+            course = _after_decision(course, index, parse_instant(received_at), said)
+        course = _with(course, newest=index)
+    return course
 
 
-def _after_verdict(rollout: Rollout, index: int, said: Verdict) -> Rollout:
-    if said.step != rollout.step or rollout.ended:
-        return rollout
+def _after_verdict(course: Course, index: int, said: Verdict) -> Course:
+    if (said.step or 0) != course.step:
+        return course
     seen = LookSeen(index, said.inputs_digest, said)
-    looks = (*rollout.looks, seen) if said.look > 1 else (seen,)
-    return _with(rollout, looks=looks, plan_digest=said.plan_digest or "")
+    looks = (*course.looks, seen) if said.look > 1 else (seen,)
+    return _with(course, looks=looks, plan_digest=said.plan_digest or "")
 
 
-def _after_decision(rollout: Rollout, index: int, at_ms: int, said: Decision) -> Rollout:
+def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> Course:
     if said.action in DEEDS:
-        return _after_deed(rollout, index, at_ms, said)
+        return _after_deed(course, index, at_ms, said)
     match said.action:
         case "pause":
-            return _with(rollout, paused=index, paused_by=said.actor)
+            return _with(course, paused=index, paused_by=said.actor)
         case "resume":
             # Who resumes has looked: what nobody knew, or failed, may be tried again.
-            return _with(rollout, paused=None, paused_by="", unknown=None, failed=None)
+            return _with(course, paused=None, paused_by="", unknown=None, failed=None)
         case "approve":
-            return _with(rollout, approved=max(rollout.approved, said.step or rollout.step))
+            return _with(course, approved=max(course.approved, said.step or course.step))
         case _:
-            return rollout
+            return course
 
 
-def _after_deed(rollout: Rollout, index: int, at_ms: int, said: Decision) -> Rollout:
-    pending = rollout.pending
+def _after_deed(course: Course, index: int, at_ms: int, said: Decision) -> Course:
+    pending = course.pending
     if said.stage == "decided":
-        return _with(rollout, pending=Pending(index, said, at_ms), unknown=None, failed=None)
+        return _with(course, pending=Pending(index, said, at_ms), unknown=None, failed=None)
     if pending is None or said.decision_index != pending.index:
-        return rollout
+        return course
     if said.stage == "executed":
         done = Pending(pending.index, pending.decision, pending.decided_ms, index, at_ms)
-        return _with(rollout, pending=done)
+        return _with(course, pending=done)
     if said.stage != "outcome":
-        return rollout
-    rollout = _with(rollout, pending=None)
+        return course
+    course = _with(course, pending=None)
     if said.outcome != SUCCEEDED:
         name = "unknown" if said.outcome == "unknown" else "failed"
-        return _with(rollout, **{name: index})
-    return _succeeded(rollout, at_ms, pending)
+        return _with(course, **{name: index})
+    return _succeeded(course, at_ms, pending)
 
 
-def _succeeded(rollout: Rollout, at_ms: int, pending: Pending) -> Rollout:
+def _succeeded(course: Course, at_ms: int, pending: Pending) -> Course:
     decision = pending.decision
     match decision.action:
         case "shift":
             return _with(
-                rollout,
-                step=decision.step or rollout.step + 1,
+                course,
+                step=decision.step or course.step + 1,
                 weight=decision.weight or 0.0,
                 since_ms=pending.executed_ms or at_ms,
                 looks=(),
                 plan_digest="",
             )
         case "promote":
-            return _with(rollout, ended="promoted", ended_ms=at_ms, weight=100.0)
+            return _with(course, ended="promoted", ended_ms=at_ms, weight=100.0)
         case _:
-            return _with(rollout, ended="rolled_back", ended_ms=at_ms, weight=0.0)
+            return _with(course, ended="rolled_back", ended_ms=at_ms, weight=0.0)
 
 
-def _with(rollout: Rollout, **changes: object) -> Rollout:
+def _with(course: Course, **changes: object) -> Course:
 
-    return structs.replace(rollout, **changes)
+    return structs.replace(course, **changes)
