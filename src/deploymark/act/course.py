@@ -55,6 +55,27 @@ class Pending(Struct, frozen=True):
     executed_ms: int | None = None
 
 
+class Asked(Struct, frozen=True):
+    """What a person asked for, and no decision has answered yet."""
+
+    index: int
+    decision: Decision
+
+
+class Agreed(Struct, frozen=True):
+    """A person lets the rollout go on from a step.
+
+    Attributes:
+        step: Which.
+        by: Who.
+        at_ms: When.
+    """
+
+    step: int
+    by: str
+    at_ms: int
+
+
 class Course(Struct, frozen=True):
     """Where a rollout stands.
 
@@ -68,7 +89,9 @@ class Course(Struct, frozen=True):
         plan_digest: What they were judged by, "" before the first.
         paused: Index of the pause that holds, None when none does.
         paused_by: Who paused it, "" when nobody did.
-        approved: The highest step that a person let it go on from.
+        overruled: The advice that stood when somebody resumed it at this step, "" otherwise.
+        asked: What people asked for, oldest first.
+        agreed: Who let it go on from which step.
         pending: A deed that is not finished.
         ended: `promoted` or `rolled_back`, "" while it goes on.
         ended_ms: When.
@@ -87,7 +110,9 @@ class Course(Struct, frozen=True):
     plan_digest: str = ""
     paused: int | None = None
     paused_by: str = ""
-    approved: int = 0
+    overruled: str = ""
+    asked: tuple[Asked, ...] = ()
+    agreed: tuple[Agreed, ...] = ()
     pending: Pending | None = None
     ended: str = ""
     ended_ms: int | None = None
@@ -126,23 +151,42 @@ def _after_verdict(course: Course, index: int, said: Verdict) -> Course:
 
 
 def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> Course:
-    if said.action in DEEDS:
+    if said.action in DEEDS and said.stage != "approved":
         return _after_deed(course, index, at_ms, said)
+    if said.stage == "approved":
+        return _asked(course, index, at_ms, said)
+    if said.decision_index is not None:
+        course = _answered(course, said.decision_index)
     match said.action:
         case "pause":
             return _with(course, paused=index, paused_by=said.actor)
         case "resume":
             # Who resumes has looked: what nobody knew, or failed, may be tried again.
-            return _with(course, paused=None, paused_by="", unknown=None, failed=None)
-        case "approve":
-            return _with(course, approved=max(course.approved, said.step or course.step))
+            overruled = course.last.verdict.advice if course.last else ""
+            return _with(
+                course, paused=None, paused_by="", unknown=None, failed=None, overruled=overruled
+            )
         case _:
             return course
+
+
+def _asked(course: Course, index: int, at_ms: int, said: Decision) -> Course:
+    if said.action == "approve":
+        agreed = Agreed(said.step or course.step, said.actor, at_ms)
+        return _with(course, agreed=(*course.agreed, agreed))
+    return _with(course, asked=(*course.asked, Asked(index, said)))
+
+
+def _answered(course: Course, index: int) -> Course:
+    waiting = tuple(each for each in course.asked if each.index != index)
+    return course if waiting == course.asked else _with(course, asked=waiting)
 
 
 def _after_deed(course: Course, index: int, at_ms: int, said: Decision) -> Course:
     pending = course.pending
     if said.stage == "decided":
+        if said.decision_index is not None:
+            course = _answered(course, said.decision_index)
         return _with(course, pending=Pending(index, said, at_ms), unknown=None, failed=None)
     if pending is None or said.decision_index != pending.index:
         return course
@@ -169,6 +213,7 @@ def _succeeded(course: Course, at_ms: int, pending: Pending) -> Course:
                 since_ms=pending.executed_ms or at_ms,
                 looks=(),
                 plan_digest="",
+                overruled="",
             )
         case "promote":
             return _with(course, ended="promoted", ended_ms=at_ms, weight=100.0)

@@ -7,7 +7,7 @@ that is also how a restarted process goes on: it reads what it kept, and judges 
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import structs
@@ -122,7 +122,7 @@ class Verdicts:
             BrokenError: The log does not add up.
             JudgeError: What was kept of earlier looks is not what it was.
         """
-        kept = self._of(course, plan) or self._begin(course, plan, source, arms, now_ms)
+        kept = self._of(course) or self._begin(course, plan, source, arms, now_ms)
         since_ms, until_ms = self._window(course, plan, source, now_ms)
         look = _seen(plan, source, arms, since_ms, until_ms)
         # If we stop here, nothing was said, and the next look sees the same.
@@ -136,18 +136,18 @@ class Verdicts:
             raise
         return Taken(index, look, judgement)
 
-    def newest(self, course: Course, plan: RolloutPlan) -> tuple[Judgement, list[Look]] | None:
+    def newest(self, course: Course) -> tuple[Judgement, list[Look]] | None:
         """Return the newest judgement of the step and its looks, judged again where need be.
 
         Raises:
             NotFoundError, JudgeError: What was kept is not there, or is not what it was.
         """
-        kept = self._of(course, plan)
+        kept = self._of(course)
         return None if kept is None or kept.last is None else (kept.last, kept.looks)
 
-    def placebo(self, course: Course, plan: RolloutPlan) -> Placebo | None:
+    def placebo(self, course: Course) -> Placebo | None:
         """Return what placebos had taught when the step began, None before its first look."""
-        kept = self._of(course, plan)
+        kept = self._of(course)
         return None if kept is None else kept.placebo
 
     def replayed(self, looks: Sequence[LookSeen], basis: str) -> Judgement:
@@ -166,7 +166,7 @@ class Verdicts:
         self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int
     ) -> tuple[int, int]:
         grain = plan.bucket_seconds * _MS
-        kept = self._of(course, plan)
+        kept = self._of(course)
         if kept is not None and kept.looks:
             since_ms = kept.looks[-1].until_ms
         else:
@@ -177,7 +177,7 @@ class Verdicts:
             since_ms = until_ms - longest
         return since_ms, until_ms
 
-    def _of(self, course: Course, plan: RolloutPlan) -> _Kept | None:
+    def _of(self, course: Course) -> _Kept | None:
         """Return what is known of the step, read from what was kept if it is not in memory."""
         key = _key(course)
         kept = self._kept.get(key)
@@ -279,10 +279,8 @@ def watched(plan: Plan, placebo: Placebo, halves: Sequence[Look]) -> Watch:
     return watch
 
 
-def _payload(
-    course: Course, judgement: Judgement, kept: _Kept, text: bytes, now_ms: int
-) -> bytes:
-    verdict = {
+def _payload(course: Course, judgement: Judgement, kept: _Kept, text: bytes, now_ms: int) -> bytes:
+    verdict: dict[str, Any] = {
         "deployment_id": course.deployment,
         "service": course.service,
         "environment": course.environment,

@@ -1,0 +1,163 @@
+"""Carries out what was decided and logged: once, or says that nobody knows.
+
+    decided ──► carried out ──► executed ──► outcome
+        1            2              3           4
+
+1 stands in the log before anything is touched. If we stop between 1 and 3, whoever comes next
+finds a deed that is decided and not executed, and looks: what is so is written down, what is not
+so is carried out again (the same order again changes nothing), and what cannot be seen ends as
+`unknown` and is a person's. So nothing is done twice, and nothing is forgotten.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from deploymark.act.course import Course, Pending
+from deploymark.errors import (
+    ActuatorRefusedError,
+    ActuatorUnavailableError,
+    OutcomeUnknownError,
+)
+from deploymark.model.canonical import encode
+from deploymark.model.instants import format_instant
+from deploymark.model.vocabulary import DECISION
+from deploymark.ports import Actuator, Deed, Found, Order, Release
+
+TRY_SECONDS: Final = 300
+"""How long an actuator that cannot be asked is asked again before the deed has failed."""
+
+_MS: Final = 1_000
+
+Say = Callable[[str, bytes], int]
+"""Appends a payload of a type and returns its index."""
+
+
+class Settled(Struct, frozen=True):
+    """What became of a deed just now.
+
+    Attributes:
+        stage: `executed` or `outcome`; "" while it waits for an actuator that cannot be asked.
+        outcome: `succeeded`, `failed`, `unknown`, or "".
+        index: The entry that says so; None while it waits.
+        note: What the actuator said, one sentence.
+    """
+
+    stage: str
+    outcome: str
+    index: int | None
+    note: str
+
+
+class Executor:
+    """Brings deeds from `decided` to their outcome.
+
+    Args:
+        say: Appends an entry.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._ours: set[int] = set()
+
+    def decide(self, fields: Mapping[str, Any], *, execute: bool) -> int:
+        """Write down what was decided, and return its index.
+
+        Args:
+            fields: Of a decision, without its stage.
+            execute: This process carries it out at once, so that nothing can have happened yet.
+        """
+        # If we stop before this is durable, nothing was decided; after it, see above.
+        index = self._say(DECISION, encode({**fields, "stage": "decided"}))
+        if execute:
+            self._ours.add(index)
+        return index
+
+    def settle(self, actuator: Actuator, order: Order, pending: Pending, now_ms: int) -> Settled:
+        """Take a deed one stage further.
+
+        Args:
+            actuator: Of the service.
+            order: What was decided.
+            pending: How far it is.
+            now_ms: The time.
+        """
+        if pending.executed is not None:
+            return self._end(pending, "succeeded", "", now_ms)
+        try:
+            found = self._found(actuator, order, pending)
+            if found is Found.UNKNOWN:
+                note = f"Whether {actuator.name} did it cannot be seen."
+                return self._end(pending, "unknown", note, now_ms)
+            self._ours.discard(pending.index)
+            if found is Found.NOT_DONE:
+                note = actuator.carry_out(order)
+            else:
+                note = f"{actuator.name} had done it."
+        except ActuatorUnavailableError as error:
+            return self._waits(pending, error.message, now_ms)
+        except OutcomeUnknownError as error:
+            return self._end(pending, "unknown", error.message, now_ms)
+        except ActuatorRefusedError as error:
+            return self._end(pending, "failed", error.message, now_ms)
+        return self._executed(pending, note, now_ms)
+
+    def _found(self, actuator: Actuator, order: Order, pending: Pending) -> Found:
+        """Tell whether a deed is done already; who has just decided it knows that it is not."""
+        return Found.NOT_DONE if pending.index in self._ours else actuator.look(order)
+
+    def _waits(self, pending: Pending, why: str, now_ms: int) -> Settled:
+        if now_ms - pending.decided_ms > TRY_SECONDS * _MS:
+            return self._end(pending, "failed", why, now_ms)
+        return Settled("", "", None, why)
+
+    def _executed(self, pending: Pending, note: str, now_ms: int) -> Settled:
+        fields = _following(pending, "executed", note, now_ms)
+        return Settled("executed", "", self._say(DECISION, encode(fields)), note)
+
+    def _end(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:
+        fields = _following(pending, "outcome", note, now_ms)
+        index = self._say(DECISION, encode({**fields, "outcome": outcome}))
+        self._ours.discard(pending.index)
+        return Settled("outcome", outcome, index, note)
+
+
+def order_of(
+    course: Course, pending: Pending, canary: Release, stable: Release | None, fence: int
+) -> Order:
+    """Return what an actuator is told."""
+    decision = pending.decision
+    weight = {"promote": 100.0, "roll_back": 0.0}.get(decision.action, decision.weight or 0.0)
+    return Order(
+        deed=Deed(decision.action),
+        key=decision.idempotency_key or f"{course.deployment}:{decision.action}:{course.step}",
+        service=course.service,
+        environment=course.environment,
+        canary=canary,
+        stable=stable,
+        weight=weight,
+        reason=decision.reason or "",
+        decision_index=pending.index,
+        fence=fence,
+    )
+
+
+def _following(pending: Pending, stage: str, note: str, now_ms: int) -> dict[str, Any]:
+    """Return the next stage of a decision: what it said, and what came of it."""
+    decision = pending.decision
+    fields: dict[str, Any] = {
+        "action": decision.action,
+        "stage": stage,
+        "environment": decision.environment,
+        "service": decision.service,
+        "actor": decision.actor,
+        "timestamp": format_instant(now_ms),
+        "deployment_id": decision.deployment_id,
+        "target_deployment_id": decision.target_deployment_id,
+        "decision_index": pending.index,
+        "step": decision.step,
+        "weight": decision.weight,
+        "reason": note or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
