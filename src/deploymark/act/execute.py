@@ -90,9 +90,8 @@ class Executor:
             if found is Found.UNKNOWN:
                 note = f"Whether {actuator.name} did it cannot be seen."
                 return self._end(pending, "unknown", note, now_ms)
-            self._ours.discard(pending.index)
             if found is Found.NOT_DONE:
-                note = actuator.carry_out(order)
+                note = self._carry_out(actuator, order, pending)
             else:
                 note = f"{actuator.name} had done it."
         except ActuatorUnavailableError as error:
@@ -106,6 +105,15 @@ class Executor:
     def _found(self, actuator: Actuator, order: Order, pending: Pending) -> Found:
         """Tell whether a deed is done already; who has just decided it knows that it is not."""
         return Found.NOT_DONE if pending.index in self._ours else actuator.look(order)
+
+    def _carry_out(self, actuator: Actuator, order: Order, pending: Pending) -> str:
+        # Whatever happens in there, the next one to come looks first; unless nothing was done.
+        self._ours.discard(pending.index)
+        try:
+            return actuator.carry_out(order)
+        except ActuatorUnavailableError:
+            self._ours.add(pending.index)
+            raise
 
     def _waits(self, pending: Pending, why: str, now_ms: int) -> Settled:
         if now_ms - pending.decided_ms > TRY_SECONDS * _MS:
