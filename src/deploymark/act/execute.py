@@ -84,12 +84,12 @@ class Executor:
             now_ms: The time.
         """
         if pending.executed is not None:
-            return self._end(pending, "succeeded", "", now_ms)
+            return self._ended(pending, "succeeded", "", now_ms)
         try:
             found = self._found(actuator, order, pending)
             if found is Found.UNKNOWN:
                 note = f"Whether {actuator.name} did it cannot be seen."
-                return self._end(pending, "unknown", note, now_ms)
+                return self._ended(pending, "unknown", note, now_ms)
             if found is Found.NOT_DONE:
                 note = self._carry_out(actuator, order, pending)
             else:
@@ -97,9 +97,9 @@ class Executor:
         except ActuatorUnavailableError as error:
             return self._waits(pending, error.message, now_ms)
         except OutcomeUnknownError as error:
-            return self._end(pending, "unknown", error.message, now_ms)
+            return self._ended(pending, "unknown", error.message, now_ms)
         except ActuatorRefusedError as error:
-            return self._end(pending, "failed", error.message, now_ms)
+            return self._ended(pending, "failed", error.message, now_ms)
         return self._executed(pending, note, now_ms)
 
     def _found(self, actuator: Actuator, order: Order, pending: Pending) -> Found:
@@ -117,18 +117,22 @@ class Executor:
 
     def _waits(self, pending: Pending, why: str, now_ms: int) -> Settled:
         if now_ms - pending.decided_ms > TRY_SECONDS * _MS:
-            return self._end(pending, "failed", why, now_ms)
+            return self._ended(pending, "failed", why, now_ms)
         return Settled("", "", None, why)
 
     def _executed(self, pending: Pending, note: str, now_ms: int) -> Settled:
         fields = _following(pending, "executed", note, now_ms)
         return Settled("executed", "", self._say(DECISION, encode(fields)), note)
 
-    def _end(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:
+    def end(self, pending: Pending, outcome: str, note: str, now_ms: int) -> int:
+        """Write down how a deed ended, and return the index of that entry."""
         fields = _following(pending, "outcome", note, now_ms)
         index = self._say(DECISION, encode({**fields, "outcome": outcome}))
         self._ours.discard(pending.index)
-        return Settled("outcome", outcome, index, note)
+        return index
+
+    def _ended(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:
+        return Settled("outcome", outcome, self.end(pending, outcome, note, now_ms), note)
 
 
 def order_of(

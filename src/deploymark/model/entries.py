@@ -138,6 +138,7 @@ class Decision(_Entry, frozen=True):
         outcome: Only of the stage `outcome`.
         step: Number of the rollout step that it leads to, or is about; from 1.
         weight: Percent of the traffic that the canary then has.
+        fence: Of the lease that it was decided under: rises with every holder.
         result: The answer of a gate.
         reasons: Why the answer of a gate is no pass, one sentence each.
         decision_index: The entry of the earlier stage that this one continues.
@@ -175,6 +176,7 @@ class Decision(_Entry, frozen=True):
     break_glass: bool = False
     step: Positive | None = None
     weight: Percent | None = None
+    fence: Count | None = None
     result: Literal["pass", "fail", "inconclusive"] | None = None
     reasons: Annotated[tuple[Text, ...], Meta(max_length=ITEMS)] | None = None
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
-from deploymark.model.vocabulary import Track
+from deploymark.model.vocabulary import Kind, Track
 from deploymark.projections.broker.rulings import DECISION, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import INSTANCE, RULING, RUN
@@ -32,6 +32,7 @@ MAX_DECISIONS: Final = 2_000
 """Decisions of all services that are looked back on, the newest."""
 
 GATE: Final = "gate"
+FAIL: Final = "fail"
 DEEDS: Final = ("shift", "promote", "pause", "resume", "roll_back", "approve")
 ORDERS: Final = ("freeze", "unfreeze", "quarantine", "release", "adopt")
 
@@ -178,6 +179,48 @@ class RollingQuery:
             StoreUnavailableError: As `size`.
         """
         return self._decided(RULING.c.action.in_(ORDERS), MAX_RULED)
+
+    def failed(self, environment: str) -> list[Ruled]:
+        """Return the newest verdicts of an environment that said `fail`, in the order of the log.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        statement = (
+            select(RULING)
+            .where(
+                RULING.c.type == VERDICT,
+                RULING.c.result == FAIL,
+                RULING.c.principal == LOCAL_PRINCIPAL,
+                RULING.c.environment == environment,
+            )
+            .order_by(RULING.c.idx.desc())
+            .limit(MAX_DECISIONS)
+        )
+        with self._views.reading() as connection:
+            rows = connection.execute(statement).all()
+        return [_ruled(row) for row in reversed(rows)]
+
+    def migrations(self, service: str, environment: str, since_ms: int) -> list[dict[str, Any]]:
+        """Return the schema migrations of a service that went live since then, newest first.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        statement = (
+            select(RUN.c.document)
+            .where(
+                RUN.c.service == service,
+                RUN.c.environment == environment,
+                RUN.c.kind == Kind.SCHEMA_MIGRATION.value,
+                RUN.c.opened_ms >= since_ms,
+                RUN.c.live_ms.is_not(None),
+            )
+            .order_by(RUN.c.opened_ms.desc())
+            .limit(MAX_STANDING)
+        )
+        with self._views.reading() as connection:
+            return [json.loads(each.document) for each in connection.execute(statement)]
 
     def _decided(self, wanted: ColumnElement[bool], limit: int) -> list[Ruled]:
         statement = (

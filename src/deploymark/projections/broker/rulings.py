@@ -26,6 +26,7 @@ class RulingRow(NamedTuple):
         idx: Of its entry.
         type: `verdict` or `decision`.
         action: Of a decision, "" of a verdict.
+        result: Of a verdict or a gate, "" of other decisions.
         deployment: The id that it names, perhaps an alias; "" when it is about none, as a freeze.
         occurrence: The one that it names; None for the deployment as such.
         principal: Who wrote it, as its leaf says: only the platform's own rulings are acted on.
@@ -35,6 +36,7 @@ class RulingRow(NamedTuple):
     idx: int
     type: str
     action: str
+    result: str
     deployment: str
     occurrence: int | None
     service: str | None
@@ -61,6 +63,7 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
         idx=entry.index,
         type=VERDICT if isinstance(said, Verdict) else DECISION,
         action="" if isinstance(said, Verdict) else said.action,
+        result=said.result or "",
         deployment=deployment,
         occurrence=occurrence,
         service=said.service,

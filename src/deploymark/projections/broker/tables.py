@@ -163,6 +163,7 @@ RULING: Final = Table(
     Column("idx", _BIG, primary_key=True, autoincrement=False),
     Column("type", Text, nullable=False),
     Column("action", Text, nullable=False),
+    Column("result", Text, nullable=False),
     Column("deployment", Text, nullable=False),
     Column("occurrence", Integer),
     Column("service", Text),
@@ -172,6 +173,8 @@ RULING: Final = Table(
 )
 Index("broker_ruling_by_run", RULING.c.deployment, RULING.c.type, RULING.c.idx)
 Index("broker_decision", RULING.c.action, RULING.c.idx, sqlite_where=RULING.c.type == "decision")
+_FAILED = and_(RULING.c.type == "verdict", RULING.c.result == "fail")
+Index("broker_failed", RULING.c.environment, RULING.c.idx, sqlite_where=_FAILED)
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,
