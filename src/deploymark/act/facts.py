@@ -185,7 +185,7 @@ class Act(Struct, frozen=True):
 
     Attributes:
         deployment: The occurrence acted on.
-        step: Of its rollout.
+        step: Of its rollout, at which it was decided.
         deed: What.
         automatic: No person asked for it.
         at_ms: When it was decided.
@@ -248,7 +248,9 @@ class Exposure(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """Whether this controller is the one that acts.
+    """Whether this controller is the one that acts in the environment.
+
+    One lease for an environment: else two controllers could change two services at once.
 
     Attributes:
         until_ms: Until when it holds the lease; None when somebody else has it.
@@ -386,14 +388,14 @@ class Facts(Struct, frozen=True, kw_only=True):
     request: Request | None = None
 
     def done(self, deed: Deed) -> Act | None:
-        """Return the act of the log that already is this deed, at this step of this rollout."""
+        """Return the newest act of the log that is this deed, at this step of this rollout."""
         rollout = self.rollout
         found = (
             act
             for act in self.history or ()
             if (act.deployment, act.step, act.deed) == (rollout.deployment, rollout.step, deed)
         )
-        return next(found, None)
+        return max(found, key=lambda act: act.index, default=None)
 
     def approval(self, deed: Deed) -> Approval | None:
         """Return who, being asked by the plan, agreed to a deed at this step."""

@@ -18,7 +18,7 @@ class Move(StrEnum):
 
     `shift`, `promote` and `roll_back` change what runs, through an actuator. `pause`, `resume` and
     `freeze` are decisions that change nothing that runs. `hold` asks a person, `page` tells one
-    that something is not as it should be, `wait` looks again.
+    that something is not as it should be, `refuse` answers a person's request, `wait` looks again.
     """
 
     WAIT = "wait"
@@ -30,6 +30,7 @@ class Move(StrEnum):
     FREEZE = "freeze"
     HOLD = "hold"
     PAGE = "page"
+    REFUSE = "refuse"
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -39,10 +40,10 @@ class Intent(Struct, frozen=True, kw_only=True):
         move: What.
         code: Why, as a stable word for alerts and metrics, such as `canary_failed`.
         reason: Why, for the person on call.
-        key: `id~occurrence:move:step`, of a freeze `environment:freeze`, where the person's
-            request gives its own: `id~occurrence:move:step:index`.
+        key: `id~occurrence:move:step`; with `:index` of the request behind it where a person asked,
+            and `environment:freeze:time of the last thaw` of a freeze.
         urgency: Whom to tell; None for nobody.
-        step: Which the rollout is at when it is done: of a shift the next one.
+        step: Which the rollout is at; a shift leads to the next.
         weight: Percent of the traffic that the canary shall get; None where that stays.
         guards: What every guard said, of moves that change what runs, held back or not.
         by: A handle, or `policy`.
@@ -69,7 +70,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     @property
     def deed(self) -> Deed | None:
         """What an actuator is ordered to do, None when it is not asked."""
-        return DEEDS.get(self.move)
+        return _DEEDS.get(self.move)
 
     @property
     def automatic(self) -> bool:
@@ -77,5 +78,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         return self.by == POLICY
 
 
-DEEDS = {Move.SHIFT: Deed.SHIFT, Move.PROMOTE: Deed.PROMOTE, Move.ROLL_BACK: Deed.ROLL_BACK}
-"""The moves that change what runs."""
+MOVES = {Deed.SHIFT: Move.SHIFT, Deed.PROMOTE: Move.PROMOTE, Deed.ROLL_BACK: Move.ROLL_BACK}
+"""The moves that change what runs, by what an actuator is ordered to do."""
+
+_DEEDS = {move: deed for deed, move in MOVES.items()}
