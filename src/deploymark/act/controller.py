@@ -276,11 +276,7 @@ class Controller:
             well = self._is_well(rolling, plan, pending, now_ms)
             if well is None:
                 return
-            outcome = SUCCEEDED if well else "failed"
-            note = "" if well else "Things are not well again in the time that the plan gives."
-            self._said = (
-                self._hands.executor.end(pending, outcome, note, now_ms).index or self._said
-            )
+            self._said = self._recovered(pending, now_ms, well=well)
             return
         settled = self._hands.executor.settle(
             actuator, self._order(course, rolling, pending), pending, now_ms

@@ -253,7 +253,7 @@ def _learned(
         return Placebo()
     salt = f"{arms.stable.service}/{arms.stable.environment}"
     halves = halves_of(judged, stable, since_ms, until_ms, salt)
-    replicas = replicas_of(stable)
+    replicas = len(replicas_of(stable))
     if not halves or replicas <= 1:
         return Placebo(replicas=replicas)
     placebo = learn(judged, halves, Watch(), replicas)
