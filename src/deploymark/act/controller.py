@@ -199,10 +199,30 @@ class Controller:
             clock_off_ms=self._clock_off_ms(now_ms),
             lease_until_ms=self._lease_until_ms,
             fence=self._fence,
+            verifiable=self._is_seen(course, rolling, plan, now_ms),
         )
         intent = decide(facts)
         self._intents[course.service, course.environment] = intent
         self._do(course, rolling, intent, now_ms)
+
+    def _is_seen(
+        self, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int
+    ) -> bool | None:
+        """Tell whether requests of the service are seen at all, so that a recovery would be."""
+        newest = self._hands.verdicts.newest(course)
+        if newest is not None:
+            return bool(newest[1][-1].seen)
+        source, grain = self._hands.sources[plan.source], plan.bucket_seconds * _MS
+        until_ms = (now_ms - source.lag_ms) // grain * grain
+        since_ms = until_ms - plan.look_seconds * _MS
+        arms = arms_of(plan, rolling)
+        try:
+            seen = source.count(
+                arms.stable or arms.canary, counted_by(plan), since_ms, until_ms, grain
+            )
+        except CountsUnavailableError:
+            return None
+        return _trials(seen.cells) > 0
 
     def _clock_off_ms(self, now_ms: int) -> int:
         """Return how far the clock has jumped since this controller began."""
@@ -257,7 +277,7 @@ class Controller:
             "decision_index": intent.request_index,
             "idempotency_key": intent.key,
             "break_glass": True if intent.break_glass else None,
-            "step": intent.step or None,
+            "step": course.step + (intent.move is Move.SHIFT) or None,
             "weight": intent.weight,
             "fence": self._fence,
         }

@@ -36,7 +36,7 @@ from deploymark.projections.broker.rolling import Rolling, Ruled, Side
 _ASKED: Final = {each.value: each for each in Wanted}
 _DEEDS: Final = {each.value: each for each in Deed}
 _OVER: Final = frozenset({"failed", "removed", "superseded"})
-_RANK: Final = {Assurance.ANONYMOUS: 0, Assurance.ATTRIBUTED: 1, Assurance.SIGNED: 2}
+RANK: Final = {Assurance.ANONYMOUS: 0, Assurance.ATTRIBUTED: 1, Assurance.SIGNED: 2}
 
 
 class Backing(Struct, frozen=True):
@@ -53,7 +53,7 @@ class Backing(Struct, frozen=True):
 
 def reaches(assurance: Assurance | None, wanted: Assurance) -> bool | None:
     """Tell whether an assurance is at least what is wanted; None when it is not known."""
-    return None if assurance is None else _RANK[assurance] >= _RANK[wanted]
+    return None if assurance is None else RANK[assurance] >= RANK[wanted]
 
 
 def rollout_of(course: Course, rolling: Rolling) -> Rollout:
@@ -67,7 +67,7 @@ def rollout_of(course: Course, rolling: Rolling) -> Rollout:
         step=course.step,
         step_since_ms=course.since_ms or parse_instant(document["opened_at"]),
         pair=pair_of(rolling.canary),
-        returns=document["rollback_of"] is not None or document["action"] is not None,
+        returns=document["rollback_of"] is not None,
         paused_by=course.paused_by,
         overruled=course.overruled,
     )
@@ -232,20 +232,28 @@ def exposure_of(course: Course, rolling: Rolling) -> Exposure:
     """Return how much depends on the canary."""
     running = rolling.canary.bound.running
     beside = 0 if rolling.stable is None else rolling.stable.bound.running
-    return Exposure(course.weight or None, running, running + beside)
+    weight = 100.0 if rolling.canary.document["live_at"] is not None else course.weight
+    return Exposure(weight, running, running + beside)
 
 
-def recovery_of(history: Iterable[Act], service: str) -> Recovery:
-    """Return whether things are well again after the last rollback of a service."""
+def recovery_of(history: Iterable[Act], service: str, *, verifiable: bool | None) -> Recovery:
+    """Return whether things are well again after the last rollback of a service.
+
+    Args:
+        history: What was done in its environment.
+        service: Which.
+        verifiable: Something comes in that would show it.
+    """
     last = None
     for act in history:
         if act.service == service and act.deed is Deed.ROLL_BACK:
             last = act
     if last is None:
-        return Recovery(Recovered.NOTHING_TO)
+        return Recovery(Recovered.NOTHING_TO, verifiable=verifiable)
     if not last.outcome:
-        return Recovery(Recovered.WAITING, last.at_ms)
-    return Recovery(Recovered.YES if last.recovered else Recovered.NO, last.at_ms)
+        return Recovery(Recovered.WAITING, last.at_ms, verifiable)
+    state = Recovered.YES if last.recovered else Recovered.NO
+    return Recovery(state, last.at_ms, verifiable)
 
 
 def is_irreversible(migrations: Iterable[Mapping[str, Any]]) -> bool:

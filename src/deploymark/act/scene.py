@@ -130,6 +130,7 @@ class Scene:
         clock_off_ms: int | None,
         lease_until_ms: int | None,
         fence: int,
+        verifiable: bool | None,
     ) -> Facts:
         """Return everything that guards and decisions look at.
 
@@ -165,7 +166,7 @@ class Scene:
             shadow=None
             if watch is None
             else Shadow(watch.seconds, reached=watch.seconds == 0 and watch.factor > 1.0),
-            recovery=recovery_of(history, course.service),
+            recovery=recovery_of(history, course.service, verifiable=verifiable),
             thawed_ms=max(self._thawed.get(environment, 0), self._thawed.get("*", 0)),
             approvals=approvals_of(course),
             request=request_of(course),
