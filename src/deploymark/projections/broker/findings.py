@@ -4,6 +4,7 @@ Each has an id that follows from what it is about, so that the same trouble is t
 whoever noticed it and however often.
 """
 
+import json
 from typing import Any, Final, NamedTuple
 
 from deploymark.model.entries import Finding
@@ -172,6 +173,11 @@ class FindingRow(NamedTuple):
     opened_ms: int
     closed_ms: int | None
     document: dict[str, Any]
+
+
+def finding_of(row: Any) -> FindingRow:  # noqa: ANN401 - a row of the table
+    """Return a finding from its row in the table, where the document is JSON."""
+    return FindingRow._make([*row[:-1], json.loads(row.document)])
 
 
 def finding_id(code: str, *parts: str | None) -> str:

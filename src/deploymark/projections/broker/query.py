@@ -22,7 +22,7 @@ from deploymark.errors import NotFoundError
 from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
-from deploymark.projections.broker.findings import shown
+from deploymark.projections.broker.findings import finding_of, shown
 from deploymark.projections.broker.questions import (
     AREAS,
     FINDING_STATES,
@@ -42,7 +42,6 @@ from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.broker.whole_runs import (
     count_instances,
-    finding_of,
     no_instances,
     now_of,
     whole_runs,

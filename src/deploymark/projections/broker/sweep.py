@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploymark.ingest.occurrences import SpotState, live_places, superseded
+from deploymark.ingest.occurrences import OPENING, SpotState, live_places, superseded
 from deploymark.ingest.sighting import Place, Sighting
 from deploymark.model.ids import deployment_id
 from deploymark.model.vocabulary import Basis, Kind, Phase
@@ -32,7 +32,7 @@ SUPERSEDED: Final = "superseded"
 """How a run ended whose place another one took."""
 
 _ONLY: Final = 1  # a run's record has one occurrence
-_STARTING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED, Phase.RUNNING})
+_STARTING: Final = OPENING | {Phase.RUNNING}
 
 
 class State(Struct, dict=True):

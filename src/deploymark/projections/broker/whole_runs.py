@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, func, select
 
 from deploymark.projections.broker.documents import instant
-from deploymark.projections.broker.findings import FindingRow, shown
+from deploymark.projections.broker.findings import FindingRow, finding_of, shown
 from deploymark.projections.broker.questions import STATUSES, Item
 from deploymark.projections.broker.rulings import DECISION, MAX_RULINGS, VERDICT, is_about
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
@@ -193,8 +193,3 @@ def no_instances() -> dict[str, int]:
 def now_of(connection: Connection) -> int:
     """Return the newest received time of the log, in milliseconds; 0 while it is empty."""
     return connection.scalar(select(CLOCK.c.now_ms)) or 0
-
-
-def finding_of(row: Any) -> FindingRow:  # noqa: ANN401 - a row of FINDING
-    """Return a finding as it is stored."""
-    return FindingRow._make([*row[:-1], json.loads(row.document)])
