@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploymark.ingest.sighting import ANYWHERE, Emission, Line, Place, Sighting, Subject
-from deploymark.model.vocabulary import Phase
+from deploymark.model.vocabulary import OPENING, Phase
 
 KEPT: Final = 64
 """Occurrences that are remembered in detail; older ones take no more news."""
@@ -31,9 +31,6 @@ MAX_ALIASES: Final = 16
 
 MAX_CUTOVERS: Final = 128
 """Cutovers of a deployment that are remembered; one that is older is no longer seen to return."""
-
-OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
-"""Phases that say what is to run; only these begin an occurrence behind one that is over."""
 
 _ENDING = frozenset({Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED})
 _FULL = 100

@@ -11,7 +11,8 @@ Within one line of changes and one place, the first rule that gives candidates d
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from deploymark.ingest.occurrences import OPENING, SpotState
+from deploymark.ingest.occurrences import SpotState
+from deploymark.model.vocabulary import OPENING
 from deploymark.projections.broker.run import Run, covers
 from deploymark.projections.broker.witness import Witness
 

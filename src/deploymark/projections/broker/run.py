@@ -11,17 +11,10 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploymark.ingest.occurrences import (
-    OPENING,
-    DeploymentRecord,
-    Occurrence,
-    Spot,
-    SpotState,
-    fold,
-)
+from deploymark.ingest.occurrences import DeploymentRecord, Occurrence, Spot, SpotState, fold
 from deploymark.ingest.registry_facts import kind_of
 from deploymark.ingest.sighting import Line, Place
-from deploymark.model.vocabulary import Assurance, Basis, EmitterKind, Phase
+from deploymark.model.vocabulary import OPENING, Assurance, Basis, EmitterKind, Phase
 from deploymark.projections.broker.witness import INTENT, Witness
 
 MAX_JOINS: Final = 64

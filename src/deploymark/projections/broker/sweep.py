@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploymark.ingest.occurrences import OPENING, SpotState, live_places, superseded
+from deploymark.ingest.occurrences import SpotState, live_places, superseded
 from deploymark.ingest.sighting import Place, Sighting
 from deploymark.model.ids import deployment_id
-from deploymark.model.vocabulary import Basis, Kind, Phase
+from deploymark.model.vocabulary import OPENING, Basis, Kind, Phase
 from deploymark.projections.broker.conditions import refreshed
 from deploymark.projections.broker.fit import (
     EXPLICIT,
