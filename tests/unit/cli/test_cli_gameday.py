@@ -23,6 +23,7 @@ def test_the_configuration_is_toml_with_deadlines_and_the_fleet(
 REFUSED = {
     "fewer deployments than lanes": (["--deployments", "10"], "need at least 80"),
     "no services": (["--services", "0"], "--services"),
+    "fewer faults than none": (["--faults", "-1"], "from 0 to"),
     "an address that is none": (["--server", "ftp://somewhere"], "ftp"),
 }
 
