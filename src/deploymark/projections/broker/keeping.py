@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
 from deploymark.ingest.registry_facts import kind_of
+from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.cures import cures, mismatched
 from deploymark.projections.broker.documents import equal, run_document, state_of
@@ -247,7 +248,7 @@ class KeptScope:
     def _put_findings(
         self, findings: dict[str, _Row], run: Run, number: int, cured: Mapping[str, int]
     ) -> None:
-        name = f"{run.id}~{number}"
+        name = format_occurrence(run.id, number)
         for trace in run.findings.values():
             closed_ms = trace.closed_ms
             if closed_ms is None and trace.code == FindingCode.DIGEST_MISMATCH:
@@ -379,4 +380,4 @@ def _name_of(row: _Row) -> _RunName:
 
 
 def _shown(name: _RunName) -> str:
-    return f"{name[0]}~{name[2]}"
+    return format_occurrence(name[0], name[2])

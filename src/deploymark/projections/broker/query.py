@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from deploymark.errors import NotFoundError
-from deploymark.model.ids import deployment_id
+from deploymark.model.ids import deployment_id, format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
 from deploymark.projections.broker.findings import finding_of, shown
@@ -310,7 +310,7 @@ def _about(names: Sequence[tuple[str, int | None]]) -> ColumnElement[bool]:
     wanted: list[ColumnElement[bool]] = []
     for identity, number in names:
         if number is not None:
-            wanted.append(FINDING.c.deployment_id == f"{identity}~{number}")
+            wanted.append(FINDING.c.deployment_id == format_occurrence(identity, number))
         else:
             low, high = f"{identity}~", f"{identity}\x7f"
             wanted.append(FINDING.c.deployment_id.between(low, high))

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, literal, select, tuple_
 
+from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.running import RUNNING
 from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
@@ -56,7 +57,7 @@ class Standing(NamedTuple):
     @property
     def name(self) -> str:
         """Its id and number."""
-        return f"{self.row.id}~{self.row.number}"
+        return format_occurrence(self.row.id, self.row.number)
 
     @property
     def scope(self) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, func, select
 
+from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.documents import instant
 from deploymark.projections.broker.findings import FindingRow, finding_of, shown
 from deploymark.projections.broker.questions import STATUSES, Item
@@ -115,7 +116,7 @@ def _occurrences_of(
 
 def _findings_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, int], list[Item]]:
     """Return the findings of each occurrence, by its id and number: open ones first, then new."""
-    names = {(row.id, row.number): (row.id, f"{row.id}~{row.number}") for row in rows}
+    names = {(row.id, row.number): (row.id, format_occurrence(row.id, row.number)) for row in rows}
     order = (FINDING.c.closed_ms.is_not(None), FINDING.c.opened_ms.desc(), FINDING.c.id)
     place = func.row_number().over(partition_by=FINDING.c.deployment_id, order_by=order)
     wanted = FINDING.c.deployment_id.in_({name for pair in names.values() for name in pair})
