@@ -21,7 +21,6 @@ _DEPLOYMENTS: Final = 200
 _FAULTS: Final = 40
 _SERVICES: Final = 40
 _COMPRESSION: Final = 100
-_NAME_DIGITS: Final = 36
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name

@@ -154,4 +154,3 @@ CONFIRMS_ITSELF = "deploymark.confirms_itself"  # its process sends its own `run
 STARTUP_SPAN = "deploymark.startup"
 UPSTREAM_BAGGAGE = "deploymark.upstream"
 RESPONSE_HEADER = "x-deployment-id"
-KUBERNETES_PREFIX = "deploymark.dev/"
