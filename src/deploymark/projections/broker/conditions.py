@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind, Phase
+from deploymark.projections.broker.findings import MAX_INDEXES
 from deploymark.projections.broker.run import Run, Trace
 from deploymark.projections.broker.witness import Witness
 
@@ -19,8 +20,6 @@ LARGE_CHANGES: Final = 50
 
 MAX_TRACES: Final = 64
 """Findings that are kept of one run."""
-
-MAX_INDEXES: Final = 16
 
 
 class Condition(NamedTuple):

@@ -15,6 +15,9 @@ from deploymark.model.vocabulary import FindingCode as Code
 QUIET_MS: Final = 3_600_000
 """A refusal that has not come again for this long is over."""
 
+MAX_INDEXES: Final = 16
+"""Entries that a finding names."""
+
 INFO, WARNING, CRITICAL = "info", "warning", "critical"
 
 
@@ -232,7 +235,7 @@ def entry_row(finding: Finding, index: int, received_ms: int) -> FindingRow:
         "about": finding.about,
         "message": finding.message,
         "remedy": finding.remedy or TEXTS.get(finding.code, _NO_TEXT).remedy,
-        "indexes": [*(finding.indexes or ()), index],
+        "indexes": [*(finding.indexes or ()), index][-MAX_INDEXES:],
         "count": finding.count or 1,
         "digests": list(finding.digests or ()),
     }
@@ -259,7 +262,7 @@ def join_rows(before: FindingRow, after: FindingRow) -> FindingRow:
         count += before.document["count"]
     return after._replace(
         opened_ms=after.opened_ms if closed else before.opened_ms,
-        document={**after.document, "indexes": indexes[-16:], "count": count},
+        document={**after.document, "indexes": indexes[-MAX_INDEXES:], "count": count},
     )
 
 
