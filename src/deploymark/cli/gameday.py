@@ -15,6 +15,7 @@ from deploymark.cli.flags import SERVER, add_json
 from deploymark.cli.numbers import count, none_or_more
 from deploymark.cli.options import write_text
 from deploymark.cli.output import Output
+from deploymark.emit.endpoint import parse_endpoint
 from deploymark.errors import UsageError
 
 _DEPLOYMENTS: Final = 200
@@ -115,6 +116,7 @@ def _play(options: argparse.Namespace, output: Output, day: Any) -> int:  # noqa
     from deploymark.testing.gameday.report import COLUMNS, as_json, complaints, rows  # noqa: PLC0415
 
     settings = client_settings(options.server)
+    parse_endpoint(settings)  # an admin's token goes nowhere that other commands would refuse
     with (
         closing(Door(settings.url, settings.token)) as door,
         output.progress("Playing", len(day.messages)) as progress,

@@ -25,6 +25,8 @@ REFUSED = {
     "no services": (["--services", "0"], "--services"),
     "fewer faults than none": (["--faults", "-1"], "from 0 to"),
     "an address that is none": (["--server", "ftp://somewhere"], "ftp"),
+    "a port that is none": (["--server", "http://127.0.0.1:99999"], "is not the URL of a server"),
+    "an admin's token in the open": (["--server", "http://192.0.2.1"], "is not on this host"),
 }
 
 
