@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, func, select
+from sqlalchemy import Column, ColumnElement, Connection, func, or_, select
 
 from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.documents import instant
@@ -139,10 +139,19 @@ def _rulings_of(
 ) -> list[dict[str, list[Item]]]:
     """Return the newest verdicts and decisions about each run, the newest of them first."""
     names = [{item["deployment_id"], *item["aliases"]} for item in items]
-    one = (RULING.c.deployment, RULING.c.type)
+    # Of each occurrence its own: those of a later one must not take the place of an earlier one's.
+    about = ("deployment", "occurrence", "service", "environment", "type")
+    one = [RULING.c[name] for name in about]
     place = func.row_number().over(partition_by=one, order_by=RULING.c.idx.desc())
-    wanted = RULING.c.deployment.in_(set().union(*names))
-    every = select(RULING, place.label("place")).where(wanted).subquery()
+    wanted = (
+        RULING.c.deployment.in_(set().union(*names)),
+        RULING.c.environment.in_({row.environment for row in rows}),
+        or_(
+            RULING.c.occurrence.is_(None),
+            RULING.c.occurrence.in_({row.number for row in rows}),
+        ),
+    )
+    every = select(RULING, place.label("place")).where(*wanted).subquery()
     newest = select(every).where(every.c.place <= MAX_RULINGS).order_by(every.c.idx.desc())
     found = connection.execute(newest).all()
     return [
@@ -151,7 +160,7 @@ def _rulings_of(
                 json.loads(each.document)
                 for each in found
                 if each.type == kind and is_about(each, row, known)
-            ]
+            ][:MAX_RULINGS]
             for kind in (VERDICT, DECISION)
         }
         for row, known in zip(rows, names, strict=True)
