@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from deploymark.cli.findings import _REFUSED
+from deploymark.ingest.refusals import CODES
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.findings import COURSES, TEXTS
 from deploymark.projections.broker.fit import EXPLICIT, STATED, UNPLANNED
@@ -34,3 +36,9 @@ def test_every_finding_has_a_course() -> None:
     assert set(COURSES) == set(FindingCode)
     refusals = {code for code, course in COURSES.items() if course.found_by == "refusals"}
     assert set(TEXTS) == set(COURSES) - refusals
+
+
+def test_what_refusals_become_is_told_with_who_tried() -> None:
+    refused = {code for code, course in COURSES.items() if "refusals" in course.found_by}
+    assert refused == set(CODES.values())
+    assert refused == _REFUSED

@@ -1,8 +1,12 @@
 """Flags of all kinds of commands. Light to import: commands that ask a server start fast."""
 
 import argparse
+from typing import Final
 
 from deploymark.cli.numbers import count
+from deploymark.emit.settings import DEFAULT_URL
+
+SERVER: Final = f"the server (default: DEPLOYMARK_URL, else {DEFAULT_URL})"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +16,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """Add `--url`, of the server that is asked."""
-    parser.add_argument("--url", help="the server (default: DEPLOYMARK_URL)")
+    parser.add_argument("--url", help=SERVER)
 
 
 def add_listing(parser: argparse.ArgumentParser, last: int) -> None:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploymark.cli.client import client_settings
-from deploymark.cli.flags import add_json
-from deploymark.cli.numbers import count
+from deploymark.cli.flags import SERVER, add_json
+from deploymark.cli.numbers import count, none_or_more
 from deploymark.cli.options import write_text
 from deploymark.cli.output import Output
+from deploymark.emit.endpoint import parse_endpoint
 from deploymark.errors import UsageError
 
 _DEPLOYMENTS: Final = 200
 _FAULTS: Final = 40
 _SERVICES: Final = 40
 _COMPRESSION: Final = 100
-_NAME_DIGITS: Final = 36
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -33,7 +33,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "purpose, and scores what the server finds: exit code 0 when every fault was found in "
         "time, nothing was made up and every record is true. The token must be an admin's.",
     )
-    parser.add_argument("--server", metavar="URL", help="the server (default: DEPLOYMARK_URL)")
+    parser.add_argument("--server", metavar="URL", help=SERVER)
     parser.add_argument(
         "--deployments",
         type=count,
@@ -43,7 +43,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     )
     parser.add_argument(
         "--faults",
-        type=_none_or_more,
+        type=none_or_more,
         default=_FAULTS,
         metavar="N",
         help=f"how many of them get a fault (default: {_FAULTS}); 0 must find nothing",
@@ -56,7 +56,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         help=f"how many services (default: {_SERVICES}), each in two environments",
     )
     parser.add_argument(
-        "--seed", type=_none_or_more, default=1, metavar="S", help="the day to play (default: 1)"
+        "--seed", type=none_or_more, default=1, metavar="S", help="the day to play (default: 1)"
     )
     parser.add_argument(
         "--compression",
@@ -80,10 +80,6 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     )
     add_json(parser)
     parser.set_defaults(run=_gameday)
-
-
-def _none_or_more(text: str) -> int:
-    return 0 if text == "0" else count(text)
 
 
 def _gameday(options: argparse.Namespace, output: Output) -> int:
@@ -120,6 +116,7 @@ def _play(options: argparse.Namespace, output: Output, day: Any) -> int:  # noqa
     from deploymark.testing.gameday.report import COLUMNS, as_json, complaints, rows  # noqa: PLC0415
 
     settings = client_settings(options.server)
+    parse_endpoint(settings)  # an admin's token goes nowhere that other commands would refuse
     with (
         closing(Door(settings.url, settings.token)) as door,
         output.progress("Playing", len(day.messages)) as progress,

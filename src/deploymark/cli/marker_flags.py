@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from deploymark.cli.flags import SERVER
 from deploymark.cli.numbers import count, seconds, share
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
@@ -111,9 +112,7 @@ def add_marker_flags(parser: argparse.ArgumentParser) -> None:
 def add_delivery_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where markers go and how long that may take."""
     group = parser.add_argument_group("how it is delivered")
-    group.add_argument(
-        "--url", help="the server (default: DEPLOYMARK_URL, else http://127.0.0.1:8420)"
-    )
+    group.add_argument("--url", help=SERVER)
     group.add_argument(
         "--sign", metavar="KEY", help="producer key that signs (default: DEPLOYMARK_KEY)"
     )

@@ -29,10 +29,21 @@ def entry_index(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """Read how many."""
+    """Read how many, at least one."""
+    return _count(text, 1)
+
+
+def none_or_more(text: str) -> int:
+    """Read how many, perhaps none."""
+    return _count(text, 0)
+
+
+def _count(text: str, least: int) -> int:
     number = decimal(text)
-    if number is None or not 1 <= number <= _MAX_COUNT:
-        raise argparse.ArgumentTypeError(f"{shortened(text)!r} is not a number from 1")
+    if number is None or not least <= number <= _MAX_COUNT:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is not a number from {least} to {_MAX_COUNT}"
+        )
     return number
 
 

@@ -136,7 +136,8 @@ class Output:
                 }
             )
         else:
-            place = f" ({error.field})" if error.field else ""
+            told = not error.field or error.field in error.message
+            place = "" if told else f" ({error.field})"
             # The code is what runbooks and alerts go by.
             hint = f"  hint: {plain(error.hint)} [{code or error.code}]\n" if error.hint else ""
             text = f"deploymark: {plain(error.message + place)}\n{hint}"

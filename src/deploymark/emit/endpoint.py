@@ -68,10 +68,11 @@ def parse_endpoint(settings: Settings) -> Endpoint:
     if found is None or int(found["port"] or 0) > _MAX_PORT:
         raise UsageError(
             # What stands before an @ may be a password.
-            "DEPLOYMARK_URL is not the URL of a server."
+            "What DEPLOYMARK_URL or the flag names is not the URL of a server."
             if "@" in url
-            else f"DEPLOYMARK_URL {url!r} is not the URL of a server.",
-            hint="Name it like https://deploymark.example.com; the token is DEPLOYMARK_TOKEN.",
+            else f"{url!r} is not the URL of a server.",
+            hint="Let DEPLOYMARK_URL or the flag be like https://deploymark.example.com; the "
+            "token is DEPLOYMARK_TOKEN.",
         )
     host = (found["name"] or found["ip6"]).lower()
     secure = found["scheme"].lower() == "https"

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploymark.ingest.sighting import ANYWHERE, Emission, Line, Place, Sighting, Subject
-from deploymark.model.vocabulary import Phase
+from deploymark.model.vocabulary import OPENING, Phase
 
 KEPT: Final = 64
 """Occurrences that are remembered in detail; older ones take no more news."""
@@ -32,7 +32,6 @@ MAX_ALIASES: Final = 16
 MAX_CUTOVERS: Final = 128
 """Cutovers of a deployment that are remembered; one that is older is no longer seen to return."""
 
-_OPENING = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
 _ENDING = frozenset({Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED})
 _FULL = 100
 
@@ -175,7 +174,7 @@ def occurrence_for(record: DeploymentRecord | None, sighting: Sighting) -> int:
     if record is None or not record.occurrences:
         return 1
     known = record.occurrences
-    if sighting.phase not in _OPENING:
+    if sighting.phase not in OPENING:
         inside = [each.number for each in known if each.contains(sighting.at_ms)]
         return inside[-1] if inside else known[-1].number
     if known[-1].closing is not None and _is_later(sighting, known[-1]):
@@ -283,7 +282,7 @@ def _after(occurrence: Occurrence, sighting: Sighting) -> Occurrence:
         # An opening that is late news of an occurrence which is over can name places, and not bring
         # one back to life.
         is_over = occurrence.closing is not None
-        is_late = is_over and sighting.phase in _OPENING and not _is_later(sighting, occurrence)
+        is_late = is_over and sighting.phase in OPENING and not _is_later(sighting, occurrence)
         for place in _places_meant(sighting.place, spots):
             before = spots.get(place)
             if before is None or _counts(before, state, sighting, is_late=is_late):
@@ -319,7 +318,7 @@ def _state_after(sighting: Sighting) -> SpotState | None:
         return SpotState.LIVE
     if sighting.phase == Phase.APPLIED and sighting.weight in (None, _FULL):
         return SpotState.LIVE
-    return SpotState.OPEN if sighting.phase in _OPENING else None
+    return SpotState.OPEN if sighting.phase in OPENING else None
 
 
 def _counts(before: Spot, state: SpotState, sighting: Sighting, *, is_late: bool) -> bool:

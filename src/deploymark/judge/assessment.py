@@ -17,7 +17,7 @@ from deploymark.judge.book import Book
 from deploymark.judge.counts import Gauges, Look, Observation, check_observation
 from deploymark.judge.evidence import Array
 from deploymark.judge.gauge import complete, log_e_signs, signs_within, signs_worse
-from deploymark.judge.placebo import Placebo
+from deploymark.judge.placebo import Placebo, check_placebo
 from deploymark.judge.plan import Metric, Plan, check_plan
 from deploymark.judge.rows import NOTHING, Key, Row, arms_of, check_kind, keys_of, rows_of
 from deploymark.judge.verdict import Contribution, Judgement, Reason, Standing, judge, rounded
@@ -74,11 +74,12 @@ class Assessment:
         placebo: What placebos taught before it began.
 
     Raises:
-        JudgeError: The plan makes no sense.
+        JudgeError: The plan or what placebos taught makes no sense.
     """
 
     def __init__(self, plan: Plan, placebo: Placebo) -> None:
         check_plan(plan)
+        check_placebo(placebo)
         self._plan = plan
         self._placebo = placebo
         self._records = [

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from msgspec import Struct, structs
 
+from deploymark.errors import JudgeError
 from deploymark.judge.counts import Events, Gauges, Look, check_observation
 from deploymark.judge.dispersion import COLD, of_counts, of_signs
 from deploymark.judge.evidence import Array
@@ -119,6 +120,29 @@ class Placebo(Struct, frozen=True):
     def is_watched(self, wanted_seconds: int) -> bool:
         """Tell whether placebos were watched long enough to advise more than a pause."""
         return self.has_halves and self.watch.seconds >= wanted_seconds
+
+
+def check_placebo(placebo: Placebo) -> None:
+    """Refuse what no placebo can have taught, as a head that somebody changed may hold.
+
+    Raises:
+        JudgeError: Says of which metric.
+    """
+    if placebo.watch.seconds < 0 or placebo.watch.factor < 1.0:
+        raise JudgeError("Placebos were watched as they cannot be.", field="/placebo/watch")
+    for name, spread in placebo.spreads.items():
+        known = len(spread.keys)
+        if (
+            not known
+            or len(spread.dispersions) != known
+            or len(spread.rates) not in (0, known)
+            or min(spread.dispersions) < 1.0
+            or not all(0.0 <= rate <= 1.0 for rate in spread.rates)
+            or (spread.clump_cap is not None and spread.clump_cap <= 0.0)
+        ):
+            raise JudgeError(
+                f"What placebos taught of {name} cannot be.", field=f"/placebo/spreads/{name}"
+            )
 
 
 COLD_START: Final = Placebo()

@@ -16,9 +16,8 @@ All arguments are arrays, or numbers, that broadcast.
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from deploymark.judge.evidence import Array
 
 LEAST_RATE: Final = 1e-9
 """Working rates keep this distance from 0 and 1, where a logarithm would end."""

@@ -73,7 +73,7 @@ def replay(head: bytes, looks: Sequence[bytes]) -> Judgement:
 
     Raises:
         JudgeError: A text cannot be read, is not the one that the head names, is of other
-            formulas, or there is no look.
+            formulas, holds what cannot be, or there is no look.
     """
     read = _read(head, Head)
     if read.judge != JUDGE:

@@ -10,6 +10,7 @@ from math import exp, log
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deploymark.judge.plan import PASS_AT, PAUSE_AT, ROLL_BACK_AT
 
@@ -191,18 +192,7 @@ def _shared(every: Sequence[Contribution], parts: Sequence[float | None]) -> lis
     sizes = [0.0 if part is None else exp(part - most) for part in parts]
     total = sum(sizes)
     return [
-        Contribution(
-            name=each.name,
-            log_e_fail=each.log_e_fail,
-            log_e_pass=each.log_e_pass,
-            required=each.required,
-            share=rounded(size / total),
-            worst=each.worst,
-            dispersion=each.dispersion,
-            reasons=each.reasons,
-            waits_for=each.waits_for,
-        )
-        for each, size in zip(every, sizes, strict=True)
+        replace(each, share=rounded(size / total)) for each, size in zip(every, sizes, strict=True)
     ]
 
 

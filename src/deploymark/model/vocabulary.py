@@ -5,6 +5,7 @@ One place, because API, signed statement, command line, SDK and database share o
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -32,6 +33,10 @@ class Phase(StrEnum):
     ROLLING_BACK = "rolling_back"
     ROLLED_BACK = "rolled_back"
     REMOVED = "removed"
+
+
+OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
+"""Phases that say what is to run; only these begin an occurrence behind one that is over."""
 
 
 class EmitterKind(StrEnum):
@@ -149,4 +154,3 @@ CONFIRMS_ITSELF = "deploymark.confirms_itself"  # its process sends its own `run
 STARTUP_SPAN = "deploymark.startup"
 UPSTREAM_BAGGAGE = "deploymark.upstream"
 RESPONSE_HEADER = "x-deployment-id"
-KUBERNETES_PREFIX = "deploymark.dev/"

@@ -1,8 +1,9 @@
 """Every plug-in point of deploymark, and the plain values that cross it.
 
 A port is a Protocol small enough to memorise. Adapters (`storage`, `integrations`) see this room,
-`model`, `crypto` and `errors`, nothing else; `runtime.compose` is the only place that picks one.
-Each port has an `exercise_*` suite in `deploymark.testing` that every adapter must pass.
+`emit`, `crypto`, `model`, `durable` and `errors`, nothing else; the server's are picked in
+`runtime`. A port that promises more than its types say has an `exercise_*` suite in
+`deploymark.testing` that every adapter must pass.
 
 Ports say what must hold, never how. They raise errors of `deploymark.errors` only.
 """

@@ -25,7 +25,6 @@ SECURITY: Headers = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-NO_STORE = (b"cache-control", b"no-store")
 IMMUTABLE = (b"cache-control", b"public, max-age=31536000, immutable")
 
 encode_json = msgspec.json.Encoder().encode

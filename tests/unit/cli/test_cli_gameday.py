@@ -23,7 +23,10 @@ def test_the_configuration_is_toml_with_deadlines_and_the_fleet(
 REFUSED = {
     "fewer deployments than lanes": (["--deployments", "10"], "need at least 80"),
     "no services": (["--services", "0"], "--services"),
+    "fewer faults than none": (["--faults", "-1"], "from 0 to"),
     "an address that is none": (["--server", "ftp://somewhere"], "ftp"),
+    "a port that is none": (["--server", "http://127.0.0.1:99999"], "is not the URL of a server"),
+    "an admin's token in the open": (["--server", "http://192.0.2.1"], "is not on this host"),
 }
 
 

@@ -110,6 +110,13 @@ def test_latencies_at_bounds_that_control_hardly_exceeds_prove_no_pass() -> None
     assert (verdict.result, verdict.reasons) == (Result.INCONCLUSIVE, (Reason.LOW_TRAFFIC,))
 
 
+def test_a_rate_that_the_margin_would_lift_above_one_proves_no_pass() -> None:
+    looks = list(error_looks((0.6, 0.6), (500, 500), 20))
+    assert _last(Plan((Metric("errors", margin=1.5),)), looks).result is Result.PASS
+    verdict = _last(PLAN, looks)
+    assert (verdict.result, verdict.log_e_pass) == (Result.INCONCLUSIVE, 0.0)
+
+
 def test_a_gauge_that_is_always_higher_fails_and_an_equal_one_passes() -> None:
     plan = Plan((MEMORY,))
     higher = [look(n, memory=gauges(*[(120.0, 100.0)] * 4)) for n in range(8)]
@@ -243,6 +250,7 @@ def test_bounds_that_change_begin_anew_and_the_evidence_on_the_others_stays() ->
     after = assessment.take(look(4, latency=moved))
     assert Reason.CHANGED_BOUNDS in after.reasons
     assert after.metrics[0].log_e_fail < before.metrics[0].log_e_fail
+    assert after.metrics[0].log_e_pass <= 0.0  # of the new bound nothing is known yet
     assert "evidence on bounds that changed" in after.metrics[0].waits_for
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from rollouts import BOUNDS, ERRORS, LATENCY, MEMORY, look
 
+from deploymark.errors import JudgeError
 from deploymark.judge.assessment import Assessment
 from deploymark.judge.counts import Events, Gauges, Latencies, Look, Tally
 from deploymark.judge.dispersion import COLD
-from deploymark.judge.placebo import COLD_START, Placebo, Watch, learn
+from deploymark.judge.placebo import COLD_START, Placebo, Spread, Watch, check_placebo, learn
 from deploymark.judge.plan import Plan
 from deploymark.judge.rows import NOTHING, clumps
 from deploymark.judge.verdict import Result
@@ -144,3 +145,26 @@ def test_what_the_fleet_was_like_lets_the_first_look_count() -> None:
     worse = Events(Tally(1_000, 40), Tally(1_000, 5))
     assert Assessment(Plan((ERRORS,)), placebo).take(look(0, errors=worse)).log_e_fail > 2
     assert Assessment(Plan((ERRORS,)), COLD_START).take(look(0, errors=worse)).log_e_fail == 0
+
+
+@pytest.mark.parametrize(
+    "placebo",
+    [
+        Placebo({}, Watch(-1)),
+        Placebo({}, Watch(0, 0.5)),
+        Placebo({"errors": Spread()}),
+        Placebo({"errors": Spread(("all",), (2.0, 1.0))}),
+        Placebo({"errors": Spread(("all",), (0.5,))}),
+        Placebo({"errors": Spread(("all",), (1.0,), (0.1, 0.1))}),
+        Placebo({"errors": Spread(("all",), (1.0,), (1.5,))}),
+        Placebo({"errors": Spread(("all",), (1.0,), clump_cap=0.0)}),
+    ],
+)
+def test_what_no_placebo_can_have_taught_is_refused(placebo: Placebo) -> None:
+    with pytest.raises(JudgeError, match="cannot be"):
+        Assessment(Plan((ERRORS,)), placebo)
+
+
+def test_all_that_is_learned_is_taken() -> None:
+    check_placebo(learn(Plan((ERRORS,)), _halves(5), LONG, 4))
+    check_placebo(COLD_START)

@@ -89,6 +89,13 @@ def test_what_is_no_head_is_refused() -> None:
         text_of(head_of(Plan((ERRORS,), look_seconds=2**60), WARM, []))
 
 
+def test_a_head_whose_placebo_cannot_be_is_refused() -> None:
+    looks = _looks()
+    head = head_of(PLAN, Placebo({"errors": Spread()}, Watch(86_400), 4), looks)
+    with pytest.raises(JudgeError, match="errors"):
+        replay(text_of(head), [text_of(each) for each in looks])
+
+
 def test_a_digest_is_that_of_the_text() -> None:
     digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert digest_of(b"") == digest

@@ -10,9 +10,11 @@ from sqlalchemy import event
 
 from deploymark.errors import NotFoundError, QueryError
 from deploymark.model.ids import deployment_id
+from deploymark.model.leaf import Leaf
 from deploymark.model.vocabulary import DECISION, VERDICT
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.questions import DeploymentQuery, FindingQuery, InstanceQuery
+from deploymark.projections.broker.rulings import MAX_RULINGS
 from deploymark.projections.broker.view import BrokerView
 from deploymark.server.parameters import _Cursor
 from deploymark.testing.clock import START_MS
@@ -119,6 +121,28 @@ def test_a_deployment_comes_before_those_that_only_gave_its_id(log: Projected) -
         query.deployment(f"{own}~3")
     with pytest.raises(NotFoundError):
         query.deployment("d-nothing")
+
+
+def _decision(name: str, environment: str, look: int) -> Leaf:
+    stated = {"action": "pause", "stage": "decided", "actor": "policy", "verdict_index": look}
+    at = {"timestamp": "2026-11-18T11:06:51.000Z", "environment": environment}
+    return leaf_of({**stated, **at, "deployment_id": name}, DECISION)
+
+
+def test_what_was_decided_of_a_later_occurrence_hides_nothing_of_an_earlier_one(
+    log: Projected,
+) -> None:
+    _deploy(log, 1)
+    query = BrokerQuery(log.views)
+    (one,) = query.deployments(DeploymentQuery()).items
+    name, environment = one["deployment_id"], one["environment"]
+    log.add(_decision(f"{name}~1", environment, 7))
+    log.add(*[_decision(f"{name}~2", environment, look) for look in range(MAX_RULINGS)])
+    log.add(*[_decision(f"{name}~1", "elsewhere", look) for look in range(MAX_RULINGS)])
+    assert [each["verdict_index"] for each in query.deployment(name)["decisions"]] == [7]
+    log.add(*[_decision(name, environment, look) for look in range(MAX_RULINGS + 1)])
+    shown = [each["verdict_index"] for each in query.deployment(name)["decisions"]]
+    assert shown == [*range(MAX_RULINGS, 0, -1)]
 
 
 def test_a_deployment_is_shown_with_what_was_judged_and_decided_about_it(log: Projected) -> None:

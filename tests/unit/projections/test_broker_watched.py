@@ -10,7 +10,7 @@ from broker_markers import DAY, HOUR, MINUTE, ci, pod
 from broker_reading import Broker
 from broker_world import World
 
-from deploymark.projections.broker import standing
+from deploymark.projections.broker import standing, watch
 from deploymark.projections.broker.watch import _unknown
 from deploymark.projections.expectations import ExpectedEnvironment
 
@@ -122,6 +122,23 @@ def test_what_was_not_looked_at_is_not_healed(monkeypatch: pytest.MonkeyPatch) -
         world.say(ci("applied", "v1", place="eu"), at=HOUR + 10)
         broker = world.watch(HOUR + 20, idle=8)
         assert "marker_missing" not in open_codes(broker, lost.deployment)
+
+
+def test_what_one_look_may_not_say_the_next_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[int] = []
+    look = watch.Watchers.look
+
+    def counted(watchers: watch.Watchers, now_ms: int) -> int:
+        said.append(look(watchers, now_ms))
+        return said[-1]
+
+    monkeypatch.setattr(watch.Watchers, "look", counted)
+    monkeypatch.setattr(watch, "MAX_SAID", 2)
+    with World() as world:
+        for number in range(5):
+            world.say({**ci("planned", f"v{number}"), "service": f"another-{number}"}, at=0)
+        assert len(world.watch(HOUR).findings(code="intent_unconfirmed")) == 5
+    assert said == [0, 2, 2, 1, 0, 0]
 
 
 def test_what_comes_late_with_its_neighbours_behind_it_is_no_trouble() -> None:

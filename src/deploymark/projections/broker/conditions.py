@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind, Phase
+from deploymark.projections.broker.findings import MAX_INDEXES
 from deploymark.projections.broker.run import Run, Trace
 from deploymark.projections.broker.witness import Witness
 
@@ -18,8 +20,6 @@ LARGE_CHANGES: Final = 50
 
 MAX_TRACES: Final = 64
 """Findings that are kept of one run."""
-
-MAX_INDEXES: Final = 16
 
 
 class Condition(NamedTuple):
@@ -83,7 +83,7 @@ def _conditions(run: Run, runs: Sequence[Run]) -> Iterator[Condition]:
     if run.digest is None and (run.is_live or run.confirmed or tag is not None):
         yield Condition(FindingCode.ARTIFACT_UNRESOLVED, detail=str(tag or ""))
     others = [
-        f"{each.id}~{each.number}"
+        format_occurrence(each.id, each.number)
         for each in (runs if run.ambiguous else ())
         if not each.over and each is not run and (each.id, each.number) in run.ambiguous
     ]

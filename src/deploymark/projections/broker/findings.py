@@ -4,6 +4,7 @@ Each has an id that follows from what it is about, so that the same trouble is t
 whoever noticed it and however often.
 """
 
+import json
 from typing import Any, Final, NamedTuple
 
 from deploymark.model.entries import Finding
@@ -13,6 +14,9 @@ from deploymark.model.vocabulary import FindingCode as Code
 
 QUIET_MS: Final = 3_600_000
 """A refusal that has not come again for this long is over."""
+
+MAX_INDEXES: Final = 16
+"""Entries that a finding names."""
 
 INFO, WARNING, CRITICAL = "info", "warning", "critical"
 
@@ -174,6 +178,11 @@ class FindingRow(NamedTuple):
     document: dict[str, Any]
 
 
+def finding_of(row: Any) -> FindingRow:  # noqa: ANN401 - a row of the table
+    """Return a finding from its row in the table, where the document is JSON."""
+    return FindingRow._make([*row[:-1], json.loads(row.document)])
+
+
 def finding_id(code: str, *parts: str | None) -> str:
     """Return the `f-…` id of a finding: by its code, service, environment, deployment and about."""
     return encode_id("f-", ["finding/1", code, *parts])
@@ -226,7 +235,7 @@ def entry_row(finding: Finding, index: int, received_ms: int) -> FindingRow:
         "about": finding.about,
         "message": finding.message,
         "remedy": finding.remedy or TEXTS.get(finding.code, _NO_TEXT).remedy,
-        "indexes": [*(finding.indexes or ()), index],
+        "indexes": [*(finding.indexes or ()), index][-MAX_INDEXES:],
         "count": finding.count or 1,
         "digests": list(finding.digests or ()),
     }
@@ -253,7 +262,7 @@ def join_rows(before: FindingRow, after: FindingRow) -> FindingRow:
         count += before.document["count"]
     return after._replace(
         opened_ms=after.opened_ms if closed else before.opened_ms,
-        document={**after.document, "indexes": indexes[-16:], "count": count},
+        document={**after.document, "indexes": indexes[-MAX_INDEXES:], "count": count},
     )
 
 

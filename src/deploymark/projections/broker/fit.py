@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from deploymark.ingest.occurrences import SpotState
-from deploymark.model.vocabulary import Phase
+from deploymark.model.vocabulary import OPENING
 from deploymark.projections.broker.run import Run, covers
 from deploymark.projections.broker.witness import Witness
 
@@ -27,8 +27,6 @@ INTENT_MS: Final = 900_000
 
 EXPLICIT, STATED, UNPLANNED = "explicit", "derived", "unplanned"
 """Names of joins that need no search: by an id given, by one derived, and none found."""
-
-_OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
 
 
 class Fit(NamedTuple):
@@ -77,7 +75,7 @@ def is_there(run: Run, witness: Witness) -> bool:
     if any(spot.state is not SpotState.ENDED for spot in spots):
         return True
     # A change of what is to run does not drain: after the end it is something new.
-    drain_ms = 0 if said.phase in _OPENING else DRAIN_MS
+    drain_ms = 0 if said.phase in OPENING else DRAIN_MS
     return said.at_ms <= max([spot.at_ms for spot in spots]) + drain_ms
 
 

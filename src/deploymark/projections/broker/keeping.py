@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
-from deploymark.model.vocabulary import FindingCode, Kind
+from deploymark.ingest.registry_facts import kind_of
+from deploymark.model.ids import format_occurrence
+from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.cures import cures, mismatched
 from deploymark.projections.broker.documents import equal, run_document, state_of
 from deploymark.projections.broker.findings import TEXTS, describe, finding_id
@@ -35,7 +37,6 @@ from deploymark.projections.broker.tables import (
 )
 from deploymark.projections.broker.witness import Witness
 from deploymark.projections.database import replace_rows, rows_with
-from deploymark.projections.expectations import Expectations
 
 MAX_RECALLED: Final = 64
 """Forgotten runs that one witness brings back at most."""
@@ -76,12 +77,10 @@ class KeptScope:
     Args:
         connection: Reads what was stored.
         name: Service and environment.
-        expectations: What shall run.
     """
 
-    def __init__(self, connection: Connection, name: ScopeName, expectations: Expectations) -> None:
+    def __init__(self, connection: Connection, name: ScopeName) -> None:
         self.name = name
-        self._must_sign = name[1] in expectations.signed_environments
         here = and_(WITNESS.c.service == name[0], WITNESS.c.environment == name[1])
         stored = connection.scalar(
             select(SCOPE.c.settled).where(
@@ -127,7 +126,7 @@ class KeptScope:
     def _recall(self, connection: Connection, witness: Witness) -> None:
         """Bring back what was forgotten and a witness speaks of: its deployment, its line."""
         name, line = witness.sighting.deployment_id, witness.sighting.line
-        kind_key = "" if line.kind == Kind.DEPLOYMENT else f"{line.kind}:{line.key}"
+        kind_key = kind_of(line)
         aliased = select(ALIAS.c.id).where(
             ALIAS.c.alias == name,
             ALIAS.c.service == line.service,
@@ -249,7 +248,7 @@ class KeptScope:
     def _put_findings(
         self, findings: dict[str, _Row], run: Run, number: int, cured: Mapping[str, int]
     ) -> None:
-        name = f"{run.id}~{number}"
+        name = format_occurrence(run.id, number)
         for trace in run.findings.values():
             closed_ms = trace.closed_ms
             if closed_ms is None and trace.code == FindingCode.DIGEST_MISMATCH:
@@ -381,4 +380,4 @@ def _name_of(row: _Row) -> _RunName:
 
 
 def _shown(name: _RunName) -> str:
-    return f"{name[0]}~{name[2]}"
+    return format_occurrence(name[0], name[2])

@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 
 from deploymark.errors import NotFoundError
-from deploymark.model.ids import deployment_id
+from deploymark.model.ids import deployment_id, format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
-from deploymark.projections.broker.findings import shown
+from deploymark.projections.broker.findings import finding_of, shown
 from deploymark.projections.broker.questions import (
     AREAS,
     FINDING_STATES,
@@ -42,7 +42,6 @@ from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.broker.whole_runs import (
     count_instances,
-    finding_of,
     no_instances,
     now_of,
     whole_runs,
@@ -311,7 +310,7 @@ def _about(names: Sequence[tuple[str, int | None]]) -> ColumnElement[bool]:
     wanted: list[ColumnElement[bool]] = []
     for identity, number in names:
         if number is not None:
-            wanted.append(FINDING.c.deployment_id == f"{identity}~{number}")
+            wanted.append(FINDING.c.deployment_id == format_occurrence(identity, number))
         else:
             low, high = f"{identity}~", f"{identity}\x7f"
             wanted.append(FINDING.c.deployment_id.between(low, high))

@@ -12,8 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploymark.ingest.occurrences import DeploymentRecord, Occurrence, Spot, SpotState, fold
+from deploymark.ingest.registry_facts import kind_of
 from deploymark.ingest.sighting import Line, Place
-from deploymark.model.vocabulary import Assurance, Basis, EmitterKind, Kind, Phase
+from deploymark.model.vocabulary import OPENING, Assurance, Basis, EmitterKind, Phase
 from deploymark.projections.broker.witness import INTENT, Witness
 
 MAX_JOINS: Final = 64
@@ -57,7 +58,6 @@ _MAPPINGS: Final = (
 )
 _ENDINGS: Final = (Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED)
 _OWN: Final = 1
-_OPENING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED})
 
 
 class Source(Struct, array_like=True):
@@ -134,6 +134,9 @@ class Run(Struct):
         confirmed: Whether anything was confirmed at all.
         labelled: Whether a group of it named a deployment by a label that a digest contradicts.
         told: Witnesses that an intent can still take over.
+        links: Builds, releases and correlation ids that are named with it.
+        tickets: Its change tickets.
+        colours: Blue or green, as far as said.
         ambiguous: Runs that evidence fitted as well, as (id, number).
         unsigned: The first markers of intent that nobody signed.
         uids: When each instance confirmed it last, for other kinds than deployments.
@@ -190,8 +193,7 @@ class Run(Struct):
     @property
     def kind_key(self) -> str:
         """What tells runs under one id and number apart: "" for a deployment."""
-        line = self.line
-        return "" if line.kind == Kind.DEPLOYMENT else f"{line.kind}:{line.key}"
+        return kind_of(self.line)
 
     @property
     def occurrence(self) -> Occurrence:
@@ -239,7 +241,7 @@ class Run(Struct):
         """Somebody said that they want it; that deploymark gave it up says nothing of that."""
         meant = [kind for kind in self.sources if kind in INTENT]
         if meant == [EmitterKind.PLATFORM]:
-            return not _OPENING.isdisjoint(self.phases)
+            return not OPENING.isdisjoint(self.phases)
         return bool(meant)
 
     def fact(self, name: str) -> Any:  # noqa: ANN401 - any JSON value

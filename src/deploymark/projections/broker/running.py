@@ -1,6 +1,7 @@
 """The statement parts that say which instances run, of which run they are, and what is known.
 
-Shared by everything that reads instances: `query` for people, `census` for metrics.
+Shared by everything that reads instances: `query` for people, `census` for metrics, `standing`
+for watchers.
 """
 
 from typing import Final

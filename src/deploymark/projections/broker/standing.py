@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, literal, select, tuple_
 
+from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode
+from deploymark.projections.broker.running import RUNNING
 from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
 
 MAX_RUNS: Final = 50_000
@@ -55,7 +57,7 @@ class Standing(NamedTuple):
     @property
     def name(self) -> str:
         """Its id and number."""
-        return f"{self.row.id}~{self.row.number}"
+        return format_occurrence(self.row.id, self.row.number)
 
     @property
     def scope(self) -> tuple[str, str]:
@@ -87,8 +89,7 @@ def standing_runs(connection: Connection, after: tuple[str, str] = ("", "")) -> 
     ).all()
     counts: dict[tuple[str, int], dict[str | None, int]] = {}
     fewer: dict[tuple[str, int], int] = {}
-    runs = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
-    gone = case((runs, 0), else_=func.coalesce(INSTANCE.c.gone_ms, INSTANCE.c.last_ms))
+    gone = case((RUNNING, 0), else_=func.coalesce(INSTANCE.c.gone_ms, INSTANCE.c.last_ms))
     # From the runs that stand to their instances: of those that ended there are ever more.
     same = [GROUP.c[name] == RUN.c[name] for name in ("service", "environment", "id", "number")]
     counted = (
@@ -96,7 +97,7 @@ def standing_runs(connection: Connection, after: tuple[str, str] = ("", "")) -> 
             GROUP.c.id,
             GROUP.c.number,
             INSTANCE.c.cluster,
-            func.sum(case((runs, 1), else_=0)).label("running"),
+            func.sum(case((RUNNING, 1), else_=0)).label("running"),
             func.max(gone).label("gone_ms"),
         )
         .select_from(RUN.join(GROUP, and_(*same)).join(INSTANCE, INSTANCE.c.main == GROUP.c.idx))

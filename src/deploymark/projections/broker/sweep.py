@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from deploymark.ingest.occurrences import SpotState, live_places, superseded
 from deploymark.ingest.sighting import Place, Sighting
-from deploymark.model.ids import deployment_id
-from deploymark.model.vocabulary import Basis, Kind, Phase
+from deploymark.model.ids import deployment_id, format_occurrence
+from deploymark.model.vocabulary import OPENING, Basis, Kind, Phase
 from deploymark.projections.broker.conditions import refreshed
 from deploymark.projections.broker.fit import (
     EXPLICIT,
@@ -32,7 +32,7 @@ SUPERSEDED: Final = "superseded"
 """How a run ended whose place another one took."""
 
 _ONLY: Final = 1  # a run's record has one occurrence
-_STARTING: Final = frozenset({Phase.PLANNED, Phase.APPLYING, Phase.APPLIED, Phase.RUNNING})
+_STARTING: Final = OPENING | {Phase.RUNNING}
 
 
 class State(Struct, dict=True):
@@ -390,7 +390,7 @@ def _note_replaced(state: State, run: Run, replaced: list[Run]) -> None:
 
 
 def _name(run: Run) -> str:
-    return f"{run.id}~{run.number}" if run.number else run.id
+    return format_occurrence(run.id, run.number) if run.number else run.id
 
 
 def _meet(one: Run, other: Run) -> bool:

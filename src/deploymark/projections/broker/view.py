@@ -18,7 +18,7 @@ from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Kind
 from deploymark.projections.broker.emitters import Doubt, Emitters, Punctuality, doubts_about
-from deploymark.projections.broker.findings import FindingRow, entry_row, join_rows
+from deploymark.projections.broker.findings import FindingRow, entry_row, finding_of, join_rows
 from deploymark.projections.broker.instances import Instances
 from deploymark.projections.broker.keeping import KeptScope, ScopeName
 from deploymark.projections.broker.rulings import RulingRow, ruling_row
@@ -158,7 +158,7 @@ class BrokerView:
         name = (line.service, line.environment)
         scope = touched.get(name)
         if scope is None:
-            scope = self._scopes.get(name) or KeptScope(connection, name, self._expectations)
+            scope = self._scopes.get(name) or KeptScope(connection, name)
             self._scopes[name] = touched[name] = scope
             self._scopes.move_to_end(name)
         seen, group = heard.appearance, None
@@ -181,7 +181,7 @@ class _Findings:
     def read(self, ids: Iterable[str]) -> None:
         """Read findings that the write may be about, before it takes any."""
         for row in rows_with(self._connection, FINDING, ("id",), ((each,) for each in ids)):
-            self._stored[row.id] = FindingRow._make([*row[:-1], json.loads(row.document)])
+            self._stored[row.id] = finding_of(row)
         self._rows.update(self._stored)
 
     def take(self, row: FindingRow) -> None:

@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, func, select
+from sqlalchemy import Column, ColumnElement, Connection, func, or_, select
 
+from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.documents import instant
-from deploymark.projections.broker.findings import FindingRow, shown
+from deploymark.projections.broker.findings import FindingRow, finding_of, shown
 from deploymark.projections.broker.questions import STATUSES, Item
 from deploymark.projections.broker.rulings import DECISION, MAX_RULINGS, VERDICT, is_about
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
@@ -115,7 +116,7 @@ def _occurrences_of(
 
 def _findings_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, int], list[Item]]:
     """Return the findings of each occurrence, by its id and number: open ones first, then new."""
-    names = {(row.id, row.number): (row.id, f"{row.id}~{row.number}") for row in rows}
+    names = {(row.id, row.number): (row.id, format_occurrence(row.id, row.number)) for row in rows}
     order = (FINDING.c.closed_ms.is_not(None), FINDING.c.opened_ms.desc(), FINDING.c.id)
     place = func.row_number().over(partition_by=FINDING.c.deployment_id, order_by=order)
     wanted = FINDING.c.deployment_id.in_({name for pair in names.values() for name in pair})
@@ -138,10 +139,19 @@ def _rulings_of(
 ) -> list[dict[str, list[Item]]]:
     """Return the newest verdicts and decisions about each run, the newest of them first."""
     names = [{item["deployment_id"], *item["aliases"]} for item in items]
-    one = (RULING.c.deployment, RULING.c.type)
+    # Of each occurrence its own: those of a later one must not take the place of an earlier one's.
+    about = ("deployment", "occurrence", "service", "environment", "type")
+    one = [RULING.c[name] for name in about]
     place = func.row_number().over(partition_by=one, order_by=RULING.c.idx.desc())
-    wanted = RULING.c.deployment.in_(set().union(*names))
-    every = select(RULING, place.label("place")).where(wanted).subquery()
+    wanted = (
+        RULING.c.deployment.in_(set().union(*names)),
+        RULING.c.environment.in_({row.environment for row in rows}),
+        or_(
+            RULING.c.occurrence.is_(None),
+            RULING.c.occurrence.in_({row.number for row in rows}),
+        ),
+    )
+    every = select(RULING, place.label("place")).where(*wanted).subquery()
     newest = select(every).where(every.c.place <= MAX_RULINGS).order_by(every.c.idx.desc())
     found = connection.execute(newest).all()
     return [
@@ -150,7 +160,7 @@ def _rulings_of(
                 json.loads(each.document)
                 for each in found
                 if each.type == kind and is_about(each, row, known)
-            ]
+            ][:MAX_RULINGS]
             for kind in (VERDICT, DECISION)
         }
         for row, known in zip(rows, names, strict=True)
@@ -193,8 +203,3 @@ def no_instances() -> dict[str, int]:
 def now_of(connection: Connection) -> int:
     """Return the newest received time of the log, in milliseconds; 0 while it is empty."""
     return connection.scalar(select(CLOCK.c.now_ms)) or 0
-
-
-def finding_of(row: Any) -> FindingRow:  # noqa: ANN401 - a row of FINDING
-    """Return a finding as it is stored."""
-    return FindingRow._make([*row[:-1], json.loads(row.document)])

@@ -15,7 +15,6 @@ from deploymark.model.vocabulary import EmitterKind
 Fields = dict[str, Any]
 
 ACCEPTED, KNOWN, CONFLICT = 201, 200, 409
-UNAUTHENTICATED, FORBIDDEN, UNPROCESSABLE = 401, 403, 422
 
 
 class Seal(StrEnum):
