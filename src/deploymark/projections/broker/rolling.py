@@ -17,7 +17,7 @@ from deploymark.model.ids import parse_occurrence
 from deploymark.model.vocabulary import Kind, Track
 from deploymark.projections.broker.rulings import DECISION, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
-from deploymark.projections.broker.tables import INSTANCE, RULING, RUN
+from deploymark.projections.broker.tables import ALIAS, INSTANCE, RULING, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
@@ -163,6 +163,25 @@ class RollingQuery:
             ).all()
             others = [each for each in beside if (each.id, each.number) != (row.id, row.number)]
             return self._rolling(connection, row, others)
+
+    def scopes(self, identity: str) -> list[tuple[str, str, str, int]]:
+        """Return where a deployment is known: service, environment, id, newest occurrence.
+
+        Args:
+            identity: Its id or an alias.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        aliased = select(ALIAS.c.id).where(ALIAS.c.alias == identity)
+        statement = (
+            select(RUN.c.service, RUN.c.environment, RUN.c.id, func.max(RUN.c.number))
+            .where(RUN.c.kind_key == "", or_(RUN.c.id == identity, RUN.c.id.in_(aliased)))
+            .group_by(RUN.c.service, RUN.c.environment, RUN.c.id)
+            .order_by(RUN.c.service, RUN.c.environment, RUN.c.id)
+        )
+        with self._views.reading() as connection:
+            return [tuple(row) for row in connection.execute(statement)]
 
     def deeds(self) -> list[Ruled]:
         """Return the newest decisions about what runs, of all services, in the order of the log.

@@ -1,0 +1,311 @@
+"""What people see of rollouts and ask of them: lists, one rollout, evidence, and requests.
+
+A request is an entry like everything else (`decision/v1`, stage `approved`, the person as actor).
+The controller answers it with a decision that names it, or holds it against the guards that also
+bind a person. What needs no controller (a freeze, a quarantine, an adoption) holds as soon as it
+is written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from deploymark.act.controller import Scope, course_of
+from deploymark.act.course import Course, fold
+from deploymark.act.facts import steps_of
+from deploymark.act.intent import Intent
+from deploymark.act.plan import RolloutPlan
+from deploymark.errors import ActionRefusedError, NotFoundError, QueryError, StaleActionError
+from deploymark.model.entries import Decision, Verdict
+from deploymark.model.ids import parse_occurrence
+from deploymark.model.instants import format_instant
+from deploymark.model.limits import DeploymentName, Name, Text, Value
+from deploymark.ports import LogReader
+from deploymark.projections.broker.rolling import Rolling, RollingQuery, Ruled
+from deploymark.projections.logged import read_entry
+
+MAX_LOOKS: Final = 100
+"""Looks that are shown of one step, the newest."""
+
+OF_A_ROLLOUT: Final = ("promote", "pause", "resume", "roll_back", "approve")
+"""What is asked of a rollout, and answered by the controller."""
+
+OF_A_RELEASE: Final = ("quarantine", "release", "adopt")
+"""What is said of a deployment, and holds at once."""
+
+OF_A_PLACE: Final = ("freeze", "unfreeze")
+"""What is said of a service or a whole environment, and holds at once."""
+
+ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE)
+
+
+class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a person asks for (`POST /v1/actions`).
+
+    Attributes:
+        action: One of `ACTIONS`.
+        deployment_id: `d-…` or `d-…~2`; without a number the newest occurrence.
+        service: Of a freeze; left out, it is about every service.
+        environment: Of a freeze; elsewhere it follows from the deployment.
+        reason: Why, for whoever reads the log.
+        idempotency_key: The same key again is the same request.
+        expected_index: The newest entry about the rollout that the person had seen.
+        step: Of an approval; the one that the rollout is at unless said.
+        break_glass: Guards and policies are overridden, for that reason.
+    """
+
+    action: Name
+    deployment_id: DeploymentName | None = None
+    service: Name | None = None
+    environment: Name | None = None
+    reason: Text | None = None
+    idempotency_key: Value | None = None
+    expected_index: int | None = None
+    step: int | None = None
+    break_glass: bool = False
+
+
+Tell = Callable[[Mapping[str, Any]], int]
+"""Appends a decision and returns its index."""
+
+Load = Callable[[str], bytes]
+"""Returns evidence by its digest."""
+
+
+class Rollouts:
+    """Answers people; every method waits for the disk.
+
+    Args:
+        plans: By service and environment.
+        query: Asks the views.
+        reader: The log.
+        load: Returns evidence.
+        tell: Appends decisions.
+        intents: What the controller last wanted.
+    """
+
+    def __init__(
+        self,
+        plans: Mapping[Scope, RolloutPlan],
+        query: RollingQuery,
+        reader: LogReader,
+        load: Load,
+        tell: Tell,
+        intents: Callable[[], Mapping[Scope, Intent]],
+    ) -> None:
+        self._plans = plans
+        self._query = query
+        self._reader = reader
+        self._load = load
+        self._tell = tell
+        self._intents = intents
+
+    def list(self, service: str | None = None, environment: str | None = None) -> list[Any]:
+        """Return what is rolled out by a plan, or stands there, in the order of the plans.
+
+        Raises:
+            StoreUnavailableError: The views are being built, or their medium refuses.
+        """
+        found = []
+        for scope in self._plans:
+            if service in (None, scope[0]) and environment in (None, scope[1]):
+                rolling = self._query.newest(*scope)
+                if rolling is not None:
+                    found.append(self._shown(rolling, looks=0))
+        return found
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Return one rollout with its newest looks.
+
+        Raises:
+            NotFoundError: No service that has a plan has such a deployment.
+            QueryError: The name is no id.
+            StoreUnavailableError: As `list`.
+        """
+        return self._shown(self._named(name), looks=MAX_LOOKS)
+
+    def evidence(self, index: int) -> dict[str, Any]:
+        """Return what a verdict rests on: its basis and its looks, as they were kept.
+
+        Raises:
+            NotFoundError: The entry is no verdict, or what it rests on is not there.
+            StoreUnavailableError: As `list`.
+        """
+        said = read_entry(self._reader.entry(index)).content
+        if not isinstance(said, Verdict):
+            raise NotFoundError(f"The entry {index} is no verdict.")
+        rolling = self._query.named(said.service, said.environment, said.deployment_id)
+        if rolling is None:
+            raise NotFoundError(f"The deployment {said.deployment_id} is not known.")
+        before = [each for each in rolling.ruled if each.idx <= index]
+        course = _folded(rolling, before)
+        return {
+            "index": index,
+            "verdict": msgspec.to_builtins(said),
+            "basis": self._kept(said.plan_digest or ""),
+            "looks": [self._kept(each.digest) for each in course.looks],
+        }
+
+    def ask(self, asked: ActionRequest, actor: str, now_ms: int) -> int:
+        """Write down what a person asks for, and return the index of that entry.
+
+        Raises:
+            NotFoundError: There is no such deployment, or no plan for it.
+            StaleActionError: More is known of the rollout than the person had seen.
+            ActionRefusedError: It makes no sense now.
+            QueryError: The request is not what it may be.
+            UnavailableError, BrokenError: The log refuses.
+        """
+        fields: dict[str, Any] = {
+            "action": asked.action,
+            "stage": "approved" if asked.action in OF_A_ROLLOUT else "decided",
+            "actor": actor,
+            "timestamp": format_instant(now_ms),
+            "reason": asked.reason,
+            "idempotency_key": asked.idempotency_key,
+            "break_glass": asked.break_glass or None,
+        }
+        if asked.break_glass and not asked.reason:
+            raise QueryError("Who breaks the glass says why.", field="/reason")
+        if asked.action in OF_A_PLACE:
+            if asked.environment is None:
+                raise QueryError(
+                    "A freeze names its environment, `*` for all.", field="/environment"
+                )
+            fields |= {"service": asked.service, "environment": asked.environment}
+            again = self._known(asked, self._query.orders())
+        elif asked.action in ACTIONS:
+            if asked.deployment_id is None:
+                raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
+            rolling = self._named(asked.deployment_id)
+            again = self._known(asked, rolling.ruled)
+            if again is None:
+                fields |= self._about(rolling, asked)
+        else:
+            raise QueryError(
+                f"{asked.action[:64]!r} is no action.",
+                hint=f"Actions are {', '.join(ACTIONS)}.",
+                field="/action",
+            )
+        if again is not None:
+            return again
+        return self._tell({name: value for name, value in fields.items() if value is not None})
+
+    def _about(self, rolling: Rolling, asked: ActionRequest) -> dict[str, Any]:
+        course = course_of(rolling)
+        if asked.expected_index is not None and asked.expected_index != course.newest:
+            raise StaleActionError(
+                f"You had seen {asked.expected_index}; the newest entry is {course.newest}.",
+                field="/expected_index",
+            )
+        if (
+            asked.action in OF_A_ROLLOUT
+            and (rolling.service, rolling.environment) not in self._plans
+        ):
+            raise NotFoundError(
+                f"{rolling.service} in {rolling.environment} has no rollout plan.",
+                hint="Add one to the configuration: [rollouts.SERVICE.ENVIRONMENT].",
+            )
+        if asked.action in OF_A_ROLLOUT and course.ended and asked.action != "roll_back":
+            raise ActionRefusedError(f"The rollout is {course.ended.replace('_', ' ')} already.")
+        about: dict[str, Any] = {
+            "service": rolling.service,
+            "environment": rolling.environment,
+            "deployment_id": rolling.canary.name,
+        }
+        if asked.action == "approve" and (step := asked.step or course.step):
+            about["step"] = step
+        return about
+
+    @staticmethod
+    def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
+        """Return the entry of the same request, if it was written before."""
+        if asked.idempotency_key is None:
+            return None
+        for each in ruled:
+            said = each.said
+            if (
+                isinstance(said, Decision)
+                and said.idempotency_key == asked.idempotency_key
+                and said.action == asked.action
+            ):
+                return each.idx
+        return None
+
+    def _named(self, name: str) -> Rolling:
+        identity, number = parse_occurrence(name)
+        for service, environment, known, newest in self._query.scopes(identity):
+            rolling = self._query.named(service, environment, f"{known}~{number or newest}")
+            if rolling is not None:
+                return rolling
+        raise NotFoundError(
+            f"No deployment {name[:80]!r} is known.", hint="`deploymark canary` lists rollouts."
+        )
+
+    def _kept(self, digest: str) -> dict[str, Any]:
+        return {"digest": digest, "text": self._load(digest).decode("utf-8")}
+
+    def _shown(self, rolling: Rolling, looks: int) -> dict[str, Any]:
+        course = course_of(rolling)
+        scope = (rolling.service, rolling.environment)
+        plan, intent = self._plans.get(scope), self._intents().get(scope)
+        document, stable = rolling.canary.document, rolling.stable
+        last = course.last
+        shown = {
+            "deployment_id": course.deployment,
+            "service": course.service,
+            "environment": course.environment,
+            "version": document["version"],
+            "digest": document["digest"],
+            "owner": document["owner"],
+            "state": document["state"],
+            "target_deployment_id": None if stable is None else stable.name,
+            "strategy": None if plan is None else plan.strategy,
+            "step": course.step,
+            "steps": [] if plan is None else [each.weight for each in steps_of(plan)],
+            "weight": course.weight,
+            "since": None if course.since_ms is None else format_instant(course.since_ms),
+            "look": 0 if last is None else last.verdict.look,
+            "verdict": None
+            if last is None
+            else {"index": last.index, **msgspec.to_builtins(last.verdict)},
+            "paused_by": course.paused_by or None,
+            "ended": course.ended or None,
+            "unknown": course.unknown,
+            "doing": None if course.pending is None else course.pending.decision.action,
+            "wants": None
+            if intent is None or not intent.key.startswith(course.deployment)
+            else {"move": intent.move.value, "code": intent.code, "reason": intent.reason},
+            "asked": [each.index for each in course.asked],
+            "instances": rolling.canary.bound._asdict(),
+            "newest_index": course.newest,
+        }
+        if looks:
+            shown["looks"] = [
+                {
+                    "index": each.index,
+                    "look": each.verdict.look,
+                    "result": each.verdict.result,
+                    "advice": each.verdict.advice,
+                    "score": each.verdict.score,
+                }
+                for each in course.looks[-looks:]
+            ]
+            shown["decisions"] = [
+                {
+                    "index": each.idx,
+                    "received_at": each.received_at,
+                    **msgspec.to_builtins(each.said),
+                }
+                for each in rolling.ruled
+                if isinstance(each.said, Decision)
+            ][-looks:]
+            shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
+        return shown
+
+
+def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:
+    began = Course(rolling.canary.name, rolling.service, rolling.environment)
+    return fold(began, ((each.idx, each.received_at, each.said) for each in ruled))
