@@ -95,15 +95,14 @@ def _ended(facts: Facts) -> Intent | None:
 def _recovering(facts: Facts) -> Intent:
     recovery = facts.recovery
     late = abs(facts.now_ms - recovery.since_ms) > facts.plan.roll_back.recovery_seconds * 1_000
-    match recovery.state:
-        case Recovered.YES | Recovered.NOTHING_TO:
-            return draft(facts, Move.WAIT, "over", "It was rolled back, and that is done.")
-        case Recovered.WAITING if not late:
-            return draft(facts, Move.WAIT, "recovering", "Whether the rollback helps is watched.")
-        case Recovered.WAITING:
-            said = "Rolling back has not been shown to help in time."
-        case Recovered.NO:
-            said = "Rolling back did not help: something else is wrong."
+    if recovery.state is Recovered.NO:
+        said = "Rolling back did not help: something else is wrong."
+    elif recovery.state is not Recovered.WAITING:
+        return draft(facts, Move.WAIT, "over", "It was rolled back, and that is done.")
+    elif late:
+        said = "Rolling back has not been shown to help in time."
+    else:
+        return draft(facts, Move.WAIT, "recovering", "Whether the rollback helps is watched.")
     return draft(facts, Move.PAGE, "recovery_failed", said, Urgency.PAGE)
 
 

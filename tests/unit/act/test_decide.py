@@ -1,0 +1,513 @@
+"""What follows from a rollout's facts: always one intent, with its reason, and the same again."""
+
+from math import log
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from rollout_facts import (
+    FAIL,
+    HELD,
+    HOUR,
+    MINUTE,
+    NEW,
+    NOW,
+    OPEN,
+    PASS,
+    PAUSE,
+    PLAN,
+    WRITTEN,
+    act,
+    burn,
+    facts,
+    rollout,
+    target,
+    verdict,
+)
+
+from deploymark.act.decide import decide
+from deploymark.act.facts import (
+    Approval,
+    Binding,
+    Exposure,
+    Facts,
+    Failure,
+    Freeze,
+    Lease,
+    Recovered,
+    Recovery,
+    Request,
+    Stage,
+    Wanted,
+)
+from deploymark.act.intent import Intent, Move
+from deploymark.act.plan import RollBackPlan
+from deploymark.ports import Deed, Urgency
+
+ALONE = Binding(started=None, observed=0, other=0, control=False, target_observed=True)
+TOGETHER = tuple(Failure(name, "prod", NOW - MINUTE) for name in ("cart", "pay", "shop"))
+EVERYTHING = Freeze("*", "*", None, "policy", "shared cause")
+LATE = rollout(step_since_ms=NOW - 2 * HOUR)
+LAST = rollout(step=2, step_since_ms=NOW - HOUR)
+PAUSED = rollout(stage=Stage.PAUSED, paused_by="policy")
+PERSON = replace(PLAN, promotion="person")
+ASKS = replace(PLAN, steps=(replace(PLAN.steps[0], approval=True), PLAN.steps[1]))
+BLUE_GREEN = replace(WRITTEN, strategy="blue_green", steps=())
+BACKED = rollout(stage=Stage.ROLLED_BACK)
+
+
+def _recovery(state: Recovered, minutes: int = 5) -> Recovery:
+    return Recovery(state, NOW - minutes * MINUTE, verifiable=True)
+
+
+def _step(number: int, **changes: object) -> dict[str, Any]:
+    return {
+        "rollout": rollout(step=number, step_since_ms=NOW - HOUR),
+        "verdict": verdict(PASS, step=number),
+        "exposure": Exposure(25.0),
+        **changes,
+    }
+
+
+ANSWERS: dict[str, tuple[Facts, Move, str, Urgency | None]] = {
+    "a pass goes on": (facts(PASS), Move.SHIFT, "canary_passed", None),
+    "a pass at the last step promotes": (
+        facts(PASS, **_step(2)),
+        Move.PROMOTE,
+        "canary_passed",
+        None,
+    ),
+    "a pass waits for the bake time": (
+        facts(PASS, rollout=rollout(step_since_ms=NOW - 4 * MINUTE)),
+        Move.WAIT,
+        "bakes",
+        None,
+    ),
+    "a clock that was set back bakes on": (
+        facts(PASS, rollout=rollout(step_since_ms=NOW + HOUR)),
+        Move.WAIT,
+        "bakes",
+        None,
+    ),
+    "a step that wants a person": (
+        facts(PASS, plan=ASKS),
+        Move.HOLD,
+        "awaits_approval",
+        Urgency.TICKET,
+    ),
+    "a promotion that wants a person": (
+        facts(PASS, **_step(2, plan=PERSON)),
+        Move.HOLD,
+        "awaits_approval",
+        Urgency.TICKET,
+    ),
+    "a pass that guards hold back": (
+        facts(PASS, kill_switch=True),
+        Move.HOLD,
+        "guarded",
+        None,
+    ),
+    "a pass that guards hold back for long": (
+        facts(PASS, kill_switch=True, rollout=LATE),
+        Move.HOLD,
+        "guarded",
+        Urgency.TICKET,
+    ),
+    "a pass of an hour ago": (
+        facts(PASS, verdict=verdict(PASS, until_ms=NOW - HOUR)),
+        Move.HOLD,
+        "guarded",
+        None,
+    ),
+    "no verdict": (facts(None), Move.WAIT, "undecided", None),
+    "no verdict for long": (facts(None, rollout=LATE), Move.HOLD, "undecided", Urgency.TICKET),
+    "nothing proven": (facts(OPEN), Move.WAIT, "undecided", None),
+    "nothing proven for long": (
+        facts(OPEN, rollout=LATE),
+        Move.HOLD,
+        "undecided",
+        Urgency.TICKET,
+    ),
+    "a judge that gives up": (facts(HELD), Move.HOLD, "undecided", Urgency.TICKET),
+    "a pass of the step before": (
+        facts(PASS, rollout=LAST),
+        Move.WAIT,
+        "undecided",
+        None,
+    ),
+    "a failure returns": (facts(FAIL), Move.ROLL_BACK, "canary_failed", Urgency.PAGE),
+    "a likely failure pauses": (facts(PAUSE), Move.PAUSE, "canary_failed", Urgency.PAGE),
+    "a failure that guards hold back pauses": (
+        facts(FAIL, target=None),
+        Move.PAUSE,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a failure of what is paused returns": (
+        facts(FAIL, rollout=PAUSED),
+        Move.ROLL_BACK,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a failure of what is paused, held back": (
+        facts(FAIL, rollout=PAUSED, target=None),
+        Move.HOLD,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a likely failure of what is paused": (
+        facts(PAUSE, rollout=PAUSED),
+        Move.HOLD,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a likely failure that a person overruled": (
+        facts(PAUSE, rollout=rollout(overruled="pause")),
+        Move.WAIT,
+        "undecided",
+        None,
+    ),
+    "more than a person overruled": (
+        facts(FAIL, rollout=rollout(overruled="pause")),
+        Move.ROLL_BACK,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a failure that a person overruled": (
+        facts(FAIL, rollout=rollout(overruled="roll_back")),
+        Move.WAIT,
+        "undecided",
+        None,
+    ),
+    "what a machine paused": (facts(PASS, rollout=PAUSED), Move.HOLD, "paused", None),
+    "what was paused for long": (
+        facts(PASS, rollout=replace(LATE, stage=Stage.PAUSED)),
+        Move.HOLD,
+        "paused",
+        Urgency.TICKET,
+    ),
+    "a budget that burns pauses": (
+        facts(PASS, burn=burn()),
+        Move.PAUSE,
+        "budget_burns",
+        Urgency.TICKET,
+    ),
+    "a budget that hardly burns": (
+        facts(PASS, burn=burn(log_e=log(99))),
+        Move.SHIFT,
+        "canary_passed",
+        None,
+    ),
+    "a budget that burned an hour ago": (
+        facts(PASS, burn=burn(until_ms=NOW - HOUR)),
+        Move.SHIFT,
+        "canary_passed",
+        None,
+    ),
+    "a budget that burns, overruled": (
+        facts(PASS, burn=burn(), rollout=rollout(overruled="pause")),
+        Move.SHIFT,
+        "canary_passed",
+        None,
+    ),
+    "a budget that burns without a control and a rule": (
+        facts(None, burn=burn(), binding=ALONE),
+        Move.PAUSE,
+        "budget_burns",
+        Urgency.TICKET,
+    ),
+    "a budget that burns by the written rule": (
+        facts(None, burn=burn(), binding=ALONE, plan=WRITTEN, exposure=Exposure(100.0)),
+        Move.ROLL_BACK,
+        "budget_burns",
+        Urgency.PAGE,
+    ),
+    "the written rule, held back": (
+        facts(None, burn=burn(), binding=ALONE, plan=WRITTEN, exposure=Exposure(None)),
+        Move.PAUSE,
+        "budget_burns",
+        Urgency.PAGE,
+    ),
+    "no control and no proof": (
+        facts(None, binding=ALONE, plan=WRITTEN, rollout=LATE),
+        Move.HOLD,
+        "undecided",
+        Urgency.TICKET,
+    ),
+    "the first traffic": (
+        facts(None, rollout=rollout(step=0), exposure=Exposure(0.0)),
+        Move.SHIFT,
+        "begins",
+        None,
+    ),
+    "the first traffic for what nobody observed": (
+        facts(None, rollout=rollout(step=0), binding=Binding(3, 0, 0, control=True)),
+        Move.HOLD,
+        "guarded",
+        None,
+    ),
+    "a cutover asks": (
+        facts(None, plan=BLUE_GREEN, rollout=rollout(step=0)),
+        Move.HOLD,
+        "awaits_approval",
+        Urgency.TICKET,
+    ),
+    "an approved cutover": (
+        facts(
+            None,
+            plan=BLUE_GREEN,
+            rollout=rollout(step=0),
+            approvals=(Approval(0, Deed.SHIFT, "ann", NOW),),
+        ),
+        Move.SHIFT,
+        "approved",
+        None,
+    ),
+    "cutting back to the colour of the same digest": (
+        facts(
+            None,
+            plan=BLUE_GREEN,
+            binding=ALONE,
+            burn=burn(),
+            target=target(pair=NEW),
+            quarantine=frozenset({NEW}),
+            exposure=Exposure(100.0),
+        ),
+        Move.ROLL_BACK,
+        "budget_burns",
+        Urgency.PAGE,
+    ),
+    "another controller": (facts(FAIL, lease=Lease(None, 1, 3)), Move.WAIT, "not_ours", None),
+    "a lease that a later one has": (
+        facts(FAIL, lease=Lease(NOW + 1, 2, 3)),
+        Move.WAIT,
+        "not_ours",
+        None,
+    ),
+    "an order that is carried out": (
+        facts(FAIL, history=(act(deployment="d-new~1", outcome="", at_ms=NOW - MINUTE),)),
+        Move.WAIT,
+        "under_way",
+        None,
+    ),
+    "an order that is not carried out": (
+        facts(FAIL, history=(act(deployment="d-new~1", outcome="", at_ms=NOW - HOUR),)),
+        Move.PAGE,
+        "not_carried_out",
+        Urgency.PAGE,
+    ),
+    "an order of which nobody knows": (
+        facts(FAIL, history=(act(deployment="d-new~1", outcome="unknown"),)),
+        Move.PAGE,
+        "outcome_unknown",
+        Urgency.PAGE,
+    ),
+    "an order that was refused": (
+        facts(FAIL, history=(act(deployment="d-new~1", outcome="failed"),)),
+        Move.PAUSE,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "three services that fail": (
+        facts(FAIL, failures=TOGETHER),
+        Move.FREEZE,
+        "shared_cause",
+        Urgency.PAGE,
+    ),
+    "three services that fail, frozen already": (
+        facts(FAIL, failures=TOGETHER, freezes=(EVERYTHING,)),
+        Move.PAUSE,
+        "canary_failed",
+        Urgency.PAGE,
+    ),
+    "a rollback is watched": (
+        facts(FAIL, rollout=BACKED, recovery=_recovery(Recovered.WAITING)),
+        Move.WAIT,
+        "recovering",
+        None,
+    ),
+    "a rollback that helps too late": (
+        facts(FAIL, rollout=BACKED, recovery=_recovery(Recovered.WAITING, 11)),
+        Move.PAGE,
+        "recovery_failed",
+        Urgency.PAGE,
+    ),
+    "a rollback that does not help": (
+        facts(FAIL, rollout=BACKED, recovery=_recovery(Recovered.NO)),
+        Move.PAGE,
+        "recovery_failed",
+        Urgency.PAGE,
+    ),
+    "a rollback that helped": (
+        facts(FAIL, rollout=BACKED, recovery=_recovery(Recovered.YES)),
+        Move.WAIT,
+        "over",
+        None,
+    ),
+    "what is promoted": (
+        facts(FAIL, rollout=rollout(stage=Stage.PROMOTED)),
+        Move.WAIT,
+        "over",
+        None,
+    ),
+    "what ended without us": (
+        facts(FAIL, rollout=rollout(stage=Stage.OVER)),
+        Move.WAIT,
+        "over",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_what_follows_from(case: str) -> None:
+    given, move, code, urgency = ANSWERS[case]
+    intent = decide(given)
+    assert (intent.move, intent.code, intent.urgency) == (move, code, urgency), intent.reason
+    assert intent.reason
+    assert decide(given) == intent
+    assert intent.automatic == (code != "approved")
+
+
+def test_a_step_goes_to_the_next_weight_and_a_promotion_to_all() -> None:
+    on = decide(facts(PASS))
+    assert (on.weight, on.step, on.key, on.deed) == (25.0, 1, "d-new~1:shift:1", Deed.SHIFT)
+    assert decide(facts(PASS, **_step(2))).weight == 100.0
+    assert decide(facts(None, rollout=rollout(step=0), exposure=Exposure(0.0))).weight == 5.0
+    cutover = ANSWERS["an approved cutover"][0]
+    assert (decide(cutover).weight, decide(cutover).by) == (100.0, "ann")
+
+
+def test_a_rollback_puts_away_what_failed_and_names_all_guards_and_its_verdict() -> None:
+    intent = decide(facts(FAIL))
+    assert (intent.weight, intent.quarantine, intent.verdict_index) == (0.0, NEW, 90)
+    assert len(intent.guards) == 10
+    assert intent.key == "d-new~1:roll_back:1"
+    assert "2,000 to one" in intent.reason
+
+
+def test_a_pause_instead_of_a_rollback_says_which_guards_stood_against_it() -> None:
+    intent = decide(facts(FAIL, target=None, kill_switch=True))
+    assert "Guard target: " in intent.reason
+    assert "Guard blast_radius: " in intent.reason
+    assert len(intent.guards) == 10
+
+
+def test_cutting_back_to_the_same_digest_puts_nothing_away() -> None:
+    given = ANSWERS["cutting back to the colour of the same digest"][0]
+    assert decide(given).quarantine is None
+
+
+def _asking(wanted: Wanted, *, glass: bool = False, **changes: object) -> Intent:
+    request = Request(wanted, "ann", "because", 77, break_glass=glass)
+    return decide(facts(OPEN, request=request, **changes))
+
+
+def test_a_person_is_obeyed_where_a_machine_would_wait() -> None:
+    for wanted, move in ((Wanted.PROMOTE, Move.PROMOTE), (Wanted.ROLL_BACK, Move.ROLL_BACK)):
+        intent = _asking(wanted, kill_switch=True, freezes=(EVERYTHING,), shadow=None)
+        assert (intent.move, intent.by, intent.request_index) == (move, "ann", 77)
+        assert not intent.break_glass
+        assert not intent.automatic
+        assert intent.key == f"d-new~1:{move}:1:77"
+        assert len(intent.guards) == 10
+
+
+def test_a_person_pauses_and_resumes() -> None:
+    assert _asking(Wanted.PAUSE).move is Move.PAUSE
+    assert _asking(Wanted.RESUME, rollout=PAUSED).move is Move.RESUME
+    assert _asking(Wanted.RESUME).move is Move.REFUSE
+    assert _asking(Wanted.PAUSE, rollout=PAUSED).move is Move.REFUSE
+
+
+def test_a_person_returns_what_was_promoted_but_not_what_is_over() -> None:
+    promoted = rollout(stage=Stage.PROMOTED, step=2)
+    assert _asking(Wanted.ROLL_BACK, rollout=promoted).move is Move.ROLL_BACK
+    over = rollout(stage=Stage.OVER)
+    assert _asking(Wanted.ROLL_BACK, rollout=over).code == "request_refused"
+
+
+def test_a_person_needs_to_break_the_glass_to_return_to_what_cannot_be_trusted() -> None:
+    bad = target(irreversible=True)
+    refused = _asking(Wanted.ROLL_BACK, target=bad)
+    assert (refused.move, refused.request_index) == (Move.REFUSE, 77)
+    assert "cannot be undone" in refused.reason
+    broken = _asking(Wanted.ROLL_BACK, target=bad, glass=True)
+    assert (broken.move, broken.break_glass, broken.urgency) == (
+        Move.ROLL_BACK,
+        True,
+        Urgency.PAGE,
+    )
+
+
+def test_the_glass_is_not_broken_where_nothing_stands_against_it_or_without_a_reason() -> None:
+    assert not _asking(Wanted.ROLL_BACK, glass=True).break_glass
+    silent = Request(Wanted.ROLL_BACK, "ann", " ", 77, break_glass=True)
+    assert decide(facts(OPEN, target=None, request=silent)).move is Move.REFUSE
+
+
+def test_no_broken_glass_does_a_deed_twice() -> None:
+    done = (act(Deed.PROMOTE, deployment="d-new~1", index=80),)
+    assert _asking(Wanted.PROMOTE, history=done, glass=True).move is Move.REFUSE
+
+
+def test_what_was_put_away_is_promoted_only_by_breaking_the_glass() -> None:
+    away = frozenset({NEW})
+    assert _asking(Wanted.PROMOTE, quarantine=away).move is Move.REFUSE
+    assert _asking(Wanted.PROMOTE, quarantine=away, glass=True).break_glass
+
+
+def test_a_person_who_asks_is_not_kept_by_an_outcome_that_nobody_knows() -> None:
+    lost = (act(deployment="d-new~1", outcome="unknown"),)
+    assert _asking(Wanted.ROLL_BACK, history=lost).move is Move.ROLL_BACK
+    busy = (act(deployment="d-new~1", outcome="", at_ms=NOW - MINUTE),)
+    assert _asking(Wanted.ROLL_BACK, history=busy).move is Move.WAIT
+
+
+def test_an_approval_lets_a_failing_canary_with_much_traffic_return() -> None:
+    given = facts(FAIL, exposure=Exposure(80.0, 30, 40))
+    assert decide(given).move is Move.PAUSE
+    agreed = replace(given, approvals=(Approval(1, Deed.ROLL_BACK, "ann", NOW),))
+    assert decide(agreed).move is Move.ROLL_BACK
+    assert decide(replace(agreed, shadow=None)).move is Move.PAUSE
+
+
+def test_an_approval_goes_on_where_the_verdict_does_not() -> None:
+    given = facts(OPEN, approvals=(Approval(1, Deed.SHIFT, "ann", NOW),))
+    intent = decide(given)
+    assert (intent.move, intent.by, intent.code) == (Move.SHIFT, "ann", "approved")
+    away = decide(replace(given, quarantine=frozenset({NEW})))
+    assert (away.move, away.urgency) == (Move.HOLD, Urgency.TICKET)
+
+
+def test_an_approval_of_a_failing_canary_is_worth_nothing() -> None:
+    assert (
+        decide(facts(FAIL, approvals=(Approval(1, Deed.SHIFT, "ann", NOW),))).deed is Deed.ROLL_BACK
+    )
+
+
+def test_only_an_approver_of_the_plan_approves() -> None:
+    given = facts(PASS, plan=replace(ASKS, approvers=("bob",)))
+    ann = replace(given, approvals=(Approval(1, Deed.SHIFT, "ann", NOW),))
+    assert decide(ann).move is Move.HOLD
+    bob = replace(given, approvals=(Approval(1, Deed.SHIFT, "bob", NOW),))
+    assert decide(bob).move is Move.SHIFT
+    before = replace(given, approvals=(Approval(0, Deed.SHIFT, "bob", NOW),))
+    assert decide(before).move is Move.HOLD
+
+
+def test_a_freeze_after_a_thaw_is_another_freeze() -> None:
+    first = decide(facts(FAIL, failures=TOGETHER))
+    again = decide(facts(FAIL, failures=TOGETHER, thawed_ms=NOW - HOUR))
+    assert (first.move, again.move) == (Move.FREEZE, Move.FREEZE)
+    assert first.key != again.key
+
+
+def test_a_plan_that_forbids_automatic_rollbacks_pauses() -> None:
+    plan = replace(PLAN, roll_back=RollBackPlan(automatic=False))
+    assert decide(facts(FAIL, plan=plan)).move is Move.PAUSE
+
+
+@pytest.mark.parametrize("step", [3, 9])
+def test_a_plan_that_became_shorter_promotes_after_its_last_step(step: int) -> None:
+    assert decide(facts(PASS, **_step(step))).move is Move.PROMOTE
