@@ -430,6 +430,13 @@ class ActuatorUnavailableError(UnavailableError):
     code = "actuator_unavailable"
     default_hint = "It is tried again; a person is told when it lasts."
 
+    def __init__(
+        self, message: str, *, hint: str = "", field: str = "", wait_seconds: float | None = None
+    ) -> None:
+        """Say also how long it asks to be left alone, None when it does not say."""
+        super().__init__(message, hint=hint, field=field)
+        self.wait_seconds = wait_seconds
+
 
 class NotifierUnavailableError(UnavailableError):
     """Whoever tells people did not answer; some alerts may have come."""

@@ -81,6 +81,7 @@ from deploymark.ports.telemetry import (
     TelemetryStore,
     TraceNote,
 )
+from deploymark.ports.told_order import encode_order, order_fields
 
 __all__ = [
     "EXCERPTS_KEPT",
@@ -138,4 +139,6 @@ __all__ = [
     "Witness",
     "WitnessState",
     "Witnessed",
+    "encode_order",
+    "order_fields",
 ]
