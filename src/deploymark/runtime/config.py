@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.act.plan import RolloutPlan, check_rollout
 from deploymark.errors import UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names
@@ -85,6 +86,16 @@ class AuthSection(_Section, frozen=True):
     requests_burst: Burst = 4_000
 
 
+class EnvironmentPolicy(_Section, frozen=True):
+    """What an environment asks for.
+
+    Attributes:
+        action_assurance: Who must stand behind markers on which something is done automatically.
+    """
+
+    action_assurance: Literal["attributed", "signed"] = "attributed"
+
+
 class PolicySection(_Section, frozen=True):
     """What may be said.
 
@@ -95,6 +106,7 @@ class PolicySection(_Section, frozen=True):
         signed_environments: Environments where a producer must sign what is announced; other
             announcements there are admitted, and found.
         deadlines: How long silence is borne, in seconds.
+        environments: What single environments ask for.
     """
 
     anonymous_environments: Names = ()
@@ -102,6 +114,19 @@ class PolicySection(_Section, frozen=True):
     allow_phone: bool = False
     signed_environments: Names = ()
     deadlines: Deadlines = Deadlines()
+    environments: dict[str, EnvironmentPolicy] = {}
+
+
+class ActSection(_Section, frozen=True):
+    """Whether anything is done automatically.
+
+    Attributes:
+        automation: The kill switch: without it nothing is changed, and people are told.
+        turn_seconds: How often rollouts are looked at.
+    """
+
+    automation: bool = True
+    turn_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
 
 
 class TelemetrySection(_Section, frozen=True):
@@ -127,6 +152,7 @@ class Configuration(_Section, frozen=True):
 
     Attributes:
         services: What is expected to run, by name of the service.
+        rollouts: How services are rolled out, by name of the service and of the environment.
     """
 
     server: ServerSection = ServerSection()
@@ -135,6 +161,17 @@ class Configuration(_Section, frozen=True):
     policy: PolicySection = PolicySection()
     telemetry: TelemetrySection = TelemetrySection()
     services: dict[str, ExpectedService] = {}
+    act: ActSection = ActSection()
+    rollouts: dict[str, dict[str, RolloutPlan]] = {}
+
+    @property
+    def plans(self) -> dict[tuple[str, str], RolloutPlan]:
+        """How services are rolled out, by service and environment."""
+        return {
+            (service, environment): plan
+            for service, by_environment in self.rollouts.items()
+            for environment, plan in by_environment.items()
+        }
 
     @property
     def expectations(self) -> Expectations:
@@ -223,6 +260,14 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
             field=fault.field,
         )
     try:
-        return msgspec.convert(content, Configuration)
+        found = msgspec.convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
         raise UsageError(f"{name}: {error}.") from error
+    for (service, environment), plan in found.plans.items():
+        try:
+            check_rollout(plan, f"/rollouts/{service}/{environment}")
+        except UsageError as error:
+            raise UsageError(
+                f"{name}: {error.message}", hint=error.hint, field=error.field
+            ) from None
+    return found

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from deploymark.act.rollouts import Rollouts
 from deploymark.errors import DeploymarkError
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted
@@ -225,6 +226,7 @@ class Parts:
         exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
         slis: What `/v1/slis` answers, as of an entry or later; waits for the disk.
         telemetry: Takes what running software reports; None where it is switched off.
+        rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
     """
 
     intake: Intake
@@ -247,3 +249,4 @@ class Parts:
     exposition: Callable[[], bytes] = bytes
     slis: Callable[[int], Sequence[dict[str, Any]]] = _no_slis
     telemetry: TelemetryRoom | None = None
+    rollouts: Rollouts | None = None

@@ -1,0 +1,181 @@
+"""Opens the room that acts: the controller, what it works with, and what people ask of it.
+
+The only place that picks sources of counts, actuators and notifiers.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploymark.act.backing import LogBacking
+from deploymark.act.controller import Controller, Hands, Scope
+from deploymark.act.execute import Executor
+from deploymark.act.plan import EMBEDDED, ActuatorPlan
+from deploymark.act.rollouts import Rollouts
+from deploymark.act.scene import Terms
+from deploymark.act.verdicts import Verdicts
+from deploymark.errors import NotFoundError, UsageError
+from deploymark.ingest.callers import PLATFORM
+from deploymark.ingest.intake import Intake
+from deploymark.model.canonical import encode
+from deploymark.model.vocabulary import DECISION, Assurance
+from deploymark.ports import Actuator, Clock, CountsSource, LogReader, Meter
+from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.projections.database import Views
+from deploymark.runtime.compose import OpenLog
+from deploymark.runtime.config import Configuration
+from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.storage.sqlite.leases import SqliteLeaseStore
+from deploymark.telemetry.room import TelemetryRoom
+
+NONE: Final = "none"
+"""The actuator that only watches: a person does what the rollout wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The room that acts, open.
+
+    Attributes:
+        rollouts: What people see and ask.
+        controller: Takes rollouts further.
+    """
+
+    rollouts: Rollouts
+    controller: Controller
+
+
+@contextmanager
+def open_acting(
+    log: OpenLog,
+    configuration: Configuration,
+    views: Views,
+    intake: Intake,
+    telemetry: TelemetryRoom | None,
+    *,
+    holder: str,
+    clock: Clock,
+    meter: Meter,
+) -> Iterator[Acting]:
+    """Open the room; on leaving, what was begun is finished as far as one turn takes it.
+
+    Args:
+        log: Open for writing.
+        configuration: Plans, and what may be done automatically.
+        views: What is rolled out is read from them.
+        intake: Appends verdicts and decisions.
+        telemetry: The embedded source of counts; None where it is switched off.
+        holder: Who this process is, as the lease names it.
+        clock: Tells the time.
+        meter: Counts what went wrong.
+
+    Raises:
+        UsageError: A plan names a source or an actuator that there is not.
+    """
+    plans = configuration.plans
+    sources = _sources(configuration, telemetry)
+    for (service, environment), plan in plans.items():
+        if plan.source not in sources:
+            raise UsageError(
+                f"The plan of {service} in {environment} counts from {plan.source!r}, which is no "
+                f"source; known: {', '.join(sources) or 'none'}.",
+                field=f"/rollouts/{service}/{environment}/source",
+            )
+    actuators = {
+        scope: actuator
+        for scope, plan in plans.items()
+        if (actuator := actuator_of(plan.actuator, scope)) is not None
+    }
+    query, load = RollingQuery(views), evidence_of(log.store)
+
+    def say(kind: str, payload: bytes) -> int:
+        return intake.say_payload(kind, payload, PLATFORM).index
+
+    def tell(fields: Mapping[str, Any]) -> int:
+        return say(DECISION, encode(dict(fields)))
+
+    verdicts = Verdicts(
+        lambda content: intake.keep_evidence(content, PLATFORM),
+        lambda kind, payload, content: intake.say_with(kind, payload, content, PLATFORM).index,
+        load,
+    )
+    hands = Hands(
+        query=query,
+        size=lambda: log.store.head().size,
+        say=say,
+        verdicts=verdicts,
+        executor=Executor(say),
+        leases=SqliteLeaseStore(log.state),
+        holder=holder,
+        backed=LogBacking(log.store, log.ring),
+        sources=sources,
+        actuators=actuators,
+        meter=meter,
+        steady_ms=lambda: time.monotonic_ns() // 1_000_000,
+    )
+    controller = Controller(plans, _terms(configuration), hands)
+    rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.intents)
+
+    def turn() -> None:
+        controller.turn(clock.now_ms())
+
+    keeper = Housekeeper([Task("rollouts", configuration.act.turn_seconds, turn)], meter)
+    if plans:
+        keeper.start()
+    try:
+        yield Acting(rollouts, controller)
+    finally:
+        if plans:
+            keeper.stop()
+
+
+def evidence_of(reader: LogReader) -> Callable[[str], bytes]:
+    """Return what reads evidence by its digest `sha256:…`; it raises `NotFoundError`."""
+
+    def load(digest: str) -> bytes:
+        try:
+            raw = bytes.fromhex(digest.removeprefix("sha256:"))
+        except ValueError:
+            raise NotFoundError(f"{digest[:80]!r} names no evidence.") from None
+        content = reader.blob(raw).content
+        if content is None:
+            raise NotFoundError(f"The evidence {digest} was erased.")
+        return content
+
+    return load
+
+
+def actuator_of(plan: ActuatorPlan, scope: Scope) -> Actuator | None:
+    """Return the actuator of a plan, None for one that only watches.
+
+    Raises:
+        UsageError: There is no such actuator, or its options are not what they may be.
+    """
+    if plan.kind == NONE:
+        return None
+    raise UsageError(
+        f"There is no actuator {plan.kind!r}.",
+        field=f"/rollouts/{scope[0]}/{scope[1]}/actuator/kind",
+    )
+
+
+def _sources(
+    configuration: Configuration, telemetry: TelemetryRoom | None
+) -> dict[str, CountsSource]:
+    del configuration
+    found: dict[str, CountsSource] = {}
+    if telemetry is not None:
+        found[EMBEDDED] = telemetry.counts
+    return found
+
+
+def _terms(configuration: Configuration) -> Terms:
+    return Terms(
+        automation=configuration.act.automation,
+        assurances={
+            name: Assurance(policy.action_assurance)
+            for name, policy in configuration.policy.environments.items()
+        },
+    )
