@@ -20,7 +20,13 @@ from deploymark.errors import UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
-from deploymark.telemetry.limits import BODY_BYTES, GAUGES, MEGABYTE
+from deploymark.telemetry.limits import (
+    BODY_BYTES,
+    BUCKET_SECONDS,
+    GAUGES,
+    LAG_SECONDS,
+    MEGABYTE,
+)
 
 DEFAULT_DATA = Path("deploymark-data")
 DEFAULT_LISTEN = "127.0.0.1:8420"
@@ -138,6 +144,8 @@ class TelemetrySection(_Section, frozen=True):
         max_bytes: Of the store; the oldest is forgotten first.
         max_body_bytes: Of one request, packed and unpacked.
         gauges: Names of metrics of which the values are kept.
+        bucket_seconds: What is counted together; the grain of verdicts from telemetry.
+        lag_seconds: How long after the end of a bucket a verdict takes it for complete.
     """
 
     enabled: bool = True
@@ -145,6 +153,8 @@ class TelemetrySection(_Section, frozen=True):
     max_bytes: Annotated[int, Meta(ge=16 * MEGABYTE)] = 512 * MEGABYTE
     max_body_bytes: Annotated[int, Meta(ge=65_536, le=64 * MEGABYTE)] = BODY_BYTES
     gauges: Names = GAUGES
+    bucket_seconds: Annotated[int, Meta(ge=1, le=60)] = BUCKET_SECONDS
+    lag_seconds: Annotated[int, Meta(ge=0, le=3_600)] = LAG_SECONDS
 
 
 class Configuration(_Section, frozen=True):

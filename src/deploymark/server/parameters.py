@@ -70,8 +70,9 @@ TELEMETRY_FILTERS = (
 )
 STEP = Parameter(
     "step",
-    Annotated[int, Meta(ge=10, le=86_400)],
-    "Seconds that are counted together, a multiple of 10; 10 when left out.",
+    Annotated[int, Meta(ge=1, le=86_400)],
+    "Seconds that are counted together, a multiple of `telemetry.bucket_seconds`, which it is"
+    " when left out.",
 )
 BY = Parameter(
     "by", Literal["instance", "deployment"], "Tell instances apart, or add them up exactly."

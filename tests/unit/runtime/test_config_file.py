@@ -56,6 +56,8 @@ retention_hours = 12.5
 max_bytes = 33554432
 max_body_bytes = 1048576
 gauges = ["process.cpu.utilization"]
+bucket_seconds = 1
+lag_seconds = 2
 """
 
 
