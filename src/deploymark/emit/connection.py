@@ -71,15 +71,15 @@ class Connection:
             self.close()
             raise
 
-    def ask(self, request: bytes, max_body_bytes: int) -> Response:
-        """Send a request and return the response.
+    def ask(self, request: bytes, max_body_bytes: int, *, until_closed: bool = False) -> Response:
+        """Send a request and return the response, as `http1.read_response` reads it.
 
         Raises:
             OSError: The connection ended, or the time is over (TimeoutError).
             ServerUnavailableError: What came back is no whole HTTP response.
         """
         self._send(request)
-        return read_response(self._receive, max_body_bytes)
+        return read_response(self._receive, max_body_bytes, until_closed=until_closed)
 
     def is_quiet(self) -> bool:
         """Whether it still stands, and nothing came since the last response.
