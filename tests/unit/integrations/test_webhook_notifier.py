@@ -160,6 +160,18 @@ def test_each_beginning_and_each_end_is_told_once(hook: Hook) -> None:
     assert len(hook.listener.requests) == 3
 
 
+def test_what_was_told_longest_ago_is_forgotten_first(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploymark.integrations.webhook_notifier.notifier._REMEMBERED", 2)
+    notifier = hook.notifier
+    one, two, three = (sample_alert(number) for number in (1, 2, 3))
+    for alert in (one, two, one, three, one, two):
+        notifier.notify([alert])
+    told = [json.loads(each.body)["data"]["service"] for each in hook.listener.requests]
+    assert told == ["service-1", "service-2", "service-3", "service-2"]
+
+
 def test_after_a_restart_the_same_is_the_same_message(hook: Hook) -> None:
     alerts = [sample_alert(1), sample_alert(2, service="service-1")]
     hook.notifier.notify(alerts)
