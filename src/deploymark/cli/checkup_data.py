@@ -68,7 +68,7 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
         for name in value.__struct_fields__:
             yield from _values(home, f"{full}.{name}", getattr(value, name))
         return
-    shown = ", ".join(value) if isinstance(value, tuple | dict) else value
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple | dict) else value
     # What stands in a table of its own is told by that table's origin.
     origin = home.origins.get(full) or home.origins.get(full.rpartition(".")[0], "default")
     yield fine(f"{full} = {shown!r} ({origin})")

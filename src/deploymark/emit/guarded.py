@@ -193,7 +193,7 @@ class GuardedClient:
         except (OSError, ServerUnavailableError) as error:
             return Exchange(None, sent=False, problem=self._said(error))
         try:
-            response = connection.ask(request, MAX_ANSWER_BYTES, until_close=True)
+            response = connection.ask(request, MAX_ANSWER_BYTES, until_closed=True)
         except (OSError, ServerUnavailableError) as error:
             return Exchange(None, sent=True, problem=self._said(error))
         finally:

@@ -16,9 +16,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from deploymark.act.plan import RolloutPlan, check_rollout
+from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
 from deploymark.model.inspection import Inspector
-from deploymark.model.limits import VALUE_BYTES, Name, Names
+from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
+from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
 from deploymark.telemetry.limits import (
     BODY_BYTES,
@@ -157,6 +159,50 @@ class TelemetrySection(_Section, frozen=True):
     lag_seconds: Annotated[int, Meta(ge=0, le=3_600)] = LAG_SECONDS
 
 
+class NotifierSection(_Section, frozen=True):
+    """One of those who are told what people should know.
+
+    Attributes:
+        kind: What it is.
+        url: Where it is.
+        secret_file: Holds its secret: the password or token of an Alertmanager, the `whsec_…` that
+            signs for a webhook. Read at every call.
+        user: Of an Alertmanager that wants a password; otherwise the secret is a bearer token.
+        urgencies: What it is told.
+        allow_plain_http: It may be reached by http on another host.
+    """
+
+    kind: Literal["alertmanager", "webhook"]
+    url: Text
+    secret_file: Value = ""
+    user: Value = ""
+    urgencies: Annotated[tuple[Urgency, ...], Meta(min_length=1)] = (Urgency.PAGE, Urgency.TICKET)
+    allow_plain_http: bool = False
+
+    def __repr__(self) -> str:
+        """Say who is told what, and no path, which often is a secret."""
+        shown = destination(self.url, allow_plain_http=True).shown
+        return f"{self.kind} {shown} ({' and '.join(self.urgencies)})"
+
+
+class AlertsSection(_Section, frozen=True):
+    """Who is told what people should know, and when.
+
+    Attributes:
+        notifiers: All of them are told; without one nobody is.
+        runbooks: The address of the page that explains the codes, as people reach it.
+        repeat_seconds: How often they are told what lasts.
+        quiet_seconds: What comes back sooner after its end is the same alert.
+        least_seconds: How long an alert lasts at least.
+    """
+
+    notifiers: Annotated[tuple[NotifierSection, ...], Meta(max_length=16)] = ()
+    runbooks: Text = "docs/reference/alerts.md"
+    repeat_seconds: Annotated[int, Meta(ge=1, le=300)] = 60
+    quiet_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    least_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
+
+
 class Configuration(_Section, frozen=True):
     """The effective configuration of a server.
 
@@ -170,6 +216,7 @@ class Configuration(_Section, frozen=True):
     auth: AuthSection = AuthSection()
     policy: PolicySection = PolicySection()
     telemetry: TelemetrySection = TelemetrySection()
+    alerts: AlertsSection = AlertsSection()
     services: dict[str, ExpectedService] = {}
     act: ActSection = ActSection()
     rollouts: dict[str, dict[str, RolloutPlan]] = {}
@@ -270,14 +317,38 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
             field=fault.field,
         )
     try:
-        found = msgspec.convert(content, Configuration)
+        configuration = msgspec.convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
         raise UsageError(f"{name}: {error}.") from error
-    for (service, environment), plan in found.plans.items():
-        try:
-            check_rollout(plan, f"/rollouts/{service}/{environment}")
-        except UsageError as error:
-            raise UsageError(
-                f"{name}: {error.message}", hint=error.hint, field=error.field
-            ) from None
-    return found
+    for place, notifier in enumerate(configuration.alerts.notifiers):
+        _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
+    for (service, environment), plan in configuration.plans.items():
+        _check_plan(plan, name, f"/rollouts/{service}/{environment}")
+    return configuration
+
+
+def _check_plan(plan: RolloutPlan, name: str, field: str) -> None:
+    try:
+        check_rollout(plan, field)
+    except UsageError as error:
+        message = f"{name}: {error.message}"
+        raise UsageError(message, hint=error.hint, field=error.field) from None
+
+
+def _check_notifier(notifier: NotifierSection, name: str, field: str) -> None:
+    try:
+        destination(notifier.url, allow_plain_http=notifier.allow_plain_http)
+    except UsageError as error:
+        message = f"{name}: {field}/url: {error.message}"
+        raise UsageError(message, hint=error.hint, field=f"{field}/url") from None
+    if notifier.user and (notifier.kind != "alertmanager" or not notifier.secret_file):
+        raise UsageError(
+            f"{name}: {field}/user is for an Alertmanager with a password in secret_file.",
+            field=f"{field}/user",
+        )
+    if notifier.kind == "webhook" and not notifier.secret_file:
+        raise UsageError(
+            f"{name}: {field}/secret_file is missing; a webhook is told nothing unsigned.",
+            hint="Make one with: echo whsec_$(head -c 24 /dev/urandom | base64)",
+            field=f"{field}/secret_file",
+        )

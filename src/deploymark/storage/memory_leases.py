@@ -25,7 +25,7 @@ class MemoryLeaseStore:
         """See `LeaseStore.take`."""
         with self._lock:
             lease = self._leases.setdefault(name, _Lease(None, now_ms, now_ms, 0))
-            if lease.taken_ms > now_ms and lease.holder != holder:
+            if lease.taken_ms > now_ms:
                 # The clock went back: it lasts from now for as long as it was taken for.
                 lease.until_ms -= lease.taken_ms - now_ms
                 lease.taken_ms = now_ms

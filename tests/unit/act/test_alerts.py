@@ -138,11 +138,15 @@ def test_the_same_kind_about_the_same_deployment_is_one_alert() -> None:
         replace(FAILED, environment="staging"),
         replace(FAILED, deployment="d-1~2"),
         replace(FAILED, service="checkout/prod", environment="d-1~1", deployment=""),
-        replace(FAILED, service="checkout%2Fprod", environment="d-1~1", deployment=""),
     ],
 )
 def test_anything_else_is_another_alert(other: Concern) -> None:
     assert len({each.key for each in told(FAILED, other, at=NOW)}) == 2
+
+
+def test_no_slash_in_a_name_makes_two_alerts_one() -> None:
+    names = ["a/b", "a%2Fb", "a%252Fb", "a"]
+    assert len({key_of(replace(FAILED, service=name)) for name in names}) == len(names)
 
 
 def test_a_service_and_environment_stand_together_with_pages_first() -> None:

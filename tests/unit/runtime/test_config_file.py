@@ -58,6 +58,20 @@ max_body_bytes = 1048576
 gauges = ["process.cpu.utilization"]
 bucket_seconds = 1
 lag_seconds = 2
+
+[alerts]
+runbooks = "https://docs.example/alerts"
+repeat_seconds = 30
+quiet_seconds = 0
+least_seconds = 0
+
+[[alerts.notifiers]]
+kind = "alertmanager"
+url = "http://am.example:9093/prefix"
+user = "deploymark"
+secret_file = "am.secret"
+urgencies = ["page"]
+allow_plain_http = true
 """
 
 
@@ -76,6 +90,7 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]
+    expected["alerts"]["notifiers"][0]["urgencies"] = ["page"]
     assert expected == {
         name: {
             key: tuple(value) if isinstance(value, list) else value
@@ -109,6 +124,7 @@ def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) 
     assert read_configuration(_written(tmp_path, "# nothing yet\n[server]\n")) == Configuration()
 
 
+NOTIFIER = "[[alerts.notifiers]]\nkind = 'webhook'\nurl = 'https://a.example/hook'\n"
 WRONG: dict[str, tuple[str, str, str]] = {
     # what the file says, where the error points, what message and hint say of it
     "an unknown section": ("[sever]\nlisten = 'x:1'", "/sever", "`server`"),
@@ -148,6 +164,44 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[policy]\nanonymous_environments = ['']",
         "/policy/anonymous_environments/0",
         "empty",
+    ),
+    "a setting of a notifier": (
+        NOTIFIER + "urgency = 'page'",
+        "/alerts/notifiers/0/urgency",
+        "`urgencies`",
+    ),
+    "a kind of notifier": (
+        "[[alerts.notifiers]]\nkind='alertmanger'\nurl='https://a.example'",
+        "/alerts/notifiers/0/kind",
+        "`alertmanager`",
+    ),
+    "a notifier without a kind": (
+        "[[alerts.notifiers]]\nurl='https://a.example'",
+        "/alerts/notifiers/0/kind",
+        "missing",
+    ),
+    "a notifier that is a table": (
+        "[alerts.notifiers]\nkind='webhook'",
+        "/alerts/notifiers",
+        "a list",
+    ),
+    "an urgency": (NOTIFIER + "urgencies = ['pages']", "/alerts/notifiers/0/urgencies/0", "`page`"),
+    "no urgency": (NOTIFIER + "urgencies = []", "/alerts/notifiers/0/urgencies", "at least 1"),
+    "a webhook without a secret": (NOTIFIER, "/alerts/notifiers/0/secret_file", "whsec_"),
+    "a webhook with a user": (
+        NOTIFIER + "user = 'a'\nsecret_file = 'b'",
+        "/alerts/notifiers/0/user",
+        "Alertmanager",
+    ),
+    "a user without a secret": (
+        "[[alerts.notifiers]]\nkind='alertmanager'\nurl='https://a.example'\nuser='a'",
+        "/alerts/notifiers/0/user",
+        "secret_file",
+    ),
+    "a notifier on another host in plain text": (
+        "[[alerts.notifiers]]\nkind='alertmanager'\nurl='http://a.example'",
+        "/alerts/notifiers/0/url",
+        "allow_plain_http",
     ),
     "no TOML": ("[server", "", "TOML"),
     "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),

@@ -14,7 +14,7 @@ VERSION: Final = 1
 # A lease that was taken later than now: the clock went back. Until it is as late again, perhaps
 # never, nobody else would get the lease; so it lasts from now for as long as it was taken for.
 _SET_BACK = """UPDATE lease SET taken = :now, until = :now + (until - taken)
-  WHERE name = :name AND holder <> :holder AND taken > :now"""
+  WHERE name = :name AND taken > :now"""
 _TAKE = """INSERT INTO lease VALUES (:name, :holder, :now, :until, 1)
   ON CONFLICT (name) DO UPDATE SET
     fence = fence + (holder IS NOT :holder OR until <= :now),
