@@ -3,16 +3,15 @@
 The only place that picks sources of counts, actuators and notifiers.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from deploymark.act.backing import LogBacking
 from deploymark.act.controller import Controller, Hands, Scope
 from deploymark.act.execute import Executor
-from deploymark.act.plan import EMBEDDED, ActuatorPlan
+from deploymark.act.plan import EMBEDDED
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
@@ -21,17 +20,16 @@ from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
 from deploymark.model.canonical import encode
 from deploymark.model.vocabulary import DECISION, Assurance
-from deploymark.ports import Actuator, Clock, CountsSource, LogReader, Meter
+from deploymark.ports import Clock, CountsSource, LogReader, Meter
 from deploymark.projections.broker.rolling import RollingQuery
 from deploymark.projections.database import Views
+from deploymark.runtime.actuators import open_actuator
 from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.system import steady_ms
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
 from deploymark.telemetry.room import TelemetryRoom
-
-NONE: Final = "none"
-"""The actuator that only watches: a person does what the rollout wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Acting:
 
 
 @contextmanager
-def open_acting(
+def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     log: OpenLog,
     configuration: Configuration,
     views: Views,
@@ -81,12 +79,12 @@ def open_acting(
             raise UsageError(
                 f"The plan of {service} in {environment} counts from {plan.source!r}, which is no "
                 f"source; known: {', '.join(sources) or 'none'}.",
-                field=f"/rollouts/{service}/{environment}/source",
+                field=_field((service, environment)) + "/source",
             )
     actuators = {
         scope: actuator
         for scope, plan in plans.items()
-        if (actuator := actuator_of(plan.actuator, scope)) is not None
+        if (actuator := open_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
     }
     query, load = RollingQuery(views), evidence_of(log.store)
 
@@ -113,7 +111,7 @@ def open_acting(
         sources=sources,
         actuators=actuators,
         meter=meter,
-        steady_ms=lambda: time.monotonic_ns() // 1_000_000,
+        steady_ms=steady_ms,
     )
     controller = Controller(plans, _terms(configuration), hands)
     rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.intents)
@@ -147,18 +145,8 @@ def evidence_of(reader: LogReader) -> Callable[[str], bytes]:
     return load
 
 
-def actuator_of(plan: ActuatorPlan, scope: Scope) -> Actuator | None:
-    """Return the actuator of a plan, None for one that only watches.
-
-    Raises:
-        UsageError: There is no such actuator, or its options are not what they may be.
-    """
-    if plan.kind == NONE:
-        return None
-    raise UsageError(
-        f"There is no actuator {plan.kind!r}.",
-        field=f"/rollouts/{scope[0]}/{scope[1]}/actuator/kind",
-    )
+def _field(scope: Scope) -> str:
+    return f"/rollouts/{scope[0]}/{scope[1]}"
 
 
 def _sources(

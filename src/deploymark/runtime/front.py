@@ -34,6 +34,7 @@ from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
+from deploymark.runtime.acting import open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
@@ -200,13 +201,11 @@ def open_front(
         watching = Housekeeper([looking], meter)
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
-        stack.callback(watching.stop)
-        stack.callback(publishing.stop)
-        stack.callback(bookkeeping.stop)
+        for keeper in (watching, publishing, bookkeeping):
+            stack.callback(keeper.stop)
         stack.callback(intake.close)
-        watching.start()
-        publishing.start()
-        bookkeeping.start()
+        for keeper in (watching, publishing, bookkeeping):
+            keeper.start()
         # 5. What running software reports; it is asked to stop before the intake that it feeds.
         auth = configuration.auth
         throttle = Throttle(clock, auth.requests_per_second, auth.requests_burst)
@@ -221,11 +220,24 @@ def open_front(
                 meter=meter,
             )
         )
-        # 6. Who may come in.
+        # 6. What is rolled out, and by what plan.
+        acting = stack.enter_context(
+            open_acting(
+                log,
+                configuration,
+                views,
+                intake,
+                telemetry,
+                holder=secrets.token_hex(8),
+                clock=clock,
+                meter=meter,
+            )
+        )
+        # 7. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
-        # 7. What the server measures of itself.
+        # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
         measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
         parts = Parts(
@@ -251,6 +263,7 @@ def open_front(
             ),
             slis=measuring.slis,
             telemetry=telemetry,
+            rollouts=acting.rollouts,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

@@ -23,7 +23,7 @@ from deploymark.runtime.config import (
 _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
-    if field.name != "services"  # whose names people give
+    if field.name not in {"services", "rollouts"}  # whose names people give
 }
 EVERYTHING = """
 [server]
@@ -49,6 +49,13 @@ signed_environments = ["prod"]
 
 [policy.deadlines]
 marker = 1
+
+[policy.environments.prod]
+action_assurance = "signed"
+
+[act]
+automation = false
+turn_seconds = 0.5
 
 [telemetry]
 enabled = false
@@ -87,6 +94,7 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     assert {name: set(section) for name, section in said.items()} == _SECTIONS
     expected = msgspec.to_builtins(configuration)
     assert expected.pop("services") == {}
+    assert expected.pop("rollouts") == {}
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]
