@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from deploymark.act.concerns import Wanted
 from deploymark.act.course import SUCCEEDED, Course, Pending, fold
 from deploymark.act.decide import decide
 from deploymark.act.execute import Executor, Say, order_of
@@ -105,12 +106,12 @@ class Controller:
         self._fence = 0
         self._lease_until_ms: int | None = None
         self._began: tuple[int, int] | None = None
-        self._intents: dict[Scope, Intent] = {}
+        self._wanted: dict[Scope, Wanted] = {}
 
     @property
-    def intents(self) -> Mapping[Scope, Intent]:
+    def wanted(self) -> Mapping[Scope, Wanted]:
         """What was last wanted of each rollout; for people who ask why it waits."""
-        return dict(self._intents)
+        return dict(self._wanted)
 
     def turn(self, now_ms: int) -> int:
         """Take every rollout further, and return how many entries were appended.
@@ -202,7 +203,7 @@ class Controller:
             verifiable=self._is_seen(course, rolling, plan, now_ms),
         )
         intent = decide(facts)
-        self._intents[course.service, course.environment] = intent
+        self._want((course.service, course.environment), intent, now_ms)
         self._do(course, rolling, intent, now_ms)
 
     def _is_seen(
@@ -231,12 +232,21 @@ class Controller:
             self._began = (now_ms, steady_ms)
         return abs((now_ms - self._began[0]) - (steady_ms - self._began[1]))
 
+    def _want(self, scope: Scope, intent: Intent, now_ms: int) -> None:
+        before = self._wanted.get(scope)
+        same = before is not None and (before.intent.key, before.intent.code) == (
+            intent.key,
+            intent.code,
+        )
+        since_ms = before.since_ms if before is not None and same else now_ms
+        self._wanted[scope] = Wanted(intent, since_ms)
+
     # What follows ------------------------------------------------------------------------
 
     def _do(self, course: Course, rolling: Rolling, intent: Intent, now_ms: int) -> None:
         match intent.move:
             case Move.WAIT | Move.HOLD | Move.PAGE:
-                return  # whoever tells people reads it from `intents`
+                return  # whoever tells people reads it from `wanted`
             case Move.PAUSE | Move.RESUME | Move.FREEZE:
                 fields = self._decision(course, rolling, intent, now_ms)
                 self._said = self._hands.executor.decide(fields, execute=False)

@@ -12,19 +12,23 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.act.alerts import HORIZON_MS, Concern
+from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
 from deploymark.act.controller import Scope, course_of
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
-from deploymark.act.intent import Intent
 from deploymark.act.plan import RolloutPlan
 from deploymark.errors import ActionRefusedError, NotFoundError, QueryError, StaleActionError
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
-from deploymark.model.instants import format_instant
+from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.limits import DeploymentName, Name, Text, Value
 from deploymark.ports import LogReader
 from deploymark.projections.broker.rolling import Rolling, RollingQuery, Ruled
 from deploymark.projections.logged import read_entry
+
+MAX_TOLD: Final = 500
+"""Deployments of the last two days that people are told of, the newest."""
 
 MAX_LOOKS: Final = 100
 """Looks that are shown of one step, the newest."""
@@ -83,7 +87,7 @@ class Rollouts:
         reader: The log.
         load: Returns evidence.
         tell: Appends decisions.
-        intents: What the controller last wanted.
+        wanted: What the controller last wanted.
     """
 
     def __init__(
@@ -93,16 +97,16 @@ class Rollouts:
         reader: LogReader,
         load: Load,
         tell: Tell,
-        intents: Callable[[], Mapping[Scope, Intent]],
+        wanted: Callable[[], Mapping[Scope, Wanted]],
     ) -> None:
         self._plans = plans
         self._query = query
         self._reader = reader
         self._load = load
         self._tell = tell
-        self._intents = intents
+        self._wanted = wanted
 
-    def list(self, service: str | None = None, environment: str | None = None) -> list[Any]:
+    def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
 
         Raises:
@@ -122,7 +126,7 @@ class Rollouts:
         Raises:
             NotFoundError: No service that has a plan has such a deployment.
             QueryError: The name is no id.
-            StoreUnavailableError: As `list`.
+            StoreUnavailableError: As `newest`.
         """
         return self._shown(self._named(name), looks=MAX_LOOKS)
 
@@ -131,7 +135,7 @@ class Rollouts:
 
         Raises:
             NotFoundError: The entry is no verdict, or what it rests on is not there.
-            StoreUnavailableError: As `list`.
+            StoreUnavailableError: As `newest`.
         """
         said = read_entry(self._reader.entry(index)).content
         if not isinstance(said, Verdict):
@@ -147,6 +151,29 @@ class Rollouts:
             "basis": self._kept(said.plan_digest or ""),
             "looks": [self._kept(each.digest) for each in course.looks],
         }
+
+    def concerns(self, now_ms: int) -> list[Concern]:
+        """Return what people should know of rollouts: what lasts, and what was over lately.
+
+        Raises:
+            StoreUnavailableError: As `newest`.
+        """
+        found = list(of_orders(self._query.orders()))
+        names: dict[tuple[str, str, str], None] = {}
+        for each in self._query.deeds():
+            said = each.said
+            lately = now_ms - parse_instant(each.received_at) <= HORIZON_MS
+            if lately and isinstance(said, Decision) and said.service and said.deployment_id:
+                names[said.service, said.environment, said.deployment_id] = None
+        wanted = self._wanted()
+        for service, environment, name in list(names)[-MAX_TOLD:]:
+            rolling = self._query.named(service, environment, name)
+            if rolling is not None:
+                found += of_rollout(service, environment, rolling.canary.name, rolling.ruled)
+        for scope, each_wanted in wanted.items():
+            deployment = each_wanted.intent.key.partition(":")[0]
+            found += of_wanted(each_wanted, *scope, deployment)
+        return found
 
     def ask(self, asked: ActionRequest, actor: str, now_ms: int) -> int:
         """Write down what a person asks for, and return the index of that entry.
@@ -250,7 +277,8 @@ class Rollouts:
     def _shown(self, rolling: Rolling, looks: int) -> dict[str, Any]:
         course = course_of(rolling)
         scope = (rolling.service, rolling.environment)
-        plan, intent = self._plans.get(scope), self._intents().get(scope)
+        plan, wanted = self._plans.get(scope), self._wanted().get(scope)
+        intent = None if wanted is None else wanted.intent
         document, stable = rolling.canary.document, rolling.stable
         last = course.last
         shown = {

@@ -6,8 +6,9 @@ The only place that picks sources of counts, actuators and notifiers.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from deploymark.act.alerts import alerts_of
 from deploymark.act.backing import LogBacking
 from deploymark.act.controller import Controller, Hands, Scope
 from deploymark.act.execute import Executor
@@ -27,9 +28,12 @@ from deploymark.runtime.actuators import open_actuator
 from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.notifying import Teller, open_routes, patience_of
 from deploymark.runtime.system import steady_ms
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
 from deploymark.telemetry.room import TelemetryRoom
+
+_TELL_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +118,53 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         steady_ms=steady_ms,
     )
     controller = Controller(plans, _terms(configuration), hands)
-    rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.intents)
+    rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.wanted)
 
     def turn() -> None:
         controller.turn(clock.now_ms())
 
-    keeper = Housekeeper([Task("rollouts", configuration.act.turn_seconds, turn)], meter)
+    telling = _Telling(configuration, rollouts, clock, meter)
+    # Who tells people may wait for them; rollouts shall not.
+    keepers = [
+        Housekeeper([Task("rollouts", configuration.act.turn_seconds, turn)], meter),
+        Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter),
+    ]
     if plans:
-        keeper.start()
+        for keeper in keepers:
+            keeper.start()
     try:
         yield Acting(rollouts, controller)
     finally:
         if plans:
-            keeper.stop()
+            for keeper in keepers:
+                keeper.stop()
+
+
+class _Telling:
+    """Tells people what changed at once, and what lasts again and again."""
+
+    def __init__(
+        self, configuration: Configuration, rollouts: Rollouts, clock: Clock, meter: Meter
+    ) -> None:
+        section = configuration.alerts
+        self._teller = Teller(open_routes(section, clock), meter)
+        self._patience = patience_of(section)
+        self._repeat_ms = section.repeat_seconds * 1_000
+        self._expectations = configuration.expectations
+        self._rollouts = rollouts
+        self._clock = clock
+        self._told: tuple[set[tuple[str, bool]], int] = (set(), 0)
+
+    def tell(self) -> None:
+        """Hand over what people should know now."""
+        now_ms = self._clock.now_ms()
+        concerns = self._rollouts.concerns(now_ms)
+        alerts = alerts_of(concerns, self._expectations, now_ms, self._patience)
+        known = {(each.key, each.ended_ms is None) for each in alerts}
+        if known == self._told[0] and abs(now_ms - self._told[1]) < self._repeat_ms:
+            return
+        self._teller.tell(alerts)
+        self._told = (known, now_ms)
 
 
 def evidence_of(reader: LogReader) -> Callable[[str], bytes]:

@@ -18,7 +18,7 @@ async def list_rollouts(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/rollouts`."""
     asked = request.parameters
     found = await run_in_threadpool(
-        _rollouts(desk).list, asked.get("service"), asked.get("environment")
+        _rollouts(desk).newest, asked.get("service"), asked.get("environment")
     )
     return json_answer({"items": found})
 

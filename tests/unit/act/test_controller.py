@@ -25,7 +25,6 @@ def test_a_healthy_release_gets_more_and_more_traffic_and_is_promoted(world: Rol
     _stable(world)
     canary = world.deploy("v2", weight=0)
     world.go_on(500)
-    print(world.told(), world.controller.intents)
     assert world.splitter.deeds == ["shift", "shift", "promote"]
     assert world.deployment(canary)["state"] == "running"
     assert world.deployment(canary)["phases"]["promoted"]
@@ -36,7 +35,6 @@ def test_a_release_that_fails_is_rolled_back(world: RolloutWorld) -> None:
     canary = world.deploy("v2", weight=0)
     world.traffic.errors[canary] = 0.2
     world.go_on(300)
-    print(world.told(), world.controller.intents)
     assert world.splitter.deeds == ["shift", "roll_back"]
     assert world.deployment(canary)["state"] == "rolled_back"
     assert world.deployment(stable)["state"] == "running"
