@@ -21,7 +21,13 @@ from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
 from deploymark.model.vocabulary import Role
 from deploymark.ports import LogReader
-from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.projections.search_query import (
+    ENTRY_TYPES,
+    EntryQuery,
+    MarkerQuery,
+    Page,
+    check_words,
+)
 from deploymark.server.answer import (
     BYTES,
     EVENTS,
@@ -218,4 +224,6 @@ def _after(request: Request) -> int | None:
 
 def _filter(asked: Mapping[str, Any]) -> Filter:
     wanted = {name: value for name, value in asked.items() if name != "after"}
+    if "type" in wanted:  # else whoever misspells it follows silence
+        check_words("type", (wanted["type"],), ENTRY_TYPES)
     return Filter(**wanted) if wanted else EVERYTHING
