@@ -7,7 +7,7 @@ from unicodedata import combining, east_asian_width
 WHOLE: Final = frozenset({"id", "key_id", "deployment", "identity"})
 """Columns that people copy from, so that they are never cut."""
 
-TIMES: Final = frozenset({"at", "received_at"})
+TIMES: Final = frozenset({"at", "created_at", "ends_at", "opened", "received_at"})
 """Columns of instants: half a time is a wrong one, so they are never cut either."""
 
 _CUT_FIRST: Final = ("what", "service", "reason", "by")
