@@ -57,6 +57,7 @@ COMMANDS = {
     "up": "run the server",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
+    "instances": "list the instances that run",
     "timeline": "list what happened",
     "findings": "list what is wrong, and what to do",
     "watch": "follow markers as they are admitted",
