@@ -146,7 +146,11 @@ def test_flush_delivers_what_waits(
         apart(f"mark applied --service late --environment prod --version {version}")
     left = apart("flush --budget 0.2")
     assert left.returncode == 0
-    assert left.stdout.startswith("0 delivered, 0 refused, 3 left")
+    assert left.stdout.startswith("0 delivered, 0 refused, 3 left in the spool: http")
+    assert left.stdout.splitlines()[1] == "Left: 3 markers of late in prod."
+    told = json.loads(apart("flush --budget 0.2 --json").stdout)
+    assert told["waiting"] == [{"service": "late", "environment": "prod", "count": 3}]
+    assert told["problem"]
     assert apart("flush --budget 0.1 --require").returncode == 69
     monkeypatch.setenv("DEPLOYMARK_TOKEN", server.token)
     done = apart("flush --json")
@@ -154,6 +158,7 @@ def test_flush_delivers_what_waits(
         "delivered": 3,
         "refused": 0,
         "left": 0,
+        "waiting": [],
         "problem": "",
         "elsewhere": {},
     }
