@@ -16,6 +16,7 @@ from deploymark.cli.options import (
     add_passphrase,
     data_directory,
     open_signer,
+    own_log,
     passphrase,
 )
 from deploymark.cli.output import Output
@@ -193,7 +194,7 @@ def _append(
 def _append_to_file(payload: bytes, options: argparse.Namespace) -> int:
     secret = passphrase(options)
     try:
-        with open_log(data_directory(options), secret) as log:
+        with open_log(own_log(options), secret) as log:
             _check_distrust(options, log.store.head().size)
             signer = _administrator(options.by, log.data, secret)
             envelope = sign_envelope(KEY, payload, [signer])
@@ -246,7 +247,7 @@ def _may_sign(key: RegisteredKey) -> str:
 def _ring(options: argparse.Namespace) -> KeyRing:
     if options.url is not None:
         return ServedKeys(options.url).ring()
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(own_log(options)) as (_, reader):
         return KeyRing.load(exported_keys(reader))
 
 

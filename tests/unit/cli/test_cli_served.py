@@ -122,6 +122,15 @@ def test_a_server_shows_the_policy_and_keys_of_its_log(run: Run, server: Server)
         assert (served.returncode, served.stdout) == (0, own.stdout)
 
 
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("line", ["log policy", "keys ls", "keys trust one.pem.pub"])
+def test_who_has_no_files_of_the_log_is_told_how_to_ask_a_server(run: Run, line: str) -> None:
+    run("keys new one.pem")
+    refused = run(line)
+    assert refused.returncode == 64
+    assert '`--url "$DEPLOYMARK_URL"`' in refused.stderr
+
+
 def test_keys_of_a_running_server_are_changed_by_asking_it(run: Run, server: Server) -> None:
     for name in ("one", "two", "boss"):
         run(f"keys new {name}.pem")
