@@ -84,6 +84,8 @@ class _Wrapped:
         try:
             self._fields = marker_fields(self._options, release=not self._later)
             self._emitter = emitter_of(self._options, self._fields)
+            if self._later:
+                self._say_what_is_not_there(self._options.release)
             # Without the first in the log the second is not tried.
             return self._say_before("planned") or self._say_before("applying")
         except UsageError:
@@ -95,6 +97,10 @@ class _Wrapped:
             self._output.remark("Nothing was marked; the deploy goes on.")
             self._emitter = None  # what is wrong now is wrong at the end as well
             return DONE
+
+    def _say_what_is_not_there(self, release: str) -> None:
+        said = f"--release {release}: there is no such directory yet; what the command makes there"
+        self._output.say(f"{said} is what was applied.", {"release": release, "is_there": False})
 
     def _say_before(self, phase: str) -> int:
         assert self._emitter is not None  # noqa: S101 - made just before

@@ -323,6 +323,13 @@ def test_it_says_at_the_end_that_earlier_markers_were_refused() -> None:
     assert b"2 earlier markers were refused: Not so.\napplied earlier in prod: d-" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["true", "false"])
+def test_a_release_that_is_not_there_is_said_before_the_command(command: str) -> None:
+    done = wrapped("no-release", command, flags=("--release", "nowhere"))
+    assert done.returncode == (command == "false")
+    assert done.stderr.startswith(b"--release nowhere: there is no such directory yet; ")
+
+
 def test_a_release_that_nobody_makes_is_said_and_what_was_applied_is_applied() -> None:
     url, port = away()
     for flags, code in (((), 0), (("--require",), 1)):
