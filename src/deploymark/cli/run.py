@@ -23,9 +23,10 @@ from deploymark.cli.marker_flags import (
 )
 from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude, fail
 from deploymark.cli.output import Output
+from deploymark.emit.draft import GIVEN_ID
 from deploymark.emit.emitter import Emitter, Marked, State
 from deploymark.emit.host import SystemHost
-from deploymark.errors import DeploymarkError, ReleaseError, UsageError
+from deploymark.errors import DeploymarkError, MarkerError, ReleaseError, UsageError
 
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # as shells say it
 _PASSED_ON: Final = (
@@ -95,7 +96,8 @@ class _Wrapped:
                 raise
             self._complain(error)
             self._output.remark("Nothing was marked; the deploy goes on.")
-            self._emitter = None  # what is wrong now is wrong at the end as well
+            if not (self._later and isinstance(error, MarkerError) and error.field == GIVEN_ID):
+                self._emitter = None  # what is wrong now is wrong at the end as well
             return DONE
 
     def _say_what_is_not_there(self, release: str) -> None:
@@ -151,7 +153,7 @@ class _Wrapped:
         found = True
         if self._later and not reason:
             # The digest is what an id is derived from, and it is the same deployment as before.
-            fields = {**fields, "deployment_id": self.deployment_id}
+            fields = {**fields, "deployment_id": self.deployment_id or None}
             found = self._add_release(fields)
         marked = self._deliver(phase, fields, patient=self._options.require)
         self._tell_of_refusals(self._emitter)

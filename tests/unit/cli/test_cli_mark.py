@@ -278,6 +278,20 @@ def test_a_command_line_that_nobody_can_read_is_refused_in_any_case(run: Run, li
     assert run(f"mark {line}").returncode == 64
 
 
+@pytest.mark.parametrize("phase", ["failed", "removed"])
+def test_a_deployment_id_is_no_subject_and_nothing_is_spooled(
+    run: Run, place: Path, phase: str
+) -> None:
+    name = "d-0123456789abcdefghjkmnpqrs"
+    refused = run(f"mark {phase} --service a --environment b --deployment-id {name}")
+    assert refused.returncode == 64
+    assert "--version or --commit" in refused.stderr
+    assert not (place / "spool").exists()
+    instance = "--service a --environment b --budget 0 --instance-uid u --deployment-id"
+    for known in ("running", "removed"):
+        assert "kept in the spool" in run(f"mark {known} {instance} {name}").stdout
+
+
 URLS = {
     "of another scheme": "ftp://127.0.0.1",
     "unencrypted to somewhere else": "http://192.0.2.1",

@@ -162,6 +162,30 @@ def test_a_release_that_the_command_makes_is_what_was_applied(run: Run) -> None:
     assert [phase for phase, _ in phases(run, "makes")] == ["planned", "applying", "applied"]
 
 
+@pytest.mark.usefixtures("server")
+def test_a_release_that_the_command_makes_may_be_all_that_says_what_was_applied(run: Run) -> None:
+    about = ["--service", "only", "--environment", "prod", "--deployment-id", "only-1"]
+    done = subprocess.run(
+        [
+            *COMMAND,
+            *about,
+            "--release",
+            "out",
+            "--",
+            "sh",
+            "-c",
+            "mkdir out; echo content > out/app",
+        ],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert b"are all missing" in done.stderr
+    (told,) = run("ls --service only --json").stdout.splitlines()
+    assert json.loads(told)["digest"].startswith("sha256:")
+
+
 # Signals ------------------------------------------------------------------------------------------
 
 
