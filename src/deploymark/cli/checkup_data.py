@@ -15,6 +15,7 @@ from msgspec import Struct
 from deploymark.cli.checkup import Remark, advice, fine, wrong
 from deploymark.errors import DeploymarkError
 from deploymark.log.policy import NONE
+from deploymark.log.steps import counted
 from deploymark.runtime.access import list_tokens
 from deploymark.runtime.compose import log_keys, read_policy, remembered_guard
 from deploymark.runtime.config import Configuration
@@ -166,7 +167,9 @@ def trust(home: Home) -> Iterator[Remark]:
             "`deploymark log witness add` names one, on another machine.",
         )
     else:
-        yield fine(f"{len(policy.witnesses)} witnesses, quorum {policy.quorum}")
+        yield fine(
+            f"{counted(len(policy.witnesses), 'witness', 'witnesses')}, quorum {policy.quorum}"
+        )
 
 
 def tokens(home: Home) -> Iterator[Remark]:

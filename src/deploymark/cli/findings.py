@@ -78,7 +78,7 @@ def _findings(options: argparse.Namespace, output: Output) -> int:
         what = "Nothing was ever wrong" if options.all else "Nothing is wrong"
         output.remark(f"{what}{' of these' if narrowed else ''}, as far as is known.")
     elif len(found) > len(shown):
-        output.remark(f"There are more than these {len(shown)}; --last shows more.")
+        output.remark(f"There are more than {counted(len(shown), 'finding')}; --last shows more.")
     if options.fail and _is_critical(client, filters):
         return _NO
     return _DONE

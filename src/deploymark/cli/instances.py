@@ -7,6 +7,7 @@ from deploymark.cli.client import Client, client_settings
 from deploymark.cli.flags import add_listing
 from deploymark.cli.known import unknown
 from deploymark.cli.output import Output
+from deploymark.log.steps import counted
 
 _PAGE: Final = 200
 _FILTERS: Final = ("service", "environment", "deployment_id", "cluster", "status")
@@ -56,7 +57,7 @@ def _instances(options: argparse.Namespace, output: Output) -> int:
     columns = ("since", "service", "environment", "instance", "where", "status", "deployment")
     output.table(columns, map(_row, shown))
     if len(found) > len(shown):
-        output.remark(f"There are more than {len(shown)}; --last shows more.")
+        output.remark(f"There are more than {counted(len(shown), 'instance')}; --last shows more.")
     return 0
 
 

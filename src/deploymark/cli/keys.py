@@ -33,6 +33,7 @@ from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.registration import RegisteredKey
 from deploymark.errors import KeyFileError, LogBusyError, UsageError
 from deploymark.ingest.key_entries import ALGORITHM, registration, revocation, rotation
+from deploymark.log.steps import counted
 from deploymark.model.entries import Scope
 from deploymark.model.ids import key_id
 from deploymark.model.vocabulary import KEY
@@ -227,7 +228,8 @@ def _check_distrust(options: argparse.Namespace, size: int | None) -> None:
     first: int | None = getattr(options, "distrust_from", None)
     if first is not None and size is not None and first > size:
         raise UsageError(
-            f"--distrust-from {first} is beyond the log, which has {size} entries.",
+            f"--distrust-from {first} is beyond the log, which has "
+            f"{counted(size, 'entry', 'entries')}.",
             hint="Name the first entry that is not believed; leave the flag out if there is none.",
         )
 

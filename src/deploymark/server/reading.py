@@ -17,6 +17,7 @@ from deploymark.errors import (
     ViewsBehindError,
 )
 from deploymark.log.receipt import format_receipt
+from deploymark.log.steps import counted
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
 from deploymark.model.vocabulary import Role
@@ -80,7 +81,10 @@ async def asked_of(desk: Desk, request: Request) -> dict[str, Any]:
 async def _wait(desk: Desk, after: int) -> None:
     size = (await run_in_threadpool(desk.parts.view.reader.head)).size
     if after >= size:
-        raise RequestError(f"The log has {size} entries; there is nothing to wait for at {after}.")
+        raise RequestError(
+            f"The log has {counted(size, 'entry', 'entries')}; "
+            f"there is nothing to wait for at {after}."
+        )
     seconds = desk.settings.fresh_seconds
     try:
         async with asyncio.timeout(seconds):

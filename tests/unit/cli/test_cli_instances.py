@@ -77,7 +77,7 @@ def test_more_than_a_page_is_asked_for_and_more_than_shown_is_said(
     assert len(listed(run, "instances --service in-five")) == 5
     shown = run("instances --service in-five --last 3").stdout.splitlines()
     assert len(shown) == 5
-    assert shown[-1] == "There are more than 3; --last shows more."
+    assert shown[-1] == "There are more than 3 instances; --last shows more."
 
 
 def test_a_terminal_shows_whole_ids_and_times(run: Run, on_terminal: OnTerminal) -> None:

@@ -172,7 +172,8 @@ def test_who_has_no_token_is_told_where_one_goes(
     monkeypatch.setenv("DEPLOYMARK_TOKEN", "")
     refused = run("ls --url", server.url)
     assert refused.returncode == 77
-    assert "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new` makes one." in refused.stderr
+    assert "DEPLOYMARK_TOKEN" in refused.stderr
+    assert "`deploymark tokens new NAME --role reader` makes one." in refused.stderr
 
 
 def test_a_token_of_another_role_is_named_and_does_not_stop_a_signed_key_entry(
