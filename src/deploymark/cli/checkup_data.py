@@ -52,10 +52,15 @@ def origins_of(file: Path | None, listen: str) -> dict[str, str]:
     content: dict[str, Any] = {}
     if file is not None:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    found = {
-        f"{section}.{name}": str(file) for section, values in content.items() for name in values
-    }
+    found = {name: str(file) for name in _names(content)}
     return {**found, **({"server.listen": listen} if listen else {})}
+
+
+def _names(table: dict[str, Any], place: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        yield f"{place}{name}"
+        if isinstance(value, dict):
+            yield from _names(value, f"{place}{name}.")
 
 
 def configuration(home: Home) -> Iterator[Remark]:
@@ -69,10 +74,12 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
         for name in value.__struct_fields__:
             yield from _values(home, f"{full}.{name}", getattr(value, name))
         return
-    shown = ", ".join(value) if isinstance(value, tuple | dict) else value
-    # What stands in a table of its own is told by that table's origin.
-    origin = home.origins.get(full) or home.origins.get(full.rpartition(".")[0], "default")
-    yield fine(f"{full} = {shown!r} ({origin})")
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _values(home, f"{full}.{name}", part)
+        return
+    shown = ", ".join(value) or "none" if isinstance(value, tuple | dict) else value
+    yield fine(f"{full} = {shown!r} ({home.origins.get(full, 'default')})")
 
 
 def exposure(home: Home) -> Iterator[Remark]:

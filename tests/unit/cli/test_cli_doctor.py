@@ -111,6 +111,19 @@ def test_unsigned_markers_are_counted(run: Run) -> None:
     assert re.search(r"(is not signed by its|are not signed by their) producer", told)
 
 
+def test_what_is_expected_of_services_is_shown_value_by_value(run: Run, team: Path) -> None:
+    prod = 'clusters = ["eu", "us"]\ninstances = { eu = 3, us = 1 }\n'
+    (team / "services.toml").write_text(
+        f'[services.checkout]\nowner = "shop"\n[services.checkout.environments.prod]\n{prod}'
+    )
+    told = said(found(run, "doctor --data data --config services.toml"), "configuration")
+    assert "services.checkout.owner = 'shop' (services.toml)" in told
+    prod = "services.checkout.environments.prod"
+    assert f"{prod}.clusters = 'eu, us' (services.toml)" in told
+    assert f"{prod}.instances.eu = 3 (services.toml)" in told
+    assert "services.checkout.tier = 'standard' (default)" in told
+
+
 # A server's own files -----------------------------------------------------------------------------
 
 
