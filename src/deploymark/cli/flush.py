@@ -57,7 +57,7 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
         "refused": done.refused,
         "left": left,
         "waiting": [
-            {"service": each.service, "environment": each.environment, "count": each.count}
+            {"service": each.service, "environment": each.environment, "count": each.markers}
             for each in waiting
         ],
         "problem": problem,

@@ -160,7 +160,7 @@ def _round(
     done = reporter.run_round()
     result = emitter.flush(options.budget) if done.said else Delivery()
     # What it answers for is what it said itself, whatever else waits in the spool.
-    done = replace(done, said=[(*what, emitter.since(marked)) for *what, marked in done.said])
+    done = replace(done, said=[(phase, uid, emitter.since(said)) for phase, uid, said in done.said])
     _say(output, done, all_seen=options.interval is None)
     if done.asked is False:
         output.remark(
@@ -192,10 +192,12 @@ def _say_others(options: argparse.Namespace, output: Output, own: int) -> None:
     found = inspect_spool(settings.spool, SystemHost().user()).here(settings.url)
     mine = (options.service, options.environment)
     left = [
-        each._replace(count=each.count - (own if (each.service, each.environment) == mine else 0))
+        each._replace(
+            markers=each.markers - (own if (each.service, each.environment) == mine else 0)
+        )
         for each in found
     ]
-    left = [each for each in left if each.count > 0]
+    left = [each for each in left if each.markers > 0]
     if left:
         output.remark(
             plain(

@@ -36,13 +36,13 @@ class Waiting(NamedTuple):
         server: Which they are for; "" where the journal no longer tells.
         service: Whose they are, "" when they do not tell.
         environment: Where to.
-        count: How many.
+        markers: How many.
     """
 
     server: str
     service: str
     environment: str
-    count: int
+    markers: int
 
 
 class SpoolState(NamedTuple):
@@ -76,7 +76,7 @@ class SpoolState(NamedTuple):
         found: Counter[str] = Counter()
         for group in self.groups:
             if not _is_for(group, url):
-                found[group.server] += group.count
+                found[group.server] += group.markers
         return dict(found)
 
     def here(self, url: str) -> list[Waiting]:
@@ -91,11 +91,11 @@ def _is_for(group: Waiting, url: str) -> bool:
 def waiting_said(groups: Sequence[Waiting]) -> str:
     """Return what waits as part of a sentence: "3 markers of checkout in prod"; "" if none."""
     said = [
-        f"{group.count} {'marker' if group.count == 1 else 'markers'} "
+        f"{group.markers} {'marker' if group.markers == 1 else 'markers'} "
         f"of {group.service or '?'} in {group.environment or '?'}"
         for group in groups[:_GROUPS_SHOWN]
     ]
-    if others := sum(group.count for group in groups[_GROUPS_SHOWN:]):
+    if others := sum(group.markers for group in groups[_GROUPS_SHOWN:]):
         said.append(f"{others} more")
     return ", ".join(said)
 

@@ -72,6 +72,20 @@ def test_one_deployment_is_shown_with_all_its_markers(
 
 
 @pytest.mark.usefixtures("server")
+def test_a_deployment_of_which_nothing_is_left_says_so(run: Run) -> None:
+    name = mark(run, "emptied")
+    instance = "--version 1 --instance-uid emptied-1 --emitter-kind orchestrator"
+    mark(run, "emptied", "running", instance)
+    assert "no instance is known" not in run("show", name).stdout
+    mark(run, "emptied", "removed", instance)
+    shown = run("show", name).stdout
+    assert "state          running\n" in shown
+    assert "runs           no instance is known to run\n" in shown
+    mark(run, "emptied", more="--version 2")
+    assert "no instance is known" not in run("show", name).stdout
+
+
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("name", ["d-x", "../tokens", "a?b=c", "", " ", "d-x#y", "é"])
 def test_there_is_no_deployment(run: Run, name: str) -> None:
     refused = run("show", name)

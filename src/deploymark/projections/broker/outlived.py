@@ -32,7 +32,7 @@ class Outlived(NamedTuple):
         ended_ms: When it was superseded in its last place.
         cluster: Where they run, None when that is not known.
         digest: What they run, None when that is not known.
-        count: How many.
+        instances: How many.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Outlived(NamedTuple):
     ended_ms: int
     cluster: str | None
     digest: str | None
-    count: int
+    instances: int
 
 
 def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
@@ -56,7 +56,7 @@ def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
         INSTANCE.c.digest,
     )
     rows = connection.execute(
-        select(*what, RUN.c.document, RUN.c.ended_ms, func.count().label("count"))
+        select(*what, RUN.c.document, RUN.c.ended_ms, func.count().label("instances"))
         .select_from(
             # From what runs now: of deployments that are over there are ever more.
             INSTANCE.join(GROUP, INSTANCE.c.main == GROUP.c.idx).join(RUN, and_(*same))
@@ -82,7 +82,7 @@ def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
                 row.ended_ms,
                 row.cluster,
                 row.digest,
-                row.count,
+                row.instances,
             )
         )
     return found
@@ -116,7 +116,7 @@ def told(left: Sequence[Outlived]) -> str:
     for each in left:
         names.setdefault(f"{each.id}~{each.number}", []).append(each)
     said = [
-        f"{sum(part.count for part in parts)} of {name}{_where(parts)}"
+        f"{sum(part.instances for part in parts)} of {name}{_where(parts)}"
         for name, parts in list(names.items())[:MAX_NAMED]
     ]
     others = len(names) - MAX_NAMED
