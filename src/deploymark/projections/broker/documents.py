@@ -94,6 +94,7 @@ def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
         "change_tickets": run.tickets,
         "changes": run.fact("changes"),
         "strategy": run.fact("strategy"),
+        "colours": run.colours,
         "state": state,
         "redeploy": number > 1,
         "unplanned": not run.intended,
