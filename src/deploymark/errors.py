@@ -373,7 +373,10 @@ class UnauthenticatedError(RefusedError):
     """Nobody known stands behind the request: its token or session is absent, wrong or ended."""
 
     code = "unauthenticated"
-    default_hint = "Send `Authorization: Bearer <token>`; an administrator can make a new token."
+    default_hint = (
+        "Send `Authorization: Bearer <token>`, as our commands do with DEPLOYMARK_TOKEN; an "
+        "administrator makes one: `deploymark tokens new NAME --role …`."
+    )
 
 
 class ForbiddenError(RefusedError):

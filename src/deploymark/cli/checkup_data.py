@@ -15,6 +15,7 @@ from msgspec import Struct
 from deploymark.cli.checkup import Remark, advice, fine, wrong
 from deploymark.errors import DeploymarkError
 from deploymark.log.policy import NONE
+from deploymark.log.steps import counted
 from deploymark.runtime.access import list_tokens
 from deploymark.runtime.compose import log_keys, read_policy, remembered_guard
 from deploymark.runtime.config import Configuration
@@ -51,10 +52,15 @@ def origins_of(file: Path | None, listen: str) -> dict[str, str]:
     content: dict[str, Any] = {}
     if file is not None:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    found = {
-        f"{section}.{name}": str(file) for section, values in content.items() for name in values
-    }
+    found = {name: str(file) for name in _names(content)}
     return {**found, **({"server.listen": listen} if listen else {})}
+
+
+def _names(table: dict[str, Any], place: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        yield f"{place}{name}"
+        if isinstance(value, dict):
+            yield from _names(value, f"{place}{name}.")
 
 
 def configuration(home: Home) -> Iterator[Remark]:
@@ -68,7 +74,11 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
         for name in value.__struct_fields__:
             yield from _values(home, f"{full}.{name}", getattr(value, name))
         return
-    shown = ", ".join(map(str, value)) if isinstance(value, tuple | dict) else value
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _values(home, f"{full}.{name}", part)
+        return
+    shown = ", ".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else value
     # What stands in a table of its own is told by that table's origin.
     origin = home.origins.get(full) or home.origins.get(full.rpartition(".")[0], "default")
     yield fine(f"{full} = {shown!r} ({origin})")
@@ -166,7 +176,9 @@ def trust(home: Home) -> Iterator[Remark]:
             "`deploymark log witness add` names one, on another machine.",
         )
     else:
-        yield fine(f"{len(policy.witnesses)} witnesses, quorum {policy.quorum}")
+        yield fine(
+            f"{counted(len(policy.witnesses), 'witness', 'witnesses')}, quorum {policy.quorum}"
+        )
 
 
 def tokens(home: Home) -> Iterator[Remark]:

@@ -12,6 +12,7 @@ from deploymark.cli.client import Answer, Client
 from deploymark.cli.noise import doubled, unfinished
 from deploymark.emit.host import Host
 from deploymark.errors import DeploymarkError
+from deploymark.log.steps import counted
 from deploymark.model.instants import parse_instant
 
 DAY_MS: Final = 86_400_000
@@ -94,7 +95,7 @@ def token(server: Server) -> Iterator[Remark]:
         left_ms = parse_instant(ends) - now_ms if ends and not revoked else None
         if left_ms is not None and 0 < left_ms < _TOKEN_DAYS * DAY_MS:
             yield advice(
-                f"{each['name']} ends at {ends}, in {left_ms // DAY_MS} days.",
+                f"{each['name']} ends at {ends}, in {counted(left_ms // DAY_MS, 'day')}.",
                 "Make a new one with `deploymark tokens new` and hand it over before.",
             )
 
@@ -136,10 +137,11 @@ def certificate(server: Server) -> Iterator[Remark]:
     days = (ssl.cert_time_to_seconds(str(ends)) * 1000 - server.host.now_ms()) // DAY_MS
     if days < _CERTIFICATE_DAYS:
         yield advice(
-            f"The server's certificate ends in {days} days.", "Renew it, or mend what renews it."
+            f"The server's certificate ends in {counted(days, 'day')}.",
+            "Renew it, or mend what renews it.",
         )
     else:
-        yield fine(f"ends in {days} days")
+        yield fine(f"ends in {counted(days, 'day')}")
 
 
 def witnesses(server: Server) -> Iterator[Remark]:
@@ -172,7 +174,8 @@ def emission(server: Server) -> Iterator[Remark]:
     unsigned = sum(each["assurance"] != "signed" for each in markers)
     if unsigned:
         yield advice(
-            f"{unsigned} of the last {len(markers)} markers are not signed by their producer.",
+            f"{unsigned} of the last {counted(len(markers), 'marker')} "
+            f"{'is not signed by its' if unsigned == 1 else 'are not signed by their'} producer.",
             "Only signed markers let a gate act: `deploymark keys new`, then DEPLOYMARK_KEY.",
         )
     noisy = [*doubled(markers), *unfinished(markers, server.host.now_ms())]
@@ -182,7 +185,7 @@ def emission(server: Server) -> Iterator[Remark]:
             "Let one system mark an event, and mark deploys rather than pushes.",
         )
     if not (unsigned or noisy):
-        yield fine(f"the last {len(markers)} markers are signed, and none is noise")
+        yield fine(f"signed, and no noise: {counted(len(markers), 'marker')} that came last")
 
 
 CHECKS: Final = (

@@ -31,7 +31,9 @@ SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 64 << 20
 
 _MARKERS: Final = "/v1/markers"
-_SET_ONE: Final = "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new` makes one."
+_SET_ONE: Final = (
+    "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new NAME --role reader` makes one."
+)
 _SESSION: Final = "/v1/session"
 _REDIRECTED: Final = 300  # redirects are not followed: the token would travel along
 _AWAY: Final = 500

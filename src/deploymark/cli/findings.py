@@ -4,18 +4,16 @@ import argparse
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any, Final
-from urllib.parse import quote
 
 from deploymark.cli.client import Client, client_settings
 from deploymark.cli.flags import add_listing
+from deploymark.cli.known import unknown
 from deploymark.cli.output import Output, plain
 from deploymark.cli.table import short_time
-from deploymark.errors import NotFoundError
 from deploymark.log.steps import counted
 
 _PAGE: Final = 200
 _DONE, _NO, _UNDECIDED = 0, 1, 2
-_KNOWN_BY: Final = ("service", "environment")
 _REFUSED: Final = frozenset(
     {
         "emitter_over_budget",
@@ -73,14 +71,14 @@ def _findings(options: argparse.Namespace, output: Output) -> int:
         output.say("\n".join(_lines(each, output.width)), each)
     if not shown:
         narrowed = any(each is not None for each in (*filters.values(), options.severity))
-        unknown = _unknown(client, filters)
-        if unknown:
-            output.remark(f"{unknown} Nothing can be said of it.")
+        nobody_knows = unknown(client, filters)
+        if nobody_knows:
+            output.remark(f"{nobody_knows} Nothing can be said of it.")
             return _UNDECIDED if options.fail else _DONE
         what = "Nothing was ever wrong" if options.all else "Nothing is wrong"
         output.remark(f"{what}{' of these' if narrowed else ''}, as far as is known.")
     elif len(found) > len(shown):
-        output.remark(f"There are more than these {len(shown)}; --last shows more.")
+        output.remark(f"There are more than {counted(len(shown), 'finding')}; --last shows more.")
     if options.fail and _is_critical(client, filters):
         return _NO
     return _DONE
@@ -89,20 +87,6 @@ def _findings(options: argparse.Namespace, output: Output) -> int:
 def _is_critical(client: Client, filters: dict[str, Any]) -> bool:
     asked = {**filters, "severity": "critical", "state": "open"}
     return bool(client.listed("/v1/findings", asked, 1, 1))
-
-
-def _unknown(client: Client, filters: dict[str, Any]) -> str:
-    """Return what no deployment has of what was asked for: a misspelt name is never in order."""
-    for name in _KNOWN_BY:
-        for value in filters[name] or ():
-            if not client.listed("/v1/deployments", {name: [value]}, 1, 1):
-                return f"No deployment of the {name} {value!r} is known."
-    for value in filters["deployment_id"] or ():
-        try:
-            client.get(f"/v1/deployments/{quote(value, safe='~')}")
-        except NotFoundError as error:
-            return error.message
-    return ""
 
 
 def _lines(finding: dict[str, Any], width: int | None) -> Iterator[str]:

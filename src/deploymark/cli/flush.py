@@ -5,15 +5,16 @@ from typing import Any, Final
 
 from deploymark.cli.flags import add_server
 from deploymark.cli.numbers import seconds
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, plain
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
-from deploymark.emit.inspection import elsewhere_said, inspect_spool
+from deploymark.emit.inspection import elsewhere_said, inspect_spool, waiting_said
 from deploymark.emit.settings import read_settings
 from deploymark.errors import ServerUnavailableError
 from deploymark.log.steps import counted
 
 SECONDS: Final = 30.0
+_HELD: Final = "A process that still runs has them, and delivers them itself."
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -47,18 +48,28 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
     elsewhere = found.elsewhere(settings.url)
     left = found.waiting - sum(elsewhere.values())
     sentence = f"{done.delivered} delivered, {done.refused} refused, {left} left in the spool"
-    if done.problem and left:
-        sentence += f": {done.problem}"
+    waiting = found.here(settings.url)
+    problem = done.problem or (_HELD if left else "")
+    if left:
+        sentence += f": {problem}"
     record = {
         "delivered": done.delivered,
         "refused": done.refused,
         "left": left,
-        "problem": done.problem,
+        "waiting": [
+            {"service": each.service, "environment": each.environment, "count": each.markers}
+            for each in waiting
+        ],
+        "problem": problem,
         "elsewhere": elsewhere,
     }
     output.say(sentence, record)
+    if waiting:
+        output.remark(plain(f"Left: {waiting_said(waiting)}."))
     if elsewhere:
         output.remark(f"{elsewhere_said(elsewhere)}; `--url` delivers them.")
     if left and options.require:
-        raise ServerUnavailableError(f"{counted(left, 'marker')} left in {settings.spool}.")
+        raise ServerUnavailableError(
+            f"{counted(left, 'marker')} left in {settings.spool}: {problem}"
+        )
     return 0

@@ -17,6 +17,7 @@ from deploymark.cli.options import write_text
 from deploymark.cli.output import Output
 from deploymark.emit.endpoint import parse_endpoint
 from deploymark.errors import UsageError
+from deploymark.log.steps import counted
 
 _DEPLOYMENTS: Final = 200
 _FAULTS: Final = 40
@@ -134,9 +135,13 @@ def _play(options: argparse.Namespace, output: Output, day: Any) -> int:  # noqa
     found = sum(verdict.found for verdict in result.verdicts)
     said = (
         f"{found} of {len(result.verdicts)} faults were found in time, "
-        f"{len(result.false_findings)} findings were false, {len(result.untrue)} statements of "
-        f"records were untrue."
+        f"{_said(len(result.false_findings), 'finding')} false, "
+        f"{_said(len(result.untrue), 'statement')} of records untrue."
     )
     keys = ("day", "seed", "compression", "deployments", "messages", "slipped_seconds", "won")
     output.say(said, {name: record[name] for name in keys})
     return 0 if result.is_won else 1
+
+
+def _said(number: int, what: str) -> str:
+    return f"{counted(number, what)} {'was' if number == 1 else 'were'}"

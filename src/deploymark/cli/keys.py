@@ -16,6 +16,7 @@ from deploymark.cli.options import (
     add_passphrase,
     data_directory,
     open_signer,
+    own_log,
     passphrase,
 )
 from deploymark.cli.output import Output
@@ -32,6 +33,7 @@ from deploymark.crypto.keyring import KeyRing
 from deploymark.crypto.registration import RegisteredKey
 from deploymark.errors import KeyFileError, LogBusyError, UsageError
 from deploymark.ingest.key_entries import ALGORITHM, registration, revocation, rotation
+from deploymark.log.steps import counted
 from deploymark.model.entries import Scope
 from deploymark.model.ids import key_id
 from deploymark.model.vocabulary import KEY
@@ -193,7 +195,7 @@ def _append(
 def _append_to_file(payload: bytes, options: argparse.Namespace) -> int:
     secret = passphrase(options)
     try:
-        with open_log(data_directory(options), secret) as log:
+        with open_log(own_log(options), secret) as log:
             _check_distrust(options, log.store.head().size)
             signer = _administrator(options.by, log.data, secret)
             envelope = sign_envelope(KEY, payload, [signer])
@@ -226,7 +228,8 @@ def _check_distrust(options: argparse.Namespace, size: int | None) -> None:
     first: int | None = getattr(options, "distrust_from", None)
     if first is not None and size is not None and first > size:
         raise UsageError(
-            f"--distrust-from {first} is beyond the log, which has {size} entries.",
+            f"--distrust-from {first} is beyond the log, which has "
+            f"{counted(size, 'entry', 'entries')}.",
             hint="Name the first entry that is not believed; leave the flag out if there is none.",
         )
 
@@ -246,7 +249,7 @@ def _may_sign(key: RegisteredKey) -> str:
 def _ring(options: argparse.Namespace) -> KeyRing:
     if options.url is not None:
         return ServedKeys(options.url).ring()
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(own_log(options)) as (_, reader):
         return KeyRing.load(exported_keys(reader))
 
 

@@ -310,7 +310,7 @@ def _fsck_export(path: Path, output: Output) -> int:
     size = export.checkpoint.size
     with output.progress("Checking entries", size) as progress:
         faults = tuple(export.faults(progress))
-    step = Step(1, "Every file follows from the entries", f"{size} entries", faults)
+    step = Step(1, "Every file follows from the entries", counted(size, "entry", "entries"), faults)
     output.step(step)
     output.remark("Signatures are not part of this: `deploymark verify EXPORT --policy FILE`.")
     return _conclude([step], counted(size, "entry", "entries"), output)

@@ -31,6 +31,7 @@ from deploymark.errors import (
 )
 
 _USUAL_WIDTH, _LEAST_WIDTH = 80, 40
+_COMPARED = 40  # of a flag that is none
 DONE, NO, UNDECIDED, USAGE, UNAVAILABLE, INTERNAL, NOT_ALLOWED = 0, 1, 2, 64, 69, 70, 77
 INTERRUPTED, NOBODY_READS = 130, 141  # as a shell says it: 128 and the number of the signal
 EXIT_CODES = """\
@@ -56,6 +57,7 @@ COMMANDS = {
     "up": "run the server",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
+    "instances": "list the instances that run",
     "timeline": "list what happened",
     "findings": "list what is wrong, and what to do",
     "watch": "follow markers as they are admitted",
@@ -82,9 +84,32 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own arguments
         super().__init__(**{"formatter_class": _Help, **settings, "allow_abbrev": False})
 
-    def error(self, message: str) -> "None":  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse a flag that the command does not have before what follows from its absence."""
+        if self._subparsers is None:
+            self._refuse_unknown_flags(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
+        flags = self._option_string_actions
+        for word in words:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            # What has a space is a value, argparse says.
+            if name.startswith("--") and " " not in word and name not in flags:
+                from difflib import get_close_matches  # noqa: PLC0415 - only to refuse
+
+                near = get_close_matches(name[:_COMPARED], sorted(flags), n=1)
+                meant = f"Did you mean `{near[0]}`? " if near else ""
+                self.error(f"unrecognized arguments: {shortened(name)}", meant)
+
+    def error(self, message: str, meant: str = "") -> "None":  # type: ignore[override]
         raise UsageError(
-            f"{message[:1].upper()}{message[1:]}.", hint=f"`{self.prog} --help` shows the usage."
+            f"{message[:1].upper()}{message[1:]}.",
+            hint=f"{meant}`{self.prog} --help` shows the usage.",
         )
 
 

@@ -11,6 +11,8 @@ from deploymark.cli.marker_flags import (
 )
 from deploymark.cli.marking import conclude
 from deploymark.cli.output import Output
+from deploymark.emit.draft import GIVEN_ID
+from deploymark.errors import MarkerError, UsageError
 from deploymark.model.vocabulary import Phase
 
 
@@ -36,7 +38,16 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
 def _mark(options: argparse.Namespace, output: Output) -> int:
     fields = marker_fields(options)
     emitter = emitter_of(options, fields)
-    marked = emitter.mark_and_deliver(
-        options.phase, budget_seconds=options.budget, patient=options.require, **fields
-    )
+    try:
+        marked = emitter.mark_and_deliver(
+            options.phase, budget_seconds=options.budget, patient=options.require, **fields
+        )
+    except MarkerError as error:
+        if error.field != GIVEN_ID:
+            raise
+        # Whoever names a deployment takes it for a subject; this line can never work.
+        raise UsageError(
+            "--deployment-id does not say what is deployed.",
+            hint="Add its --artifact, --version or --commit, as `deploymark show` has it.",
+        ) from error
     return conclude(output, options.phase, fields, marked, required=options.require)

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from deploymark.cli.client import Client
@@ -15,7 +16,9 @@ from deploymark.cli.numbers import count, seconds
 from deploymark.cli.output import Output, plain
 from deploymark.emit.emitter import Emitter, State
 from deploymark.emit.host import SystemHost
+from deploymark.emit.inspection import inspect_spool, waiting_said
 from deploymark.emit.instance import parse_uid
+from deploymark.emit.sender import Round as Delivery
 from deploymark.emit.settings import Settings
 from deploymark.errors import DeploymarkError, ServerUnavailableError, UsageError
 from deploymark.integrations.local_processes.observer import (
@@ -155,6 +158,9 @@ def _round(
     options: argparse.Namespace, output: Output, reporter: Reporter, emitter: Emitter, log: "_Log"
 ) -> int:
     done = reporter.run_round()
+    result = emitter.flush(options.budget) if done.said else Delivery()
+    # What it answers for is what it said itself, whatever else waits in the spool.
+    done = replace(done, said=[(phase, uid, emitter.since(said)) for phase, uid, said in done.said])
     _say(output, done, all_seen=options.interval is None)
     if done.asked is False:
         output.remark(
@@ -166,16 +172,39 @@ def _round(
             output.remark(_NOBODY.format(service=options.service))
             return UNDECIDED
         return _code(done)
-    result = emitter.flush(options.budget)
+    own = sum(marked.state is State.SPOOLED for _, _, marked in done.said)
     if result.problem:
+        _say_others(options, output, own)
+    if own:
+        problem = result.problem or "the server did not take them."
+        said = f"{counted(own, 'marker')} kept in the spool: {problem}"
         if options.interval is None:
             raise ServerUnavailableError(
-                f"{counted(len(done.said), 'marker')} kept in the spool: {result.problem}",
-                hint="Markers of other commands may wait in it too: `deploymark flush --json` "
-                "tells how many there are and why.",
+                said, hint="The next call or `deploymark flush` tries again."
             )
-        output.remark(f"kept in the spool: {result.problem}")
+        output.remark(plain(said))
     return _code(done)
+
+
+def _say_others(options: argparse.Namespace, output: Output, own: int) -> None:
+    """Name what else waits in the spool: its trouble is not ours."""
+    settings = delivery_settings(options)
+    found = inspect_spool(settings.spool, SystemHost().user()).here(settings.url)
+    mine = (options.service, options.environment)
+    left = [
+        each._replace(
+            markers=each.markers - (own if (each.service, each.environment) == mine else 0)
+        )
+        for each in found
+    ]
+    left = [each for each in left if each.markers > 0]
+    if left:
+        output.remark(
+            plain(
+                f"In the spool wait of other commands: {waiting_said(left)}; "
+                "`deploymark flush` delivers them, or says why not."
+            )
+        )
 
 
 def _code(done: Round) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from deploymark.cli.flags import add_json
 from deploymark.cli.output import shortened
 from deploymark.crypto.signer import open_key_file, signer_from_uri
-from deploymark.errors import LogBrokenError, NoteError, UsageError
+from deploymark.errors import DataDirectoryError, LogBrokenError, NoteError, UsageError
 from deploymark.log.export import Export
 from deploymark.ports import EnvelopeSigner
 from deploymark.runtime.config import Environment, read_environment
@@ -43,6 +43,21 @@ def data_directory(options: argparse.Namespace) -> Path:
     """Return the data directory that a command line means."""
     given: Path | None = options.data
     return given or read_environment().data
+
+
+def own_log(options: argparse.Namespace) -> Path:
+    """Return the data directory of a command that can ask a server instead, with `--url`.
+
+    Raises:
+        DataDirectoryError: There is none, and whoever has set DEPLOYMARK_URL may have meant that.
+    """
+    directory = data_directory(options)
+    if not directory.exists():
+        raise DataDirectoryError(
+            f"There is no data directory {directory}.",
+            hint='Name it with --data, or ask a running server: `--url "$DEPLOYMARK_URL"`.',
+        )
+    return directory
 
 
 def passphrase(options: argparse.Namespace) -> str | None:

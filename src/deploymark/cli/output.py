@@ -189,9 +189,10 @@ class Output:
 
     @property
     def width(self) -> int | None:
-        """How many columns the terminal has, None when nobody watches."""
+        """How many columns the terminal has, None when nobody watches or it does not say."""
         try:
-            return os.get_terminal_size(self._out.fileno()).columns
+            # A terminal that nobody told its size, as under many a CI, says 0.
+            return os.get_terminal_size(self._out.fileno()).columns or None
         except (OSError, ValueError):  # no terminal, or not even a file
             return None
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from deploymark.cli.client import Client, client_settings
-from deploymark.cli.options import add_data, data_directory
+from deploymark.cli.options import add_data, own_log
 from deploymark.cli.output import Output
 from deploymark.errors import PolicyError, ServerUnavailableError
 from deploymark.log.policy import format_policy, parse_policy
@@ -36,7 +36,7 @@ def _policy(options: argparse.Namespace, output: Output) -> int:
 
 
 def _own(options: argparse.Namespace) -> str:
-    data = DataDirectory(data_directory(options))
+    data = DataDirectory(own_log(options))
     data.check_exists()
     return format_policy(read_policy(data))
 

@@ -23,9 +23,10 @@ from deploymark.cli.marker_flags import (
 )
 from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude, fail
 from deploymark.cli.output import Output
+from deploymark.emit.draft import GIVEN_ID
 from deploymark.emit.emitter import Emitter, Marked, State
 from deploymark.emit.host import SystemHost
-from deploymark.errors import DeploymarkError, ReleaseError, UsageError
+from deploymark.errors import DeploymarkError, MarkerError, ReleaseError, UsageError
 
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # as shells say it
 _PASSED_ON: Final = (
@@ -84,6 +85,8 @@ class _Wrapped:
         try:
             self._fields = marker_fields(self._options, release=not self._later)
             self._emitter = emitter_of(self._options, self._fields)
+            if self._later:
+                self._say_what_is_not_there(self._options.release)
             # Without the first in the log the second is not tried.
             return self._say_before("planned") or self._say_before("applying")
         except UsageError:
@@ -93,8 +96,13 @@ class _Wrapped:
                 raise
             self._complain(error)
             self._output.remark("Nothing was marked; the deploy goes on.")
-            self._emitter = None  # what is wrong now is wrong at the end as well
+            if not (self._later and isinstance(error, MarkerError) and error.field == GIVEN_ID):
+                self._emitter = None  # what is wrong now is wrong at the end as well
             return DONE
+
+    def _say_what_is_not_there(self, release: str) -> None:
+        said = f"--release {release}: there is no such directory yet; what the command makes there"
+        self._output.say(f"{said} is what was applied.", {"release": release, "is_there": False})
 
     def _say_before(self, phase: str) -> int:
         assert self._emitter is not None  # noqa: S101 - made just before
@@ -145,7 +153,7 @@ class _Wrapped:
         found = True
         if self._later and not reason:
             # The digest is what an id is derived from, and it is the same deployment as before.
-            fields = {**fields, "deployment_id": self.deployment_id}
+            fields = {**fields, "deployment_id": self.deployment_id or None}
             found = self._add_release(fields)
         marked = self._deliver(phase, fields, patient=self._options.require)
         self._tell_of_refusals(self._emitter)

@@ -9,6 +9,7 @@ from deploymark.cli.output import Output, plain
 
 _PAGE: Final = 200
 _STATUSES: Final = ("confirmed", "unproven", "mismatched")
+_STANDS: Final = frozenset({"running", "verified", "complete"})
 _PLACE: Final = ("cluster", "region", "namespace", "workload")
 
 
@@ -106,8 +107,10 @@ def _runs(found: dict[str, Any]) -> str:
     covered = found["coverage"]
     counts = [f"{covered[name]} {name}" for name in _STATUSES]
     expected = covered["expected"]
-    if expected is None and not any(covered[name] for name in _STATUSES):
-        return ""
+    if not any(covered[name] for name in _STATUSES):
+        # It stands until another takes its place, whether or not an instance of it is left.
+        stands = found["kind"] == "deployment" and found["state"] in _STANDS
+        counts = ["no instance is known to run"] if stands or expected is not None else [""]
     return ", ".join(counts) + ("" if expected is None else f" of {expected} expected")
 
 

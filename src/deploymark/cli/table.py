@@ -7,10 +7,10 @@ from unicodedata import combining, east_asian_width
 WHOLE: Final = frozenset({"id", "key_id", "deployment", "identity"})
 """Columns that people copy from, so that they are never cut."""
 
-TIMES: Final = frozenset({"at", "received_at"})
+TIMES: Final = frozenset({"at", "created_at", "ends_at", "opened", "received_at", "since"})
 """Columns of instants: half a time is a wrong one, so they are never cut either."""
 
-_CUT_FIRST: Final = ("what", "service", "reason", "by")
+_CUT_FIRST: Final = ("what", "where", "service", "reason", "by")
 _LEAST: Final = 5  # so that `ls` fits into 80 columns
 _GAP: Final = "  "
 

@@ -14,9 +14,12 @@ from typing import Any, Final, NamedTuple, NoReturn
 from deploymark.errors import MarkerError, TooLargeError
 from deploymark.model.canonical import encode
 from deploymark.model.environment import is_production
-from deploymark.model.ids import ids_of_marker
+from deploymark.model.ids import ids_of_marker, is_instance_end
 from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.vocabulary import Basis, EmitterKind, Kind, Phase, Strategy, Track
+
+GIVEN_ID: Final = "/deployment_id"
+"""The field at which a marker is refused that names its deployment and nothing else."""
 
 PAYLOAD_BYTES: Final = 32_768
 """The largest payload that the server takes (`model.limits`)."""
@@ -232,7 +235,24 @@ def _check(fields: Fields) -> None:
         value = outer.get(path[1]) if len(path) > 1 and outer is not None else outer
         if value is not None and not (isinstance(value, str) and value in words):
             _refuse_word(value, "/" + "/".join(path), words)
+    _check_subject(fields)
     _check_forms(fields)
+
+
+def _check_subject(fields: Fields) -> None:
+    """Refuse what a given id alone identifies: the server would, when the caller has gone."""
+    of_instance = fields["phase"] == Phase.RUNNING or is_instance_end(fields)
+    is_code = fields.get("kind", Kind.DEPLOYMENT) == Kind.DEPLOYMENT
+    if of_instance or not is_code or fields.get("deployment_id") is None:
+        return  # without an id there is none to derive, and `ids` says so
+    digest = (fields.get("artifact") or {}).get("digest")
+    if all(each is None for each in (digest, fields.get("version"), fields.get("commit_hash"))):
+        _refuse(
+            f"{GIVEN_ID} does not say what is deployed, and /artifact/digest, /version and "
+            "/commit_hash are all missing.",
+            GIVEN_ID,
+            "Say at least one of them of the same deployment; a digest is best.",
+        )
 
 
 def _check_name(fields: Fields, name: str) -> None:

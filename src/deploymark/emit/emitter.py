@@ -266,6 +266,22 @@ class Emitter:
         """Return what waits and what was tolerated."""
         return self._spool.counts()
 
+    def since(self, marked: Marked) -> Marked:
+        """Return what has become of a marker of this emitter since it was said.
+
+        Args:
+            marked: As `mark` returned it.
+        """
+        if marked.state is not State.SPOOLED:
+            return marked
+        problem = self.refusal_of(marked)
+        if problem:
+            reason = str(problem.get("detail", ""))
+            return marked._replace(state=State.REFUSED, reason=reason, answer=problem)
+        if self._spool.waits((marked.epoch, marked.number)):
+            return marked
+        return marked._replace(state=State.DELIVERED, reason="")
+
     def refusal_of(self, marked: Marked) -> Mapping[str, Any]:
         """Return the problem with which the server refused a marker since; empty without one."""
         return dict(self._sender.refusals()).get((marked.epoch, marked.number), _NOTHING)

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from deploymark.emit.endpoint import server_of
@@ -26,6 +26,23 @@ _REFUSED_BYTES: Final = 4_000_000
 _REFUSED_SHOWN: Final = 100
 _OPEN_TO_OTHERS: Final = 0o022
 _SENTENCE: Final = 240
+_GROUPS_SHOWN: Final = 5
+
+
+class Waiting(NamedTuple):
+    """Markers that wait together.
+
+    Attributes:
+        server: Which they are for; "" where the journal no longer tells.
+        service: Whose they are, "" when they do not tell.
+        environment: Where to.
+        markers: How many.
+    """
+
+    server: str
+    service: str
+    environment: str
+    markers: int
 
 
 class SpoolState(NamedTuple):
@@ -33,7 +50,7 @@ class SpoolState(NamedTuple):
 
     Attributes:
         waiting: Markers that are not delivered yet, for whichever server.
-        servers: Which server how many of them are for; "" where the journal no longer tells.
+        groups: The same by server, service and environment.
         journals: Files that keep them.
         bytes: What the directory takes in all.
         set_aside: Damaged journals, kept as evidence.
@@ -43,7 +60,7 @@ class SpoolState(NamedTuple):
     """
 
     waiting: int = 0
-    servers: tuple[tuple[str, int], ...] = ()
+    groups: tuple[Waiting, ...] = ()
     journals: int = 0
     bytes: int = 0
     set_aside: int = 0
@@ -56,8 +73,31 @@ class SpoolState(NamedTuple):
 
         Whoever delivers there leaves them alone.
         """
-        own = ("", server_of(url))
-        return {server: count for server, count in self.servers if server not in own}
+        found: Counter[str] = Counter()
+        for group in self.groups:
+            if not _is_for(group, url):
+                found[group.server] += group.markers
+        return dict(found)
+
+    def here(self, url: str) -> list[Waiting]:
+        """Return what waits for the server of a URL; whoever delivers there takes it along."""
+        return [group for group in self.groups if _is_for(group, url)]
+
+
+def _is_for(group: Waiting, url: str) -> bool:
+    return group.server in ("", server_of(url))
+
+
+def waiting_said(groups: Sequence[Waiting]) -> str:
+    """Return what waits as part of a sentence: "3 markers of checkout in prod"; "" if none."""
+    said = [
+        f"{group.markers} {'marker' if group.markers == 1 else 'markers'} "
+        f"of {group.service or '?'} in {group.environment or '?'}"
+        for group in groups[:_GROUPS_SHOWN]
+    ]
+    if others := sum(group.markers for group in groups[_GROUPS_SHOWN:]):
+        said.append(f"{others} more")
+    return ", ".join(said)
 
 
 def elsewhere_said(elsewhere: Mapping[str, int]) -> str:
@@ -93,14 +133,13 @@ def inspect_spool(directory: str, user: int) -> SpoolState:
             hint="Name another directory in DEPLOYMARK_SPOOL, or mend its permissions.",
         ) from error
     journals = [path for name, path in files.items() if name.endswith(SUFFIX)]
-    servers: Counter[str] = Counter()
-    for server, count in map(_waiting, journals):
-        servers[server] += count
-    servers = +servers  # only where something waits
+    found: Counter[tuple[str, str, str]] = Counter()
+    for path in journals:
+        found.update(_waiting(path))
     older = [files[name] for name in (f"{REFUSED}.1", REFUSED) if name in files]
     return SpoolState(
-        waiting=sum(servers.values()),
-        servers=tuple(sorted(servers.items())),
+        waiting=found.total(),
+        groups=tuple(Waiting(*key, count) for key, count in sorted(found.items())),
         journals=len(journals),
         bytes=sum(map(_size, files.values())),
         set_aside=sum(name.endswith(CORRUPT_SUFFIX) for name in files),
@@ -144,22 +183,24 @@ def _read(path: str, limit_bytes: int) -> bytes:
         return b""  # as above
 
 
-def _waiting(path: str) -> tuple[str, int]:
-    """Return for which server a journal is, and how many markers wait in it."""
+def _waiting(path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield of each marker in a journal that waits its server, service and environment."""
     server = ""
-    numbers: set[int] = set()
+    bodies: dict[int, bytes] = {}
     # A last line without its end is being written just now.
     for line in _read(path, MAX_JOURNAL_BYTES).split(b"\n")[:-1]:
         match read_line(line):
-            case Kept(number=number):
-                numbers.add(number)
+            case Kept(number=number, body_at=place):
+                bodies[number] = line[place:]
             case Settled(number=number):
-                numbers.discard(number)
+                bodies.pop(number, None)
             case Head() as head:
                 server = head.server
             case None:
                 pass
-    return server, len(numbers)
+    for body in bodies.values():
+        marker = _marker(body.decode(errors="replace"))
+        yield server, str(marker.get("service") or ""), str(marker.get("environment") or "")
 
 
 def _refused(paths: list[str]) -> Iterator[str]:

@@ -296,6 +296,10 @@ class Spool:
         memory = self._memory
         return memory is not None and memory.epoch == key[0] and key[1] in memory.waiting
 
+    def waits(self, key: tuple[str, int]) -> bool:
+        """Whether this process still keeps a marker, by epoch and number, to deliver it."""
+        return key in {(parcel.epoch, parcel.number) for parcel in self.plan()}
+
     def waiting_in_memory(self) -> int:
         """Return how many markers end with this process."""
         memory = self._memory

@@ -14,7 +14,7 @@ from deploymark.crypto.note import SignatureType, VerifierKey, parse_note, verif
 from deploymark.errors import DeploymarkError
 from deploymark.log.checkpoint import Checkpoint
 from deploymark.log.export import Progress, no_progress
-from deploymark.log.steps import Step
+from deploymark.log.steps import Step, counted
 from deploymark.log.tree import HASH_BYTES, TILE_HEIGHT, Frontier, leaf_hash
 from deploymark.model.filing import check_filing
 from deploymark.model.instants import parse_instant
@@ -68,7 +68,7 @@ class Audit:
         plan: list[tuple[str, str, Callable[[], Iterable[str]]]] = [
             ("The store's own structure", "pages, indexes, stray rows", self._reader.self_check),
             ("Published checkpoints are readable", "chain of sizes", self._read_published),
-            ("Every entry and its columns", f"{size} entries", self._entries),
+            ("Every entry and its columns", counted(size, "entry", "entries"), self._entries),
             ("The tree above the entries", "stored subtree roots", self._nodes),
             ("The head", "size, root, frontier, signature", self._check_head),
             ("Published checkpoints", "roots, signatures, times, cosignatures", self._checkpoints),
@@ -95,7 +95,7 @@ class Audit:
     def _entries(self) -> Iterator[str]:
         size = self._head.size
         if size < 0:
-            yield f"The head claims {size} entries."
+            yield f"The head claims {counted(size, 'entry', 'entries')}."
             return
         stops = sorted({c.size for c in self._published if 0 <= c.size <= size} | {size})
         self._walk.roots[0] = self._walk.frontier.root()
@@ -178,7 +178,7 @@ class Audit:
         """Check a note of ours: its text, that exactly these keys signed it, nothing else."""
         root = self._walk.roots.get(size)
         if root is None:
-            yield f"{what} has {size} entries, which the log never had."
+            yield f"{what} has {counted(size, 'entry', 'entries')}, which the log never had."
             return
         try:
             note = parse_note(text)

@@ -12,6 +12,7 @@ from deploymark.errors import LogBrokenError, NotFoundError, ProofError
 from deploymark.log.checkpoint import parse_checkpoint
 from deploymark.log.proof import consistency_proof, inclusion_proof, verify_inclusion
 from deploymark.log.receipt import Receipt
+from deploymark.log.steps import counted
 from deploymark.log.tiles import ENTRIES, TileName, encode_bundle, exists_at
 from deploymark.log.tree import (
     HASH_BYTES,
@@ -158,7 +159,9 @@ class LogView:
 
     def _check_size(self, size: int) -> None:
         if size > (current := self.reader.head().size):
-            raise NotFoundError(f"The log has {current} entries, not yet {size}.")
+            raise NotFoundError(
+                f"The log has {counted(current, 'entry', 'entries')}, not yet {size}."
+            )
 
 
 def full_note(note: str, cosignatures: dict[str, str]) -> str:

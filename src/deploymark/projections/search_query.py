@@ -186,7 +186,7 @@ def plan_query(query: MarkerQuery | EntryQuery) -> Plan:
     filters = dict(_filters(query))
     _check_count(filters)
     for name, words in _WORDS.items():
-        _check_words(name, filters.get(name, ()), words)
+        check_words(name, filters.get(name, ()), words)
     commits = filters.get("commit", ())
     _check_commits(commits)
     named = _occurrences(filters.get("deployment_id", ()))
@@ -235,7 +235,8 @@ def _check_count(filters: dict[str, Values]) -> None:
         )
 
 
-def _check_words(name: str, values: Values, words: Sequence[str]) -> None:
+def check_words(name: str, values: Values, words: Sequence[str]) -> None:
+    """Refuse a value that is none of the words, and name the nearest; raises QueryError."""
     for value in values:
         if value not in words:
             near = get_close_matches(value[:MAX_VALUES], words, n=1)

@@ -258,7 +258,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/coverage", "show_coverage", "Count the instances that run what they should.",
-        "deployments", READER, broker.show_coverage, {200: in_json("All of it.", FOUND)},
+        "deployments", READER, broker.show_coverage, {200: in_json("One page.", FOUND)},
         parameters=(*filters_of(CoverageQuery), AFTER), problems=(503,),
     ),
     Operation(

@@ -83,6 +83,6 @@ STREAM_FILTERS = (
     Parameter("environment", _Word, "Only in this environment."),
     Parameter("kind", Kind, "Only markers of this kind."),
     Parameter("phase", Phase, "Only markers of this phase."),
-    Parameter("type", _Word, "Only entries of this type, such as `marker`."),
+    Parameter("type", _Word, f"Only entries of this type: {', '.join(ENTRY_TYPES)}."),
     Parameter("Last-Event-ID", str, "As `after`, and counts more; browsers send it.", "header"),
 )

@@ -17,11 +17,18 @@ from deploymark.errors import (
     ViewsBehindError,
 )
 from deploymark.log.receipt import format_receipt
+from deploymark.log.steps import counted
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
 from deploymark.model.vocabulary import Role
 from deploymark.ports import LogReader
-from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
+from deploymark.projections.search_query import (
+    ENTRY_TYPES,
+    EntryQuery,
+    MarkerQuery,
+    Page,
+    check_words,
+)
 from deploymark.server.answer import (
     BYTES,
     EVENTS,
@@ -74,7 +81,10 @@ async def asked_of(desk: Desk, request: Request) -> dict[str, Any]:
 async def _wait(desk: Desk, after: int) -> None:
     size = (await run_in_threadpool(desk.parts.view.reader.head)).size
     if after >= size:
-        raise RequestError(f"The log has {size} entries; there is nothing to wait for at {after}.")
+        raise RequestError(
+            f"The log has {counted(size, 'entry', 'entries')}; "
+            f"there is nothing to wait for at {after}."
+        )
     seconds = desk.settings.fresh_seconds
     try:
         async with asyncio.timeout(seconds):
@@ -218,4 +228,6 @@ def _after(request: Request) -> int | None:
 
 def _filter(asked: Mapping[str, Any]) -> Filter:
     wanted = {name: value for name, value in asked.items() if name != "after"}
+    if "type" in wanted:  # else whoever misspells it follows silence
+        check_words("type", (wanted["type"],), ENTRY_TYPES)
     return Filter(**wanted) if wanted else EVERYTHING

@@ -72,6 +72,30 @@ def test_a_field_that_the_sentence_names_is_not_named_again(run: Run) -> None:
     assert refused.stderr.splitlines()[0] == "deploymark: /service is missing."
 
 
+MISSPELT = {
+    "alone": ("ls --servise checkout", "--service"),
+    "with a value behind =": ("ls --servise=checkout", "--service"),
+    "before what must not be missing": ("mark --servise checkout applied", "--service"),
+    "for one that is required": ("observe --servise checkout --environment prod", "--service"),
+    "of a command of a command": ("log fsck --jsn", "--json"),
+    "before a command that is run": ("run --environmnt prod -- true", "--environment"),
+}
+
+
+@pytest.mark.parametrize(("line", "meant"), MISSPELT.values(), ids=MISSPELT)
+def test_the_flag_that_was_meant_is_named(run: Run, line: str, meant: str) -> None:
+    refused = run(line)
+    assert refused.returncode == 64
+    assert "Unrecognized arguments: --" in refused.stderr
+    command = line.partition(" --")[0]
+    assert f"Did you mean `{meant}`? `deploymark {command}" in refused.stderr
+
+
+def test_what_follows_two_dashes_is_no_flag_of_ours(apart: Run) -> None:
+    line = "run --service a --environment prod --version 1 --budget 0 -- true --servise"
+    assert apart(line).returncode == 0
+
+
 # Nothing a user can write makes it fall over ------------------------------------------------------
 
 ODD = [

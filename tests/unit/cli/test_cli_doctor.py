@@ -1,6 +1,7 @@
 """`doctor` and what it looks at: nothing is changed, and what is wrong is said with a remedy."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -106,7 +107,21 @@ def test_a_token_that_ends_soon_and_one_that_may_too_much_are_named(run: Run) ->
 def test_unsigned_markers_are_counted(run: Run) -> None:
     marked = run("mark applied --service unsigned --environment prod --version 1 --json")
     run("show", json.loads(marked.stdout)["deployment_id"])  # waits until it can be found
-    assert "are not signed by their producer" in said(found(run), "markers")
+    told = said(found(run), "markers")
+    assert re.search(r"(is not signed by its|are not signed by their) producer", told)
+
+
+def test_what_is_expected_of_services_is_shown_value_by_value(run: Run, team: Path) -> None:
+    prod = 'clusters = ["eu", "us"]\ninstances = { eu = 3, us = 1 }\n'
+    (team / "services.toml").write_text(
+        f'[services.checkout]\nowner = "shop"\n[services.checkout.environments.prod]\n{prod}'
+    )
+    told = said(found(run, "doctor --data data --config services.toml"), "configuration")
+    assert "services.checkout.owner = 'shop' (services.toml)" in told
+    prod = "services.checkout.environments.prod"
+    assert f"{prod}.clusters = 'eu, us' (services.toml)" in told
+    assert f"{prod}.instances.eu = 3 (services.toml)" in told
+    assert "services.checkout.tier = 'standard' (default)" in told
 
 
 # A server's own files -----------------------------------------------------------------------------

@@ -146,7 +146,11 @@ def test_flush_delivers_what_waits(
         apart(f"mark applied --service late --environment prod --version {version}")
     left = apart("flush --budget 0.2")
     assert left.returncode == 0
-    assert left.stdout.startswith("0 delivered, 0 refused, 3 left")
+    assert left.stdout.startswith("0 delivered, 0 refused, 3 left in the spool: http")
+    assert left.stdout.splitlines()[1] == "Left: 3 markers of late in prod."
+    told = json.loads(apart("flush --budget 0.2 --json").stdout)
+    assert told["waiting"] == [{"service": "late", "environment": "prod", "count": 3}]
+    assert told["problem"]
     assert apart("flush --budget 0.1 --require").returncode == 69
     monkeypatch.setenv("DEPLOYMARK_TOKEN", server.token)
     done = apart("flush --json")
@@ -154,6 +158,7 @@ def test_flush_delivers_what_waits(
         "delivered": 3,
         "refused": 0,
         "left": 0,
+        "waiting": [],
         "problem": "",
         "elsewhere": {},
     }
@@ -271,6 +276,20 @@ UNREADABLE = {
 @pytest.mark.parametrize("line", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_command_line_that_nobody_can_read_is_refused_in_any_case(run: Run, line: str) -> None:
     assert run(f"mark {line}").returncode == 64
+
+
+@pytest.mark.parametrize("phase", ["failed", "removed"])
+def test_a_deployment_id_is_no_subject_and_nothing_is_spooled(
+    run: Run, place: Path, phase: str
+) -> None:
+    name = "d-0123456789abcdefghjkmnpqrs"
+    refused = run(f"mark {phase} --service a --environment b --deployment-id {name}")
+    assert refused.returncode == 64
+    assert "--version or --commit" in refused.stderr
+    assert not (place / "spool").exists()
+    instance = "--service a --environment b --budget 0 --instance-uid u --deployment-id"
+    for known in ("running", "removed"):
+        assert "kept in the spool" in run(f"mark {known} {instance} {name}").stdout
 
 
 URLS = {

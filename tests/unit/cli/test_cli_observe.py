@@ -101,6 +101,20 @@ def test_a_server_that_is_away_is_said_and_nothing_is_lost(
 
 
 @pytest.mark.usefixtures("server")
+def test_what_other_commands_left_is_named_and_not_held_against_it(
+    run: Run, apart: Run, asleep: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = "--service allowed --environment prod"
+    token = run(f"tokens new observer --role emitter --role reader {scope} --json").stdout
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", json.loads(token)["token"])
+    apart("mark applied --service denied --environment prod --version 1")
+    shown = apart(f"observe {ABOUT.format('allowed')}")
+    assert shown.returncode == 0, shown.stderr
+    assert f"running {uid_of(asleep)}: delivered" in shown.stdout
+    assert "In the spool wait of other commands: 1 marker of denied in prod;" in shown.stdout
+
+
+@pytest.mark.usefixtures("server")
 def test_it_looks_again_until_it_is_told_to_stop(
     place: Path, asleep: "subprocess.Popen[bytes]"
 ) -> None:

@@ -162,6 +162,30 @@ def test_a_release_that_the_command_makes_is_what_was_applied(run: Run) -> None:
     assert [phase for phase, _ in phases(run, "makes")] == ["planned", "applying", "applied"]
 
 
+@pytest.mark.usefixtures("server")
+def test_a_release_that_the_command_makes_may_be_all_that_says_what_was_applied(run: Run) -> None:
+    about = ["--service", "only", "--environment", "prod", "--deployment-id", "only-1"]
+    done = subprocess.run(
+        [
+            *COMMAND,
+            *about,
+            "--release",
+            "out",
+            "--",
+            "sh",
+            "-c",
+            "mkdir out; echo content > out/app",
+        ],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert b"are all missing" in done.stderr
+    (told,) = run("ls --service only --json").stdout.splitlines()
+    assert json.loads(told)["digest"].startswith("sha256:")
+
+
 # Signals ------------------------------------------------------------------------------------------
 
 
@@ -321,6 +345,13 @@ def test_it_says_at_the_end_that_earlier_markers_were_refused() -> None:
         done = wrapped("earlier", "sleep", "0.3", flags=("--url", server.url))
     assert done.returncode == 0
     assert b"2 earlier markers were refused: Not so.\napplied earlier in prod: d-" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["true", "false"])
+def test_a_release_that_is_not_there_is_said_before_the_command(command: str) -> None:
+    done = wrapped("no-release", command, flags=("--release", "nowhere"))
+    assert done.returncode == (command == "false")
+    assert done.stderr.startswith(b"--release nowhere: there is no such directory yet; ")
 
 
 def test_a_release_that_nobody_makes_is_said_and_what_was_applied_is_applied() -> None:

@@ -72,6 +72,20 @@ def test_one_deployment_is_shown_with_all_its_markers(
 
 
 @pytest.mark.usefixtures("server")
+def test_a_deployment_of_which_nothing_is_left_says_so(run: Run) -> None:
+    name = mark(run, "emptied")
+    instance = "--version 1 --instance-uid emptied-1 --emitter-kind orchestrator"
+    mark(run, "emptied", "running", instance)
+    assert "no instance is known" not in run("show", name).stdout
+    mark(run, "emptied", "removed", instance)
+    shown = run("show", name).stdout
+    assert "state          running\n" in shown
+    assert "runs           no instance is known to run\n" in shown
+    mark(run, "emptied", more="--version 2")
+    assert "no instance is known" not in run("show", name).stdout
+
+
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("name", ["d-x", "../tokens", "a?b=c", "", " ", "d-x#y", "é"])
 def test_there_is_no_deployment(run: Run, name: str) -> None:
     refused = run("show", name)
@@ -122,6 +136,15 @@ def test_a_server_shows_the_policy_and_keys_of_its_log(run: Run, server: Server)
         assert (served.returncode, served.stdout) == (0, own.stdout)
 
 
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("line", ["log policy", "keys ls", "keys trust one.pem.pub"])
+def test_who_has_no_files_of_the_log_is_told_how_to_ask_a_server(run: Run, line: str) -> None:
+    run("keys new one.pem")
+    refused = run(line)
+    assert refused.returncode == 64
+    assert '`--url "$DEPLOYMARK_URL"`' in refused.stderr
+
+
 def test_keys_of_a_running_server_are_changed_by_asking_it(run: Run, server: Server) -> None:
     for name in ("one", "two", "boss"):
         run(f"keys new {name}.pem")
@@ -163,7 +186,8 @@ def test_who_has_no_token_is_told_where_one_goes(
     monkeypatch.setenv("DEPLOYMARK_TOKEN", "")
     refused = run("ls --url", server.url)
     assert refused.returncode == 77
-    assert "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new` makes one." in refused.stderr
+    assert "DEPLOYMARK_TOKEN" in refused.stderr
+    assert "`deploymark tokens new NAME --role reader` makes one." in refused.stderr
 
 
 def test_a_token_of_another_role_is_named_and_does_not_stop_a_signed_key_entry(

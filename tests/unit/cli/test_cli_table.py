@@ -1,5 +1,7 @@
 """Tables on terminals: they fit, wide characters are aligned, and nobody's text steers them."""
 
+import json
+import re
 from collections.abc import Callable
 from subprocess import CompletedProcess
 
@@ -84,6 +86,24 @@ def test_a_terminal_is_not_steered_by_what_strangers_say(
     if line.startswith("ls"):
         assert all(columns_of(each) <= columns for each in seen.splitlines())
         assert name in seen
+
+
+@pytest.mark.usefixtures("server")
+def test_only_what_a_terminal_has_no_room_for_is_cut(run: Run, on_terminal: OnTerminal) -> None:
+    service, version, why = "s" * 100, "v" * 64, "r" * 150
+    mark = f"mark applied --service {service} --environment prod --version {version} --json"
+    told = json.loads(run(mark, "--require", "--reason", why).stdout)
+    name = told["deployment_id"]
+    lists, shows = ["ls", "--service", service], ["show", name]
+    for columns in (0, 400):  # 0: it does not say
+        assert version in on_terminal(columns, *lists)
+        assert why in on_terminal(columns, *shows)
+    assert version in run(*lists).stdout
+    assert why in run(*shows).stdout
+    (row,) = on_terminal(80, *lists).splitlines()[1:]
+    assert columns_of(row) <= 80
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  sss", row)
+    assert row.endswith(name)
 
 
 def test_colours_are_for_terminals_and_only_where_wanted(

@@ -158,7 +158,7 @@ def test_more_than_is_shown_is_said(run: Run) -> None:
         mismatch(run, service)
     shown = run("findings --service fi-four --service fi-five --last 1").stdout.splitlines()
     assert len(shown) == 4
-    assert shown[-1] == "There are more than these 1; --last shows more."
+    assert shown[-1] == "There are more than 1 finding; --last shows more."
 
 
 @pytest.mark.parametrize("columns", [60, 120])

@@ -40,8 +40,16 @@ def test_only_what_is_asked_for_is_shown(run: Run) -> None:
     last_index(run, "filtered-b")
     shown = run(f"watch --after {first - 1} --count 1 --service filtered-b --json")
     assert json.loads(shown.stdout)["marker"]["service"] == "filtered-b"
-    shown = run("watch --after 0 --count 1 --type key --json")
-    assert json.loads(shown.stdout)["type"] == "key"
+    shown = run(f"watch --after {first - 1} --count 1 --type marker --json")
+    assert json.loads(shown.stdout)["type"] == "marker"
+
+
+@pytest.mark.usefixtures("server")
+def test_a_misspelt_type_is_refused_and_the_nearest_is_named(run: Run) -> None:
+    refused = run("watch --after 0 --count 1 --type markr")
+    assert refused.returncode == 64
+    assert "marker, verdict, decision, incident" in refused.stderr
+    assert "Did you mean `marker`?" in refused.stderr
 
 
 def test_a_server_that_is_away_from_the_beginning_is_an_error(run: Run) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from deploymark.emit.emitter import Emitter
-from deploymark.emit.inspection import SpoolState, elsewhere_said, inspect_spool
+from deploymark.emit.inspection import (
+    SpoolState,
+    Waiting,
+    elsewhere_said,
+    inspect_spool,
+    waiting_said,
+)
 from deploymark.emit.settings import Settings
 from deploymark.errors import StoreUnavailableError
 
@@ -39,6 +45,18 @@ def test_what_waits_for_which_server_is_told_apart(tmp_path: Path) -> None:
     assert found.elsewhere(NOBODY) == {"http://127.0.0.1:2": 4}
     assert elsewhere_said(found.elsewhere(NOBODY)) == "4 markers wait for http://127.0.0.1:2"
     assert elsewhere_said({"a": 1, "b": 2}) == "1 marker waits for a; 2 markers wait for b"
+
+
+def test_what_waits_is_told_by_service_and_environment(tmp_path: Path) -> None:
+    emitter = filled(tmp_path / "spool", 2)
+    for number in range(7):
+        emitter.mark("applied", service=f"s{number}", environment="e", version="1")
+    found = inspect_spool(str(tmp_path / "spool"), ME).here(NOBODY)
+    assert found[0] == Waiting(NOBODY, "a", "b", 2)
+    assert waiting_said(found[:2]) == "2 markers of a in b, 1 marker of s0 in e"
+    assert waiting_said(found).endswith("1 marker of s3 in e, 3 more")
+    assert waiting_said([Waiting("", "", "", 1)]) == "1 marker of ? in ?"
+    emitter.close(0)
 
 
 def test_a_line_that_is_being_written_does_not_count(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class _Answers:
         return self._all(self._query.findings, FindingQuery, filters)
 
     def coverage(self, **filters: str | None) -> list[Item]:
-        return self._query.coverage(self._asked(CoverageQuery, filters)).items
+        return self._all(self._query.coverage, CoverageQuery, filters)
 
     def _all(
         self, answer: Callable[[Any], Items], kind: type[Any], filters: Mapping[str, str | None]
@@ -120,6 +120,7 @@ class _Answers:
         query = self._asked(kind, filters)
         while True:
             page = answer(query)
+            assert len(page.items) <= query.limit
             items += page.items
             if page.next_cursor is None:
                 return items

@@ -42,6 +42,16 @@ def test_expected_confirmed_and_mismatched_are_counted_by_cluster() -> None:
         order_does_not_matter(world)
 
 
+def test_coverage_of_many_places_comes_page_by_page() -> None:
+    with World() as world:
+        world.say(ci("applied"), at=0)
+        places = [f"c{number:02}" for number in range(60)]
+        for place in places:
+            world.say(pod(f"uid-{place}", place=place), at=MINUTE)
+        found = world.read().coverage(by="cluster")
+        assert [each["cluster"] for each in found] == places
+
+
 def test_what_only_declares_itself_confirms_nothing() -> None:
     with World(expecting({"eu": 2}, "eu")) as world:
         applied = world.say(ci("applied", place="eu"), at=0)

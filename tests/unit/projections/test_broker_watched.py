@@ -1,12 +1,14 @@
 """What follows from time: the watchers' findings about what is missing, late or silent."""
 
+from typing import Any
+
 import pytest
 from broker_checks import (
     LIVE,
     order_does_not_matter,
     stage,
 )
-from broker_markers import DAY, HOUR, MINUTE, ci, pod
+from broker_markers import DAY, HOUR, MINUTE, ci, gone, pod
 from broker_reading import Broker
 from broker_world import World
 
@@ -68,6 +70,81 @@ def test_24_a_rollout_is_partial_while_an_expected_cluster_is_late() -> None:
         world.say(ci("applied", place="ap"), at=DAY)
         assert "rollout_partial" not in open_codes(world.watch(DAY + MINUTE), deployment)
         order_does_not_matter(world)
+
+
+def replaced(world: World, **more: Any) -> str:  # noqa: ANN401 - any field
+    """Deploy v1 with two instances, then v2 with one; return the id of v2."""
+    world.say(ci("applied", "v1", place="eu", **more), at=0)
+    for uid in ("old-1", "old-2"):
+        world.say(pod(uid, "v1", place="eu"), at=MINUTE)
+    new = world.say(ci("applied", "v2", place="eu", **more), at=HOUR)
+    world.say(pod("new-1", "v2", place="eu"), at=HOUR + MINUTE)
+    return new.deployment
+
+
+def test_a_version_that_runs_on_beside_the_new_one_leaves_the_rollout_partial_until_it_ends(
+    world: World,
+) -> None:
+    new = replaced(world)
+    assert "rollout_partial" not in open_codes(world.watch(HOUR + 20 * MINUTE), new)
+    broker = world.watch(HOUR + 40 * MINUTE)
+    assert "rollout_partial" in open_codes(broker, new)
+    (finding,) = broker.findings(code="rollout_partial")
+    assert (
+        f"{new}~1 of checkout in prod is live, and instances run on: 2 of d-"
+        in (finding["message"])
+    )
+    assert finding["message"].endswith("~1 in eu.")
+    world.say(gone("old-1", "v1", place="eu"), at=2 * HOUR)
+    assert "rollout_partial" in open_codes(world.watch(2 * HOUR + MINUTE), new)
+    world.say(gone("old-2", "v1", place="eu"), at=2 * HOUR + 2 * MINUTE)
+    assert "rollout_partial" not in open_codes(world.watch(2 * HOUR + 3 * MINUTE), new)
+
+
+def test_instances_that_end_within_the_deadline_are_nothing(world: World) -> None:
+    new = replaced(world)
+    for uid in ("old-1", "old-2"):
+        world.say(gone(uid, "v1", place="eu"), at=HOUR + 10 * MINUTE)
+    for at in (HOUR + 20 * MINUTE, 3 * HOUR):
+        assert "rollout_partial" not in open_codes(world.watch(at), new)
+
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "blue and green": {"rollout": {"strategy": "blue_green"}},
+    "a canary": {"rollout": {"strategy": "canary"}},
+    "a shadow": {"rollout": {"strategy": "shadow"}},
+    "a colour": {"target": {"cluster": "eu", "colour": "green"}},
+}
+
+
+@pytest.mark.parametrize("more", BESIDE.values(), ids=BESIDE)
+def test_what_is_meant_to_stand_beside_the_one_before_is_not_partial(
+    world: World, more: dict[str, Any]
+) -> None:
+    new = replaced(world, **more)
+    assert "rollout_partial" not in open_codes(world.watch(3 * HOUR), new)
+
+
+@pytest.mark.parametrize("track", ["canary", "baseline", "blue", "green"])
+def test_instances_of_another_track_are_not_left_over(world: World, track: str) -> None:
+    world.say(ci("applied", "v1", place="eu"), at=0)
+    world.say(pod("old-1", "v1", place="eu", rollout={"track": track}), at=MINUTE)
+    new = world.say(ci("applied", "v2", place="eu"), at=HOUR)
+    assert "rollout_partial" not in open_codes(world.watch(3 * HOUR), new.deployment)
+
+
+def test_the_same_artifact_under_another_deployment_need_not_start_again(world: World) -> None:
+    world.say(ci("applied", "v1", run="1", place="eu"), at=0)
+    world.say(pod("old-1", "v1", place="eu"), at=MINUTE)
+    again = world.say(ci("applied", "v1", run="2", place="eu"), at=HOUR)
+    assert "rollout_partial" not in open_codes(world.watch(3 * HOUR), again.deployment)
+
+
+def test_who_only_says_itself_that_it_began_may_have_ended_without_a_word(world: World) -> None:
+    world.say(ci("applied", "v1", place="eu"), at=0)
+    world.say(pod("old-1", "v1", place="eu", basis="self_observed"), at=MINUTE)
+    new = world.say(ci("applied", "v2", place="eu"), at=HOUR)
+    assert "rollout_partial" not in open_codes(world.watch(3 * HOUR), new.deployment)
 
 
 def test_what_is_open_and_silent_for_a_day_is_failed_by_a_watcher_that_says_so(

@@ -228,6 +228,7 @@ def test_what_cannot_be_resumed_from_is_a_400(listen: Connect) -> None:
         assert listen(Last_Event_ID=said).status == 400
     assert listen("/v1/stream?after=-2").status == 400
     assert listen("/v1/stream?phase=eaten").status == 400
+    assert listen("/v1/stream?type=marke").status == 400
 
 
 def test_streams_are_bounded_and_come_free_again() -> None:

@@ -101,6 +101,7 @@ def run_document(run: Run, number: int, state: str) -> dict[str, Any]:
             "provides": run.fact("provides"),
             "step": run.fact("schema_step"),
         },
+        "colours": run.colours,
         "state": state,
         "redeploy": number > 1,
         "unplanned": not run.intended,

@@ -148,7 +148,11 @@ COURSES: Final = {
         "no instance has it any more; a marker names the digest as one of the artifact's",
     ),
     Code.ARTIFACT_UNRESOLVED: Course("markers", "a marker or an observer names the digest"),
-    Code.ROLLOUT_PARTIAL: Course("watchers", "it is live there; a newer one has begun"),
+    Code.ROLLOUT_PARTIAL: Course(
+        "watchers",
+        "it is live there; no instance runs on that an observer sees of the one before; a newer "
+        "one has begun",
+    ),
     Code.INTENT_UNCONFIRMED: Course("watchers", "more is heard of it"),
     Code.CORRELATION_AMBIGUOUS: Course("markers", "all but one of those that fitted are over"),
     Code.BINDING_UNPROVEN: Course("watchers", "an observer sees it; no instance is left"),

@@ -63,6 +63,8 @@ _RUN_KEY = (
     RUN.c.kind_key,
     RUN.c.number,
 )
+_Area = tuple[str, str, str | None]
+_AREA_KEY = ("service", "environment", "area")
 _INSTANCE_KEY = (INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.uid)
 
 
@@ -217,18 +219,20 @@ class BrokerQuery:
     def coverage(self, query: CoverageQuery) -> Items:
         """Return how many instances run what they should, by service, environment and area.
 
-        One item for each area that is expected or has instances; it is not paged.
+        One item for each area that is expected or has instances.
 
         Raises:
-            QueryError: A filter is not what it may be.
+            QueryError: A filter, the limit or the cursor is not what it may be.
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
+        check_limit(query.limit)
         check_words("by", (query.by,), AREAS)
+        behind = read_cursor(query, query.cursor, len(_AREA_KEY))
         wanted = _among(query, (INSTANCE.c.service, INSTANCE.c.environment))
         with self._views.reading() as connection:
             counted = count_instances(connection, wanted)
             as_of = projected_size(connection, NAME)
-        areas: dict[tuple[str, str, str | None], dict[str, int]] = {}
+        areas: dict[_Area, dict[str, int]] = {}
         for row in counted:
             area = None if query.by == "environment" else getattr(row, query.by)
             sums = areas.setdefault((row.service, row.environment, area), no_instances())
@@ -245,6 +249,11 @@ class BrokerQuery:
                         query.by == "cluster" and cluster is None
                     ):
                         areas.setdefault((service, environment, cluster), no_instances())
+        page = [
+            each
+            for each in sorted(areas.items(), key=_place_of)
+            if behind is None or _place_of(each) > behind
+        ]
         items = [
             {
                 "service": service,
@@ -253,11 +262,11 @@ class BrokerQuery:
                 "expected": self._expected(service, environment, query.by, area),
                 **sums,
             }
-            for (service, environment, area), sums in sorted(
-                areas.items(), key=lambda each: [part or "" for part in each[0]]
-            )
+            for (service, environment, area), sums in page[: query.limit]
         ]
-        return Items(items, None, as_of)
+        more = len(page) > query.limit
+        key = _place_of(page[query.limit - 1]) if more else None
+        return Items(items, None if key is None else write_cursor(query, key), as_of)
 
     # Parts --------------------------------------------------------------------------------
 
@@ -333,3 +342,8 @@ def _instance(row: Any) -> Item:  # noqa: ANN401 - a row of the statement
         "last_at": instant(row.last_ms),
         "index": row.idx,
     }
+
+
+def _place_of(area: tuple[_Area, dict[str, int]]) -> list[str]:
+    """Return where an area stands in the order of coverage; what names none stands first."""
+    return [part or "" for part in area[0]]

@@ -85,6 +85,8 @@ class CoverageQuery(Struct, frozen=True, kw_only=True):
     service: Values = ()
     environment: Values = ()
     by: Literal["cluster", "region", "zone", "environment"] = "cluster"
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
 
 
 def instant_of(name: str, text: str | None) -> int | None:

@@ -1,13 +1,14 @@
 """The runs that stand, as watchers look at them: their rows and their instances by cluster."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, literal, select, tuple_
 
 from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode
+from deploymark.projections.broker.outlived import Outlived, outlived
 from deploymark.projections.broker.running import RUNNING
 from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
 
@@ -47,12 +48,14 @@ class Standing(NamedTuple):
 
     Attributes:
         fewer_ms: When one of its instances went away last.
+        outlived: Instances of others that are superseded, of the same service and environment.
     """
 
     row: Any
     document: dict[str, Any]
     instances: dict[str | None, int]
     fewer_ms: int
+    outlived: Sequence[Outlived] = ()
 
     @property
     def name(self) -> str:
@@ -109,6 +112,7 @@ def standing_runs(connection: Connection, after: tuple[str, str] = ("", "")) -> 
         if each.running:
             counts.setdefault(name, {})[each.cluster] = each.running
         fewer[name] = max(fewer.get(name, 0), each.gone_ms)
+    left = outlived(connection)
     for row in rows:
         name = (row.id, row.number)
         code = row.kind_key == ""
@@ -117,6 +121,7 @@ def standing_runs(connection: Connection, after: tuple[str, str] = ("", "")) -> 
             json.loads(row.document),
             counts.get(name, {}) if code else {},
             fewer.get(name, 0) if code else 0,
+            left.get((row.service, row.environment), ()) if code else (),
         )
 
 

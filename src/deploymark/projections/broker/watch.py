@@ -26,6 +26,7 @@ from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCod
 from deploymark.projections.broker import standing
 from deploymark.projections.broker.documents import UNPROVEN
 from deploymark.projections.broker.findings import TEXTS, describe
+from deploymark.projections.broker.outlived import replaced_by, told
 from deploymark.projections.broker.standing import Standing, Trouble, standing_runs
 from deploymark.projections.broker.tables import FINDING as FINDINGS
 from deploymark.projections.broker.view import NAME
@@ -38,6 +39,8 @@ MAX_SAID: Final = 1_000
 
 _MS: Final = 1_000
 _EVERYWHERE: Final = {FindingCode.INSTANCE_UNMARKED: "all clusters together"}
+_OUTLIVED: Final = "instances of the one before"
+_IN_PLACE: Final = frozenset({"running", "verified", "complete"})
 _APPLIED: Final = frozenset({Phase.APPLIED, Phase.PROMOTED, Phase.CUTOVER})
 
 Say = Callable[[str, bytes], int]
@@ -187,10 +190,25 @@ class Watchers:
                 yield run.trouble(
                     FindingCode.ROLLOUT_PARTIAL, detail=_cut(", ".join(behind), VALUE_BYTES)
                 )
+            yield from self._outlived(run, now_ms)
         since_ms = max(row.live_ms, run.fewer_ms)
         if expected is not None and _late(since_ms, deadlines.marker, now_ms):
             for cluster, detail in _unknown(expected, run.instances):
                 yield run.trouble(FindingCode.INSTANCE_UNMARKED, cluster, detail)
+
+    def _outlived(self, run: Standing, now_ms: int) -> Iterator[Trouble]:
+        """Yield that instances still run what it has taken the place of, and for too long."""
+        rollout = self._expectations.deadlines.rollout
+        left = [
+            each
+            for each in replaced_by(run.document, run.outlived)
+            if _late(each.ended_ms, rollout, now_ms)
+        ]
+        if left and run.row.state in _IN_PLACE:
+            scope = f"{run.row.service} in {run.row.environment}"
+            message = f"{run.name} of {scope} is live, and instances run on: {told(left)}."
+            found = run.trouble(FindingCode.ROLLOUT_PARTIAL, _OUTLIVED)
+            yield found._replace(message=_cut(message, VALUE_BYTES))
 
     def _is_silent(self, run: Standing, now_ms: int) -> bool:
         """Tell whether nothing was heard for so long of a run that is live nowhere."""
