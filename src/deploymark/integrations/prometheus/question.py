@@ -37,7 +37,7 @@ class Selector:
                 field="/metrics",
             )
         self.name = found[1]
-        self._matchers = (found[2] or "").strip().rstrip(",")
+        self._matchers = (found[2] or "").strip().rstrip(",").rstrip()
 
     def __str__(self) -> str:
         return f"{self.name}{{{self._matchers}}}"
