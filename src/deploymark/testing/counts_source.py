@@ -103,7 +103,8 @@ class CountsWorld:
     Attributes:
         source: It.
         start_ms: When bucket 0 began.
-        bucket_ms: How long buckets were; the source's finest grain.
+        bucket_ms: How long buckets were.
+        finest_ms: The finest grain of the source; half of it is too fine.
         cohort: Returns the cohort of a deployment.
         replica: Returns what the source calls a replica.
         errors, latency, memory: What counts them.
@@ -114,6 +115,7 @@ class CountsWorld:
     source: CountsSource
     start_ms: int
     bucket_ms: int
+    finest_ms: int
     cohort: Callable[[str], Cohort]
     replica: Callable[[str], str]
     errors: MetricQuery
@@ -253,7 +255,7 @@ def _refuses(world: CountsWorld) -> None:
         (start_ms, start_ms + 2 * bucket_ms - 1, bucket_ms),
         (start_ms + 2 * bucket_ms, start_ms, bucket_ms),
         (start_ms, start_ms, 0),
-        (0, 3 * (bucket_ms // 2), bucket_ms // 2),
+        (0, 3 * (world.finest_ms // 2), world.finest_ms // 2),
     ):
         asked = (world.cohort(OLD), [world.errors], since_ms, until_ms, grain_ms)
         assert _is_refused(partial(world.source.count, *asked)), asked

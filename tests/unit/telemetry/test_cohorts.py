@@ -52,6 +52,7 @@ def world(room: Room) -> CountsWorld:
         room.room.counts,
         BEGAN_S * 1_000,
         room.settings.bucket_seconds * 1_000,
+        room.settings.bucket_seconds * 1_000,
         cohort=lambda deployment: Cohort("shop", "prod", (deployment, f"{deployment}-too")),
         replica=lambda replica: replica,
         errors=ERRORS,
