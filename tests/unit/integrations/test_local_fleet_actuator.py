@@ -43,7 +43,7 @@ class FleetWorld:
         self.fleet.deploy("new", "d-new", new, 1)
 
     def actuator(self) -> Actuator:
-        options = LocalFleetOptions(control=str(self.control), timeout_seconds=5)
+        options = LocalFleetOptions(control=str(self.control), timeout_seconds=60)
         return LocalFleetActuator(options)
 
     def weight(self) -> float:
@@ -64,7 +64,7 @@ class FleetWorld:
 
 
 def test_it_passes_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploymark.testing.fleet.child.ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr("deploymark.testing.fleet.child.ANSWER_SECONDS", 4.0)
     numbers = itertools.count()
     with ExitStack() as opened:
         exercise_actuator(lambda: FleetWorld(tmp_path / str(next(numbers)), opened))

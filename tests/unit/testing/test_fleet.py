@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploymark.errors import ActuatorRefusedError, FleetUnavailableError
+from deploymark.errors import ActuatorRefusedError, FleetUnavailableError, UsageError
 from deploymark.integrations.local_processes.observer import (
     WORKING_DIRECTORY,
     LocalProcessObserver,
@@ -295,8 +295,23 @@ def test_a_release_that_does_not_start_is_said_and_leaves_nothing(tmp_path: Path
         fleet.deploy("old", "d-old", release(tmp_path, "1"))
         with pytest.raises(FleetUnavailableError):
             fleet.deploy("new", "d-new", broken)
-        assert fleet.processes()["new"] == []
+        assert "new" not in fleet.processes()
         assert answers(fleet, 1) == [(200, "1")]
+        with pytest.raises(UsageError, match="deployed already"):
+            fleet.deploy("old", "d-other", release(tmp_path, "3"))
+
+
+def test_weights_that_could_not_be_set_are_not_set_by_what_comes_next(tmp_path: Path) -> None:
+    with running(tmp_path) as fleet:
+        fleet.follow(order(Deed.ROLL_BACK, 0))
+        settings = tmp_path / "releases" / "2" / "release.json"
+        good = settings.read_text()
+        settings.write_text("{}")
+        with pytest.raises(FleetUnavailableError):
+            fleet.follow(order(Deed.SHIFT, 30))
+        settings.write_text(good)
+        fleet.deploy("third", "d-third", release(tmp_path, "3"))
+        assert fleet.tell()["weights"] == {"old": 100, "new": 0, "third": 0}
 
 
 def test_releases_with_the_same_content_have_the_same_digest_and_others_have_not(

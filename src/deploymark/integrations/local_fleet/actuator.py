@@ -18,7 +18,7 @@ from deploymark.errors import (
 from deploymark.ports import Found, Order, encode_order
 
 _LOOPBACK: Final = ("127.0.0.0/8",)
-_OK, _NONE, _REFUSED, _UNAVAILABLE = 200, 401, 409, 503
+_OK, _NONE, _REFUSED = 200, 401, 409
 
 Seconds = Annotated[float, Meta(gt=0, le=600)]
 
@@ -86,7 +86,6 @@ class LocalFleetActuator:
         kinds: dict[int, type[DeploymarkError]] = {
             _NONE: ActuatorUnavailableError,  # the fleet behind this file is another one by now
             _REFUSED: ActuatorRefusedError,
-            _UNAVAILABLE: ActuatorUnavailableError,
         }
         problem = answer.problem or f"The fleet answers with status {response.status}."
         raise kinds.get(response.status, OutcomeUnknownError)(problem)

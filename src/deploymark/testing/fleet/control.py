@@ -1,8 +1,8 @@
 """Lets the actuator `local_fleet` ask a fleet: HTTP on loopback, for whoever has the control file.
 
 `POST /orders` takes an order as JSON and answers when it is carried out; `POST /looks` tells
-whether it is. 200 carries `said` or `found`; 409 refuses, 503 did nothing, 500 may have done part
-of it, and all three carry `problem`. The control file holds URL and token, for its owner only.
+whether it is. 200 carries `said` or `found`; 409 refuses and 500 may have done part of it; both
+carry `problem`. The control file holds URL and token, for its owner only.
 """
 
 import contextlib
@@ -68,21 +68,25 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), _MOST_BYTES))
         given = (self.headers.get("Authorization") or "").encode()
         if not compare_digest(given, self.authorization.encode()):
-            self._answer(401, {"problem": "The token of the control file is missing."})
-            return
-        try:
-            order = order_of(body)
-            if self.path == "/looks":
-                self._answer(200, {"found": self.asked.looks(order).value})
-            else:
-                self._answer(200, {"said": self.asked.follow(order)})
-        except ActuatorRefusedError as error:
-            self._answer(409, {"problem": error.message})
-        except (FleetUnavailableError, OSError) as error:
-            self._answer(500, {"problem": str(error)})
+            answer = 401, {"problem": "The token of the control file is missing."}
+        else:
+            answer = self._decide(body)
+        with contextlib.suppress(OSError):  # whoever asked has gone
+            self._answer(*answer)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def _decide(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            order = order_of(body)
+            if self.path == "/looks":
+                return 200, {"found": self.asked.looks(order).value}
+            return 200, {"said": self.asked.follow(order)}
+        except ActuatorRefusedError as error:
+            return 409, {"problem": error.message}
+        except (FleetUnavailableError, OSError) as error:
+            return 500, {"problem": str(error)}
 
     def _answer(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()

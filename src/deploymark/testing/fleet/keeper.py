@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from deploymark.errors import ActuatorRefusedError, FleetUnavailableError
+from deploymark.errors import ActuatorRefusedError, FleetUnavailableError, UsageError
 from deploymark.ports import Deed, Found, Order, Release
 from deploymark.testing.fleet.child import Child
 from deploymark.testing.fleet.release import PROGRAM, ReleaseDirectory
@@ -133,14 +133,22 @@ class Fleet:
             replicas: How many instances.
 
         Raises:
-            FleetUnavailableError: It does not start.
+            UsageError: Another one has this name.
+            FleetUnavailableError: It does not start; then it is not deployed.
         """
         with self._lock:
+            if name in self._deployed:
+                raise UsageError(f"A release {name} is deployed already.")
             new = Deployed(name, deployment, release, replicas)
             if not self._deployed:
                 new.weight = _WHOLE
             self._deployed[name] = new
-            self._settle({name: replicas})
+            try:
+                self._settle({name: replicas})
+            except BaseException:
+                del self._deployed[name]
+                _end(new.instances.values())
+                raise
 
     def follow(self, order: Order) -> str:
         """Do what an order says, and return when it is so.
@@ -161,11 +169,14 @@ class Fleet:
                     f"A later holder of the lease has acted: {self._fence}, not {order.fence}."
                 )
             self._fence = order.fence
-            canary.weight, stable.weight = order.weight, _WHOLE - order.weight
-            for other in self._deployed.values():
-                if other is not canary and other is not stable:
-                    other.weight = 0.0
-            self._settle(_wanted(order.deed, canary, stable))
+            before = {each.name: each.weight for each in self._deployed.values()}
+            weights = {canary.name: order.weight, stable.name: _WHOLE - order.weight}
+            try:
+                self._weigh(weights)
+                self._settle(_wanted(order.deed, canary, stable))
+            except BaseException:
+                self._weigh(before)
+                raise
             return (
                 f"{canary.name} gets {order.weight:g} % of the traffic, {_counted(canary, stable)}."
             )
@@ -231,6 +242,10 @@ class Fleet:
             }
             named = (("splitter", self._splitter), ("load", self._load))
             return found | {name: [child.process] for name, child in named if child is not None}
+
+    def _weigh(self, weights: Mapping[str, float]) -> None:
+        for each in self._deployed.values():
+            each.weight = weights.get(each.name, 0.0)
 
     def _settle(self, wanted: Mapping[str, int]) -> None:
         """Start what is missing, then shift, then end what is too much once nothing asks it."""

@@ -19,6 +19,7 @@ from bisect import bisect_left
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 DELTA = 1
@@ -26,6 +27,7 @@ FAILED = 500
 MOST_UNSENT = 60
 POST_SECONDS = 5
 REASONS = {200: "OK", 500: "Internal Server Error"}
+REFUSED = 400
 TRY_LATER = (408, 429, 503)
 
 
@@ -196,11 +198,11 @@ class Reporter:
             del self._unsent[0]
 
     def _post(self, body: bytes) -> bool:
-        host, _, port = self._told["telemetry_url"].removeprefix("http://").rpartition(":")
+        there = urlsplit(self._told["telemetry_url"])
         headers = {"Content-Type": "application/json"}
         if self._told["token"]:
             headers["Authorization"] = f"Bearer {self._told['token']}"
-        connection = http.client.HTTPConnection(host, int(port), timeout=POST_SECONDS)
+        connection = http.client.HTTPConnection(there.netloc, timeout=POST_SECONDS)
         try:
             connection.request("POST", "/v1/metrics", body, headers)
             status = connection.getresponse().status
@@ -208,6 +210,8 @@ class Reporter:
             return False
         finally:
             connection.close()
+        if status >= REFUSED and status not in TRY_LATER:
+            print(f"Nobody counts this service: status {status}.", file=sys.stderr)  # noqa: T201
         return status not in TRY_LATER
 
 
