@@ -441,6 +441,13 @@ class ActuatorUnavailableError(UnavailableError):
         self.wait_seconds = wait_seconds
 
 
+class FleetUnavailableError(UnavailableError):
+    """A process of the local fleet does not start, or does not answer."""
+
+    code = "fleet_unavailable"
+    default_hint = "What it printed says why; end the fleet and start it again."
+
+
 class NotifierUnavailableError(UnavailableError):
     """Whoever tells people did not answer; some alerts may have come."""
 

@@ -24,7 +24,7 @@ from deploymark.model.vocabulary import DECISION, Assurance
 from deploymark.ports import Clock, CountsSource, LogReader, Meter
 from deploymark.projections.broker.rolling import RollingQuery
 from deploymark.projections.database import Views
-from deploymark.runtime.actuators import open_actuator
+from deploymark.runtime.actuators import build_actuator
 from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
@@ -88,7 +88,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     actuators = {
         scope: actuator
         for scope, plan in plans.items()
-        if (actuator := open_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
+        if (actuator := build_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
     }
     query, load = RollingQuery(views), evidence_of(log.store)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from deploymark.act.plan import ActuatorPlan
-from deploymark.errors import UsageError
+from deploymark.errors import DeploymarkError, UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.ports import Actuator
 
@@ -37,11 +37,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "command": Kind("command.actuator", "CommandOptions", "CommandActuator"),
     "webhook": Kind("signed_webhook.actuator", "WebhookOptions", "WebhookActuator"),
     "envoy_weights": Kind("envoy.actuator", "EnvoyOptions", "EnvoyActuator"),
+    "local_fleet": Kind("local_fleet.actuator", "LocalFleetOptions", "LocalFleetActuator"),
 }
 """Every actuator, by the kind that plans name."""
 
 
-def open_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
+def build_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
     """Return the actuator of a plan, None for one that only watches.
 
     Args:
@@ -54,28 +55,36 @@ def open_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
     """
     if plan.kind == NONE:
         if plan.options:
-            raise UsageError("Without an actuator there are no options.", field=f"{field}/options")
+            raise UsageError("An actuator that only watches has no options.", field=field)
         return None
     kind = KINDS.get(plan.kind)
     if kind is None:
         raise UsageError(
             f"There is no actuator {plan.kind!r}.",
-            hint=f"There are {', '.join([NONE, *KINDS])}.",
+            hint=f"Kinds are {NONE}, {', '.join(sorted(KINDS))}.",
             field=f"{field}/kind",
         )
     module = import_module(f"deploymark.integrations.{kind.module}")
     make: Callable[[Any], Actuator] = getattr(module, kind.actuator)
-    return make(_options(getattr(module, kind.options), plan.options, f"{field}/options"))
+    options = _options(getattr(module, kind.options), plan, f"{field}/options")
+    try:
+        return make(options)
+    except DeploymarkError as error:
+        raise UsageError(error.message, hint=error.hint, field=f"{field}/options") from error
 
 
-def _options(struct: type[Any], given: Mapping[str, Any], field: str) -> Any:  # noqa: ANN401 - of the struct
-    for fault in Inspector(struct, UsageError).faults(given):
+def _options(struct: type[Any], plan: ActuatorPlan, field: str) -> Any:  # noqa: ANN401 - of the struct
+    for fault in Inspector(struct, UsageError).faults(plan.options):
         raise UsageError(
-            f"{field}: {fault.message}",
+            f"The options of the actuator {plan.kind} are wrong: {fault.message}",
             hint=fault.hint.removesuffix(" Free pairs belong in `labels`."),
             field=f"{field}{fault.field}",
         )
     try:
-        return msgspec.convert(given, struct)
+        return msgspec.convert(plan.options, struct)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{field}: {error}.", field=field) from error
+        raise UsageError(
+            f"The options of the actuator {plan.kind} are wrong: {error}.",
+            hint="docs/howto/actuators.md lists them.",
+            field=field,
+        ) from error

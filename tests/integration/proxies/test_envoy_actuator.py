@@ -22,6 +22,7 @@ from deploymark.errors import (
     UsageError,
 )
 from deploymark.integrations.envoy.actuator import EnvoyActuator, EnvoyOptions
+from deploymark.integrations.envoy.routes import opened
 from deploymark.ports import Actuator, Deed, Found, Release
 from deploymark.testing.actuator import Trouble, exercise_actuator, order_for
 
@@ -88,7 +89,7 @@ class EnvoyWorld:
             "file": str(self._link / "weights.yaml"),
             "route_config": "shop",
             "admin": [f"http://127.0.0.1:{self._proxy.ports['admin']}"],
-            "timeout_seconds": 1.0,
+            "timeout_seconds": 3.0,
         }
         return msgspec.convert(told | more, EnvoyOptions)
 
@@ -228,6 +229,13 @@ def test_without_the_file_or_the_right_to_it_nothing_is_done(proxy: Proxy) -> No
         EnvoyActuator(world.options(file=str(proxy.place / "nowhere"))).carry_out(order)
     with pytest.raises(ActuatorUnavailableError, match="not replaced"):
         EnvoyActuator(world.options(file=str(proxy.place / "access.log" / "x"))).carry_out(order)
+    assert world.weight() == 0
+
+
+def test_while_another_server_writes_the_file_nothing_is_done(proxy: Proxy) -> None:
+    world = EnvoyWorld(proxy)
+    with opened(world.file), pytest.raises(ActuatorUnavailableError):
+        world.actuator().carry_out(order_for(world, weight=25))
     assert world.weight() == 0
 
 

@@ -72,7 +72,11 @@ def run(
                 )
         finally:
             os.close(write)
-        end = os.pidfd_open(process.pid)
+        try:
+            end = os.pidfd_open(process.pid)
+        except OSError:  # it has begun, so this is not a failure to start it
+            process.kill()
+            return Ended(process.wait(), b"")
         opened.callback(os.close, end)
         over = True
         try:

@@ -15,7 +15,7 @@ from deploymark.errors import (
     ActuatorUnavailableError,
     OutcomeUnknownError,
 )
-from deploymark.integrations.envoy.admin import Admin, AdminUnreadableError
+from deploymark.integrations.envoy.admin import Admin
 from deploymark.integrations.envoy.routes import (
     Pair,
     RoutesFile,
@@ -77,10 +77,7 @@ class EnvoyActuator:
         pair = self._pair(order)
         if pair is None:
             return Found.UNKNOWN
-        try:
-            configs = [each.route_configs(self._options.route_config) for each in self._admins]
-        except AdminUnreadableError as error:
-            raise ActuatorUnavailableError(str(error)) from error
+        configs = [each.route_configs(self._options.route_config) for each in self._admins]
         if [] in configs:
             return Found.UNKNOWN
         done = all(is_weighted(each, pair, order.weight) for each in chain(*configs))
@@ -95,10 +92,7 @@ class EnvoyActuator:
         pair = self._pair(order)
         if pair is None:
             raise ActuatorRefusedError("The order does not say between which two clusters.")
-        try:
-            rejected = self._check(pair)
-        except AdminUnreadableError as error:
-            raise ActuatorUnavailableError(str(error)) from error
+        rejected = self._check(pair)
         path = Path(self._options.file)
         try:
             with opened(path) as file:
@@ -168,7 +162,7 @@ class EnvoyActuator:
                     return True
                 if [each.rejected(name) for each in self._admins] != rejected:
                     return False
-            except AdminUnreadableError as error:
-                problem = f"The file {self._options.file} was replaced. {error}"
+            except ActuatorUnavailableError as error:
+                problem = f"The file {self._options.file} was replaced. {error.message}"
             threading.Event().wait(_POLL_SECONDS)
         raise OutcomeUnknownError(problem)

@@ -7,14 +7,10 @@ import msgspec
 
 from deploymark.emit.guarded import GuardedClient, parse_networks, parse_target
 from deploymark.emit.host import Host
-from deploymark.errors import UnavailableError, UsageError
+from deploymark.errors import ActuatorUnavailableError, UsageError
 
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _OK: Final = 200
-
-
-class AdminUnreadableError(Exception):
-    """Envoy does not answer, or not what it should."""
 
 
 class Admin:
@@ -46,7 +42,7 @@ class Admin:
         """Return the RouteConfigurations of a name that are in force: one for each source.
 
         Raises:
-            AdminUnreadableError: Envoy cannot be asked.
+            ActuatorUnavailableError: Envoy cannot be asked.
         """
         dump = self._ask("/config_dump", "resource=dynamic_route_configs")
         found = (each.get("route_config") for each in dump.get("configs") or [])
@@ -66,17 +62,17 @@ class Admin:
     def _ask(self, path: str, query: str) -> Any:  # noqa: ANN401 - JSON
         try:
             exchange = self._clients[path].ask("GET", {}, query=query)
-        except (UnavailableError, UsageError) as error:
-            raise AdminUnreadableError(error.message) from error
+        except UsageError as error:
+            raise ActuatorUnavailableError(error.message) from error
         response = exchange.response
         if response is None:
-            raise AdminUnreadableError(exchange.problem)
+            raise ActuatorUnavailableError(exchange.problem)
         if response.status != _OK:
-            raise AdminUnreadableError(f"{self.shown} answers with status {response.status}.")
+            raise ActuatorUnavailableError(f"{self.shown} answers with status {response.status}.")
         try:
             said = msgspec.json.decode(response.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             said = None
         if not isinstance(said, dict):
-            raise AdminUnreadableError(f"{self.shown} does not answer as Envoy does.")
+            raise ActuatorUnavailableError(f"{self.shown} does not answer as Envoy does.")
         return said

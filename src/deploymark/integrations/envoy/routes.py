@@ -76,11 +76,11 @@ def opened(path: Path) -> Iterator[RoutesFile]:
 
     Raises:
         ActuatorRefusedError: It is no JSON of routes.
-        OSError: It cannot be read.
+        OSError: It cannot be read, or somebody else of us writes it (BlockingIOError).
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with path.open("rb") as file:
             content, mode = file.read(_MOST_BYTES), os.fstat(file.fileno()).st_mode & 0o777
         yield RoutesFile(path, content, mode)
