@@ -7,7 +7,7 @@ that is silently ignored is worse than none.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,9 +16,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from deploymark.errors import UsageError
+from deploymark.judge.policy import Identity, Rule, check_rules
+from deploymark.judge.ruling import zone_names
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
+from deploymark.runtime.zones import time_zones
 from deploymark.telemetry.limits import BODY_BYTES, GAUGES, MEGABYTE
 
 DEFAULT_DATA = Path("deploymark-data")
@@ -76,11 +79,13 @@ class AuthSection(_Section, frozen=True):
 
     Attributes:
         signed_without_token: A producer's signature is enough to hand in a marker.
+        identities: Who is who, by handle: one person under several names.
         requests_per_second: Of one caller in the long run, or of one network without a token.
         requests_burst: At once.
     """
 
     signed_without_token: bool = True
+    identities: dict[str, Identity] = {}
     requests_per_second: Rate = 2_000.0
     requests_burst: Burst = 4_000
 
@@ -92,6 +97,7 @@ class PolicySection(_Section, frozen=True):
         anonymous_environments: Globs of environments about which anyone may say anything.
         allow_email: E-mail addresses are admitted in people fields and text.
         allow_phone: Phone numbers are admitted there.
+        rules: What may be deployed where; the gate asks them.
         signed_environments: Environments where a producer must sign what is announced; other
             announcements there are admitted, and found.
         deadlines: How long silence is borne, in seconds.
@@ -100,6 +106,7 @@ class PolicySection(_Section, frozen=True):
     anonymous_environments: Names = ()
     allow_email: bool = False
     allow_phone: bool = False
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=256)] = ()
     signed_environments: Names = ()
     deadlines: Deadlines = Deadlines()
 
@@ -223,6 +230,17 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
             field=fault.field,
         )
     try:
-        return msgspec.convert(content, Configuration)
+        configuration = msgspec.convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
         raise UsageError(f"{name}: {error}.") from error
+    _check_rules(configuration.policy.rules, name)
+    return configuration
+
+
+def _check_rules(rules: Sequence[Rule], name: str) -> None:
+    try:
+        check_rules(rules)
+        time_zones(zone_names(rules))
+    except UsageError as error:
+        field = error.field or "/policy/rules"
+        raise UsageError(f"{name}: {error.message}", hint=error.hint, field=field) from None
