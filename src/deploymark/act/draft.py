@@ -24,11 +24,14 @@ def draft(
 ) -> Intent:
     """Return an intent of the machine that orders nothing."""
     rollout = facts.rollout
+    key = key_of(rollout, move)
+    if move is Move.PAUSE and rollout.resumed_index:
+        key = f"{key}:{rollout.resumed_index}"  # another pause than the one that was resumed
     return Intent(
         move=move,
         code=code,
         reason=reason,
-        key=key_of(rollout, move),
+        key=key,
         step=rollout.step,
         urgency=urgency,
     )

@@ -59,6 +59,7 @@ class Rollout(Struct, frozen=True):
         paused_by: A handle, or `policy`; "" while it is not paused.
         overruled: The verdict advice that stood when a person resumed it at this step, or ""; the
             machine acts again only on more than that.
+        resumed_index: The entry of the last resumption, 0 without one.
     """
 
     deployment: str
@@ -71,6 +72,7 @@ class Rollout(Struct, frozen=True):
     returns: bool | None
     paused_by: str = ""
     overruled: str = ""
+    resumed_index: int = 0
 
 
 class VerdictFacts(Struct, frozen=True):

@@ -41,7 +41,8 @@ class Intent(Struct, frozen=True, kw_only=True):
         code: Why, as a stable word for alerts and metrics, such as `canary_failed`.
         reason: Why, for the person on call.
         key: `id~occurrence:move:step`; with `:index` of the request behind it where a person asked,
-            and `environment:freeze:time of the last thaw` of a freeze.
+            of the last resumption in a pause after it; `environment:freeze:time of the last thaw`
+            of a freeze.
         urgency: Whom to tell; None for nobody.
         step: Which the rollout is at; a shift leads to the next.
         weight: Percent of the traffic that the canary shall get; None where that stays.

@@ -7,7 +7,7 @@ that is silently ignored is worse than none.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,10 +18,13 @@ from msgspec import Meta, Struct
 from deploymark.act.plan import RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
+from deploymark.judge.policy import Identity, Rule, check_rules
+from deploymark.judge.ruling import zone_names
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
 from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
+from deploymark.runtime.zones import time_zones
 from deploymark.telemetry.limits import (
     BODY_BYTES,
     BUCKET_SECONDS,
@@ -85,11 +88,13 @@ class AuthSection(_Section, frozen=True):
 
     Attributes:
         signed_without_token: A producer's signature is enough to hand in a marker.
+        identities: Who is who, by handle: one person under several names.
         requests_per_second: Of one caller in the long run, or of one network without a token.
         requests_burst: At once.
     """
 
     signed_without_token: bool = True
+    identities: dict[str, Identity] = {}
     requests_per_second: Rate = 2_000.0
     requests_burst: Burst = 4_000
 
@@ -111,6 +116,7 @@ class PolicySection(_Section, frozen=True):
         anonymous_environments: Globs of environments about which anyone may say anything.
         allow_email: E-mail addresses are admitted in people fields and text.
         allow_phone: Phone numbers are admitted there.
+        rules: What may be deployed where; the gate asks them.
         signed_environments: Environments where a producer must sign what is announced; other
             announcements there are admitted, and found.
         deadlines: How long silence is borne, in seconds.
@@ -120,6 +126,7 @@ class PolicySection(_Section, frozen=True):
     anonymous_environments: Names = ()
     allow_email: bool = False
     allow_phone: bool = False
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=256)] = ()
     signed_environments: Names = ()
     deadlines: Deadlines = Deadlines()
     environments: dict[str, EnvironmentPolicy] = {}
@@ -324,6 +331,7 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
         _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
     for (service, environment), plan in configuration.plans.items():
         _check_plan(plan, name, f"/rollouts/{service}/{environment}")
+    _check_rules(configuration.policy.rules, name)
     return configuration
 
 
@@ -352,3 +360,12 @@ def _check_notifier(notifier: NotifierSection, name: str, field: str) -> None:
             hint="Make one with: echo whsec_$(head -c 24 /dev/urandom | base64)",
             field=f"{field}/secret_file",
         )
+
+
+def _check_rules(rules: Sequence[Rule], name: str) -> None:
+    try:
+        check_rules(rules)
+        time_zones(zone_names(rules))
+    except UsageError as error:
+        field = error.field or "/policy/rules"
+        raise UsageError(f"{name}: {error.message}", hint=error.hint, field=field) from None

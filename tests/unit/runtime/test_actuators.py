@@ -91,13 +91,13 @@ def test_who_only_watches_has_no_actuator() -> None:
 WRONG: dict[str, tuple[ActuatorPlan, str, str]] = {
     "an unknown kind": (ActuatorPlan("magic"), "/x/kind", "no actuator 'magic'"),
     "options for nothing": (ActuatorPlan(NONE, {"run": ["x"]}), "/x", "no options"),
-    "an option missing": (ActuatorPlan("command"), "/x/options", "run"),
+    "an option missing": (ActuatorPlan("command"), "/x/options/run", "run"),
     "an option that is none": (
         ActuatorPlan("command", {"run": ["x"], "shell": True}),
-        "/x/options",
+        "/x/options/shell",
         "shell",
     ),
-    "no word to run": (ActuatorPlan("command", {"run": []}), "/x/options", "run"),
+    "no word to run": (ActuatorPlan("command", {"run": []}), "/x/options/run", "run"),
     "no time": (
         ActuatorPlan("command", {"run": ["x"], "timeout_seconds": 0}),
         "/x/options",

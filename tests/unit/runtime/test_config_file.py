@@ -41,6 +41,9 @@ signed_without_token = false
 requests_per_second = 10
 requests_burst = 20
 
+[auth.identities.ann]
+git_names = ["Ann Ames"]
+
 [policy]
 anonymous_environments = ["sandbox-*"]
 allow_email = true
@@ -56,6 +59,10 @@ action_assurance = "signed"
 [act]
 automation = false
 turn_seconds = 0.5
+
+[[policy.rules]]
+name = "owned"
+kind = "owner"
 
 [telemetry]
 enabled = false
@@ -99,6 +106,12 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]
     expected["alerts"]["notifiers"][0]["urgencies"] = ["page"]
+    assert [(each["name"], each["kind"]) for each in expected["policy"].pop("rules")] == [
+        ("owned", "owner")
+    ]
+    del said["policy"]["rules"]
+    assert expected["auth"].pop("identities")["ann"]["git_names"] == ("Ann Ames",)
+    del said["auth"]["identities"]
     assert expected == {
         name: {
             key: tuple(value) if isinstance(value, list) else value
@@ -210,6 +223,41 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[[alerts.notifiers]]\nkind='alertmanager'\nurl='http://a.example'",
         "/alerts/notifiers/0/url",
         "allow_plain_http",
+    ),
+    "a rule without a kind": (
+        "[[policy.rules]]\nname = 'a'",
+        "/policy/rules/0/kind",
+        "`kind` is required",
+    ),
+    "a rule of no known kind": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'tickets'",
+        "/policy/rules/0/kind",
+        "Did you mean `ticket`?",
+    ),
+    "a setting of another rule": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'owner'\nmost = 3",
+        "/policy/rules/0/most",
+        "not a known field",
+    ),
+    "a rule without a name": (
+        "[[policy.rules]]\nkind = 'owner'",
+        "/policy/rules/0/name",
+        "`name` is required",
+    ),
+    "a fact of no example": (
+        "policy.rules = [{name='a', kind='owner', examples=[{expect='pass', facts={owners=1}}]}]",
+        "/policy/rules/0/examples/0/facts/owners",
+        "`owner`",
+    ),
+    "two rules of one name": (
+        "policy.rules = [{name = 'a', kind = 'owner'}, {name = 'a', kind = 'ticket'}]",
+        "/policy/rules/1/name",
+        "Two rules",
+    ),
+    "a zone of no clock": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'window'\nzone = 'X/Y'\nweekly = [{days = ['mon']}]",
+        "/policy/rules",
+        "+01:00",
     ),
     "no TOML": ("[server", "", "TOML"),
     "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),
