@@ -19,7 +19,8 @@ from deploymark.errors import (
     DeploymarkError,
     OutcomeUnknownError,
 )
-from deploymark.integrations.kubernetes.access import Access, connect
+from deploymark.integrations.kubernetes.access import Access
+from deploymark.integrations.kubernetes.connecting import connect
 from deploymark.integrations.kubernetes.objects import (
     DECISION,
     FENCE,
