@@ -1,0 +1,114 @@
+"""The observer of functions: an `Observer` of what the aliases of a function lead to.
+
+Nobody sees the machines that run a function. What can be seen is which versions an alias leads to,
+and what their code is: a version never changes once it is published. So an instance is a version
+behind an alias, and its uid is `<ARN of the alias>/<version>`.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from deploymark.errors import (
+    ActuatorRefusedError,
+    ActuatorUnavailableError,
+    ObservationError,
+    UsageError,
+)
+from deploymark.integrations.aws_lambda.access import AwsAccess
+from deploymark.integrations.aws_lambda.connecting import connect
+from deploymark.ports import ObservedInstance
+
+
+class Routed(Struct, frozen=True):
+    """A version that an alias leads to.
+
+    Attributes:
+        alias: ARN of the alias.
+        version: Of the function.
+        weight: Percent of the invocations.
+        digest: Of its code, `sha256:…`; "" when it cannot be known.
+        why: Why it cannot be known, "" when it is.
+    """
+
+    alias: str
+    version: str
+    weight: float
+    digest: str
+    why: str
+
+
+class LambdaFunctions:
+    """Sees what the aliases of one function lead to; only reads.
+
+    Args:
+        function: Its name or ARN.
+        alias: Which alias; "" for all of them.
+        access: Which account.
+
+    Raises:
+        ExtraMissingError: boto3 is not installed.
+        UsageError: Nothing is named, or AWS cannot be reached as configured.
+    """
+
+    def __init__(self, function: str, alias: str, access: AwsAccess) -> None:
+        if not function:
+            raise UsageError("Nothing says which function is observed.")
+        self._function = function
+        self._alias = alias
+        self._functions = connect(access)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._functions.close()
+
+    @property
+    def name(self) -> str:
+        """See `Observer.name`."""
+        return f"lambda:{':'.join(filter(None, (self._function, self._alias)))}"
+
+    def routed(self) -> list[Routed]:
+        """Return the versions that get invocations now, with their shares.
+
+        Raises:
+            ObservationError: AWS cannot be asked.
+        """
+        try:
+            aliases = (
+                [self._functions.alias(self._function, self._alias)]
+                if self._alias
+                else self._functions.aliases(self._function)
+            )
+            return [
+                Routed(
+                    each.arn, version, share * 100, *self._functions.digest(self._function, version)
+                )
+                for each in aliases
+                for version, share in each.routed.items()
+            ]
+        except (ActuatorUnavailableError, ActuatorRefusedError) as error:
+            raise ObservationError(error.message) from error
+
+    def observe(self) -> Sequence[ObservedInstance]:
+        """See `Observer.observe`."""
+        return [
+            ObservedInstance(
+                f"{each.alias}/{each.version}",
+                f"lambda/{each.alias.partition(':function:')[2]}/{each.version}",
+                each.digest,
+                each.why,
+            )
+            for each in self.routed()
+        ]
+
+    def has_ended(self, uid: str) -> bool:
+        """See `Observer.has_ended`; a version has ended when the alias leads elsewhere."""
+        arn, slash, _ = uid.rpartition("/")
+        if not (slash and arn.startswith("arn:")):
+            return False
+        try:
+            place = f"{self._functions.function_arn(self._function)}:{self._alias}"
+            is_ours = arn == place if self._alias else arn.startswith(place)
+            return is_ours and all(uid != f"{each.alias}/{each.version}" for each in self.routed())
+        except (ActuatorUnavailableError, ActuatorRefusedError, ObservationError):
+            return False
