@@ -48,8 +48,9 @@ class MetricPlan(_Part, frozen=True):
     Attributes:
         name: `errors` and `latency` are what the embedded store counts by itself; any other name
             is of a gauge there, or of whatever the selectors of a Prometheus count.
-        trials, events: Selectors of raw counters, for a Prometheus only; of a latency `trials`
-            is the selector of its histogram, of a gauge that of the gauge.
+        trials, events: Selectors of raw counters, for a Prometheus; of a latency `trials` is the
+            selector of its histogram, of a gauge that of the gauge. For the embedded store
+            `trials` may name the protocol that counts.
     """
 
     name: Name

@@ -33,9 +33,9 @@ class MetricQuery(NamedTuple):
 
     Attributes:
         name: Of the plan's metric.
-        trials: What counts everything: a PromQL selector of a counter; "" for the embedded
-            store's requests, or for the histogram of a latency.
-        events: What counts the events among them; "" as for `trials`.
+        trials: What counts everything: a PromQL selector of a counter, of the histogram of a
+            latency, or of a gauge. For the embedded store "", or the protocol that counts.
+        events: What counts the events among them, of kind `events`; "" for the embedded store.
         kind: `events`, `latency` or `gauge`, as in the plan.
     """
 

@@ -1,14 +1,21 @@
 """A real Prometheus on a folder of its own: filled with a past, or scraping the present."""
 
+import json
+import math
 import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired, run
+from threading import Thread
+from typing import Any
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
@@ -92,6 +99,65 @@ def prometheus(
         except TimeoutExpired:
             process.kill()
             process.wait(SECONDS)
+
+
+@contextmanager
+def serving(page: Callable[[], bytes], kind: str = "text/plain; version=0.0.4") -> Iterator[int]:
+    """Serve a page of metrics; gives the port."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = page()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as its base
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join(SECONDS)
+
+
+@contextmanager
+def deploymark(pods: Mapping[str, str]) -> Iterator[int]:
+    """Serve `deploymark_info` as deploymark does, by pod and deployment; gives the port."""
+    page = "".join(
+        f'deploymark_info{{deployment_id="{deployment}",service="checkout",environment="prod",'
+        f'namespace="shop",pod="{pod}"}} 1\n'
+        for pod, deployment in pods.items()
+    ).encode()
+    with serving(lambda: page) as port:
+        yield port
+
+
+def value_of(url: str, expression: str) -> float:
+    """Return what an expression is now, -1 where there is nothing."""
+    asked = f"{url}/api/v1/query?query={quote(expression)}"
+    with urlopen(asked, timeout=SECONDS) as answer:  # noqa: S310 - our own address
+        found = json.load(answer)["data"]["result"]
+    return float(found[0]["value"][1]) if found else -1.0
+
+
+def await_(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def now() -> int:
+    """Return the second that began last."""
+    return math.floor(time.time())
 
 
 def _is_ready(url: str) -> bool:

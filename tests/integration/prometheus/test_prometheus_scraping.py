@@ -1,24 +1,26 @@
 """Counts from a real Prometheus that scrapes real processes are what these truly did."""
 
-import json
-import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import DEVNULL, Popen
-from threading import Thread
-from typing import Any
 from urllib.error import URLError
-from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from prometheus_server import MISSING, PROMETHEUS, SECONDS, free_port, prometheus
+from prometheus_server import (
+    MISSING,
+    PROMETHEUS,
+    SECONDS,
+    await_,
+    deploymark,
+    free_port,
+    now,
+    prometheus,
+    value_of,
+)
 
 from deploymark.errors import CountsUnavailableError
 from deploymark.integrations.prometheus.client import PrometheusSettings
@@ -52,7 +54,7 @@ class App:
         self._process = Popen(
             [sys.executable, str(APP), str(self.port), self.pod], stdin=DEVNULL, stdout=DEVNULL
         )
-        _await(lambda: self._ask("/metrics"))
+        await_(lambda: self._ask("/metrics"))
 
     def stop(self) -> None:
         """End at once."""
@@ -75,43 +77,6 @@ class App:
             return False
 
 
-def _await(holds: Any) -> None:  # noqa: ANN401 - anything that can be called
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@contextmanager
-def deploymark() -> Iterator[int]:
-    """Serve `deploymark_info` as deploymark does; gives the port."""
-    page = "".join(
-        f'deploymark_info{{deployment_id="{deployment}",service="checkout",environment="prod",'
-        f'namespace="shop",pod="{pod}"}} 1\n'
-        for pod, deployment in PODS.items()
-    ).encode()
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(page)))
-            self.end_headers()
-            self.wfile.write(page)
-
-        def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as its base
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join(SECONDS)
-
-
 @pytest.fixture
 def apps() -> Iterator[list[App]]:
     made: list[App] = []
@@ -125,16 +90,12 @@ def apps() -> Iterator[list[App]]:
 
 def shown(url: str, app: App) -> float:
     """Return how many requests of a pod Prometheus has scraped."""
-    asked = quote(f'sum(requests_total{{pod="{app.pod}"}})')
-    with urlopen(f"{url}/api/v1/query?query={asked}", timeout=SECONDS) as answer:  # noqa: S310 - our own address
-        found = json.load(answer)["data"]["result"]
-    return float(found[0]["value"][1]) if found else -1.0
+    return value_of(url, f'sum(requests_total{{pod="{app.pod}"}})')
 
 
 def await_scrapes(url: str, apps: list[App]) -> None:
     """Wait until everything that was done is scraped."""
-    for app in apps:
-        _await(lambda app=app: shown(url, app) == app.lived.total())
+    await_(lambda: all(shown(url, app) == app.lived.total() for app in apps))
 
 
 def counted(url: str, deployment: str, since_s: int, until_s: int) -> CohortCounts:
@@ -159,13 +120,13 @@ def seen(found: CohortCounts) -> Counter[str]:
 def test_counts_are_those_of_the_processes_through_restarts_of_both(
     tmp_path: Path, apps: list[App]
 ) -> None:
-    with deploymark() as port:
+    with deploymark(PODS) as port:
         targets = [f"127.0.0.1:{each}" for each in (port, *(app.port for app in apps))]
         place, own_port = tmp_path / "prometheus", free_port()
         with prometheus(place, targets, port=own_port) as url:
             # 1. Prometheus knows all of them, with nothing done yet.
             await_scrapes(url, apps)
-            _await(lambda: counted(url, "d-canary", now() - 5, now()).cells)
+            await_(lambda: counted(url, "d-canary", now() - 5, now()).cells)
             since_s = now()
             # 2. Requests, among them the first errors.
             for round_ in range(3):
@@ -208,8 +169,3 @@ def test_counts_are_those_of_the_processes_through_restarts_of_both(
             assert {
                 cell.replica for cell in counted(url, "d-stable", since_s, until_s).cells["errors"]
             } == {"shop/pod-1", "shop/pod-2"}
-
-
-def now() -> int:
-    """Return the second that began last."""
-    return math.floor(time.time())

@@ -237,6 +237,14 @@ def test_settings_that_make_no_sense_are_refused_at_once(said: dict[str, str]) -
     assert "pass@" not in str(caught.value)
 
 
+def test_a_look_back_that_fits_no_question_is_refused() -> None:
+    settings = PrometheusSettings(url="http://127.0.0.1:9090", scrape_seconds=1)
+    PrometheusCounts("prom-1", settings)
+    too_long = msgspec.structs.replace(settings, look_back_seconds=2_000)
+    with pytest.raises(UsageError, match="2000 scrapes"):
+        PrometheusCounts("prom-1", too_long)
+
+
 def test_plain_http_in_a_network_that_is_trusted_can_be_allowed() -> None:
     client(1, url="http://prometheus.example", allow_plain_http=True)
     client(1, url="http://[::1]:9090")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploymark.errors import QueryError
+from deploymark.errors import QueryError, UsageError
 from deploymark.integrations.prometheus.answer import Series
 from deploymark.integrations.prometheus.client import PrometheusClient, PrometheusSettings
 from deploymark.integrations.prometheus.histogram import classic, native, whole
@@ -84,6 +84,12 @@ class PrometheusCounts:
         # Whole steps, at least two: a value to subtract, and one more for a scrape that is late.
         steps = max(2, -(-settings.look_back_seconds // settings.scrape_seconds))
         self._look_back_ms = steps * self._step_ms
+        if steps >= MOST_STEPS:
+            raise UsageError(
+                f"The Prometheus {name} shall look back by {steps} scrapes.",
+                hint=f"Fewer than {MOST_STEPS} fit into a question: choose a shorter "
+                "look_back_seconds.",
+            )
 
     @property
     def name(self) -> str:
@@ -260,10 +266,7 @@ class PrometheusCounts:
         ]
 
     def _gauges(self, metric: MetricQuery, window: _Window, seen: "_Seen") -> list[Cell]:
-        """Return the mean over the scrapes of a bucket; of several series the mean of their means.
-
-        A gauge is no counter: a scrape that was missed is no value.
-        """
+        """Return the mean over a bucket's scrapes; of several series the mean of their means."""
         selector = Selector(metric.trials)
         tracks = [
             Track(self._target(each), _labels(each, selector.name), each.values)
