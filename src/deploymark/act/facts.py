@@ -57,8 +57,8 @@ class Rollout(Struct, frozen=True):
         pair: What it releases; None when its digest is not known.
         returns: It is itself a return to an earlier release; None when that cannot be told.
         paused_by: A handle, or `policy`; "" while it is not paused.
-        overruled: The verdict advice that stood when a person resumed it at this step, or ""; the
-            machine acts again only on more than that.
+        overruled: The verdict advice that stood when a person resumed it at this step (`none` when
+            there was none), "" while nobody did; the machine acts again only on more than that.
         resumed_index: The entry of the last resumption, 0 without one.
     """
 

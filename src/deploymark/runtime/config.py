@@ -19,7 +19,7 @@ from deploymark.act.plan import RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
 from deploymark.judge.policy import Identity, Rule, check_rules
-from deploymark.judge.ruling import zone_names
+from deploymark.judge.ruling import Known, check_examples, zone_names
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
 from deploymark.ports import Urgency
@@ -331,7 +331,7 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
         _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
     for (service, environment), plan in configuration.plans.items():
         _check_plan(plan, name, f"/rollouts/{service}/{environment}")
-    _check_rules(configuration.policy.rules, name)
+    _check_rules(configuration.policy.rules, configuration.auth.identities, name)
     return configuration
 
 
@@ -362,10 +362,19 @@ def _check_notifier(notifier: NotifierSection, name: str, field: str) -> None:
         )
 
 
-def _check_rules(rules: Sequence[Rule], name: str) -> None:
+def _check_rules(rules: Sequence[Rule], identities: Mapping[str, Identity], name: str) -> None:
+    """Refuse rules that make no sense, or that do not say what their examples expect."""
     try:
         check_rules(rules)
-        time_zones(zone_names(rules))
+        known = Known(identities, time_zones(zone_names(rules)))
     except UsageError as error:
         field = error.field or "/policy/rules"
         raise UsageError(f"{name}: {error.message}", hint=error.hint, field=field) from None
+    for each in check_examples(rules, known):
+        place = [rule.name for rule in rules].index(each.rule)
+        raise UsageError(
+            f"{name}: the rule {each.rule} says {each.answer} of its example {each.example}, "
+            f"which expects {each.expected}: {each.reason}",
+            hint="Correct the rule or the example; docs/reference/policy.md explains both.",
+            field=f"/policy/rules/{place}/examples/{each.example}",
+        )

@@ -249,6 +249,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "/policy/rules/0/examples/0/facts/owners",
         "`owner`",
     ),
+    "a rule that does not say what its example expects": (
+        "policy.rules = [{name='a', kind='owner', examples=[{expect='pass', facts={}}]}]",
+        "/policy/rules/0/examples/0",
+        "Nobody is named as its owner",
+    ),
     "two rules of one name": (
         "policy.rules = [{name = 'a', kind = 'owner'}, {name = 'a', kind = 'ticket'}]",
         "/policy/rules/1/name",
