@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
+from deploymark.model.environment import is_production
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.cures import cures, mismatched
 from deploymark.projections.broker.documents import equal, run_document, state_of
@@ -24,6 +25,7 @@ from deploymark.projections.broker.scope import (
     encode_run,
     encode_witness,
 )
+from deploymark.projections.broker.settling import settling_of
 from deploymark.projections.broker.sweep import name_runs
 from deploymark.projections.broker.tables import (
     ALIAS,
@@ -292,6 +294,8 @@ class KeptScope:
             run.ended_ms,
             run.last_ms,
             run.last_index,
+            int(is_production(self.name[1])),
+            *settling_of(run),
             0 if run.over else 1,
             msgspec.json.encode(document).decode(),
             content,
