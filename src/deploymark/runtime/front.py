@@ -30,6 +30,8 @@ from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
+from deploymark.projections.outcomes import OutcomesView
+from deploymark.projections.outcomes_query import Outcomes
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
@@ -37,7 +39,7 @@ from deploymark.projections.timeline_query import Timeline
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
-from deploymark.runtime.measuring import Measuring, sources_of
+from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
 from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
@@ -181,6 +183,7 @@ def open_front(
             SearchView(),
             BrokerView(expectations),
             TimelineView(expectations),
+            OutcomesView(),
         ]
         runner = Runner(log.store, views, projected, meter)
         runner.start()
@@ -227,7 +230,13 @@ def open_front(
         first = tokens.ensure_admin(admin_token)
         # 7. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
-        measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
+        measuring = Measuring(
+            BrokerCensus(views, expectations),
+            sources,
+            Outcomes(views),
+            deltas_of(views, telemetry),
+            clock,
+        )
         parts = Parts(
             intake=intake,
             tokens=tokens,
@@ -246,10 +255,8 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
-            exposition=Exposition(
-                measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
-            ),
-            slis=measuring.slis,
+            exposition=Exposition(measuring, log.view, runner, clock=clock, meter=meter),
+            measures=measuring,
             telemetry=telemetry,
         )
         app = Application(parts, door_settings(configuration, listen_host))
