@@ -30,6 +30,8 @@ from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
+from deploymark.projections.outcomes import OutcomesView
+from deploymark.projections.outcomes_query import Outcomes
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
@@ -38,7 +40,7 @@ from deploymark.runtime.acting import open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
-from deploymark.runtime.measuring import Measuring, sources_of
+from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
 from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
@@ -182,6 +184,7 @@ def open_front(
             SearchView(),
             BrokerView(expectations),
             TimelineView(expectations),
+            OutcomesView(),
         ]
         runner = Runner(log.store, views, projected, meter)
         runner.start()
@@ -239,7 +242,13 @@ def open_front(
         first = tokens.ensure_admin(admin_token)
         # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
-        measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
+        measuring = Measuring(
+            BrokerCensus(views, expectations),
+            sources,
+            Outcomes(views),
+            deltas_of(views, telemetry),
+            clock,
+        )
         parts = Parts(
             intake=intake,
             tokens=tokens,
@@ -258,10 +267,8 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
-            exposition=Exposition(
-                measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
-            ),
-            slis=measuring.slis,
+            exposition=Exposition(measuring, log.view, runner, clock=clock, meter=meter),
+            measures=measuring,
             telemetry=telemetry,
             rollouts=acting.rollouts,
         )

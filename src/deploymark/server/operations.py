@@ -53,6 +53,8 @@ from deploymark.server.parameters import (
     CURSOR,
     INDEX,
     PREFER,
+    SLI,
+    SLI_FILTERS,
     STEP,
     STREAM_FILTERS,
     TELEMETRY_FILTERS,
@@ -284,9 +286,19 @@ OPERATIONS: Final = (
     *ROLLOUTS,
     Operation(
         "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",
-        "operation", READER, reading.list_slis, {200: ALL_ITEMS}, parameters=(AFTER,),
-        problems=(503,),
-        description="Each with numerator, denominator, Wilson interval, formula and window.",
+        "operation", READER, reading.list_slis, {200: ALL_ITEMS},
+        parameters=(*SLI_FILTERS[:3], AFTER), problems=(503,),
+        description=(
+            "Each with numerator, denominator, interval, formula and window. Environment and times "
+            "choose for those that count deployments, canaries, rollbacks and promotions."
+        ),
+    ),
+    Operation(
+        "GET", "/v1/slis/{measure}/items", "list_sli_items",
+        "List what a measure counts, the latest first, each with the entries that say so.",
+        "operation", READER, reading.list_sli_items, {200: in_json("One page.", FOUND)},
+        parameters=(SLI, *SLI_FILTERS, AFTER), problems=(404, 503),
+        description="In the same window, numerators and denominators add up to the measure's.",
     ),
     Operation(
         "POST", "/v1/traces", "take_traces", "Take spans from an OpenTelemetry exporter.",

@@ -37,6 +37,7 @@ MAY = {
     "list_timeline": READERS,
     "list_emitters": READERS,
     "list_slis": READERS,
+    "list_sli_items": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
     "take_metrics": f"{EVERYONE} {WRITERS}",
     "take_logs": f"{EVERYONE} {WRITERS}",
@@ -73,6 +74,7 @@ _SEGMENTS = {
     "version": "1",
     "code": "bad_marker",
     "level": "0",
+    "measure": "M1",
 }
 _TYPED = {"issue_token", "register_key", "open_session"}
 
