@@ -60,7 +60,8 @@ class Load:
                 continue
             due += self._chance.expovariate(self._rate)
             await asyncio.sleep(max(due - loop.time(), 0))
-            self._send(due)
+            if self._rate > 0:  # it may have been ended meanwhile
+                self._send(due)
 
     def done(self, client: "Client", status: str, seconds: float) -> None:
         """Count an answer, and use its connection for whoever waits for one."""
