@@ -36,6 +36,10 @@ MAY = {
     "show_coverage": READERS,
     "list_timeline": READERS,
     "list_emitters": READERS,
+    "list_rollouts": READERS,
+    "show_rollout": READERS,
+    "show_evidence": READERS,
+    "act": "operator admin",
     "list_slis": READERS,
     "list_sli_items": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
