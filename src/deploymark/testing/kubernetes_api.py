@@ -6,7 +6,7 @@ that helps: an unknown field is always refused. What it does not do: other kinds
 defaults beyond `replicas`, a scheduler and a kubelet. The tests that use it run as they are
 against a real control plane, which keeps it honest.
 
-No authentication; a role may be given, and is then enforced as RBAC enforces it.
+Nobody is authenticated; a token may be given a role, which is then enforced as RBAC enforces it.
 """
 
 import json
@@ -71,7 +71,7 @@ class KubernetesApi:
     """A running double; use it in `with`.
 
     Attributes:
-        role: `rules` of a Role; None lets everybody do everything.
+        roles: `rules` of a Role by bearer token; any other token may do everything.
         away: Every request is answered with 503, and nothing is done.
         deaf_after_write: The next write is done, and neither it nor anything later is answered.
         mute_next_write: The next write is done and not answered.
@@ -79,7 +79,7 @@ class KubernetesApi:
 
     def __init__(self) -> None:
         self.store = Store(reconcile)
-        self.role: Sequence[Mapping[str, Any]] | None = None
+        self.roles: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.away = False
         self.deaf_after_write = False
         self.mute_next_write = False
@@ -104,16 +104,18 @@ class KubernetesApi:
         self._server.server_close()
         self._thread.join()
 
-    def may(self, verb: str, asked: Asked) -> bool:
-        """Tell whether the role lets somebody do this."""
+    def may(self, token: str, verb: str, asked: Asked) -> bool:
+        """Tell whether the role of a token lets somebody do this."""
+        if token not in self.roles:
+            return True
         resource = f"{asked.kind.plural}/{asked.part}" if asked.part else asked.kind.plural
         group = asked.kind.api_version.rpartition("/")[0]
-        return self.role is None or any(
+        return any(
             group in rule["apiGroups"]
             and resource in rule["resources"]
             and verb in rule["verbs"]
             and asked.name in (rule.get("resourceNames") or [asked.name])
-            for rule in self.role
+            for rule in self.roles[token]
         )
 
 
@@ -204,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = Asked(
             kind, match["namespace"] or "", match["name"] or "", match["part"] or "", query
         )
-        if not self.double.may(verb, asked):
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not self.double.may(token, verb, asked):
             raise StatusError(
                 403,
                 f'{asked.kind.plural} "{asked.name}" is forbidden: User "system:tests" cannot '

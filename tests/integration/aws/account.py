@@ -8,6 +8,7 @@ are made up, and everything that is not loopback goes to a proxy that is not the
 import http.client
 import io
 import json
+import logging
 import threading
 import urllib.parse
 import zipfile
@@ -18,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import boto3
+import pytest
+from moto.server import ThreadedMotoServer
 
 from deploymark.integrations.aws_lambda.access import AwsAccess
 
@@ -184,6 +187,17 @@ class Account:
             FunctionName="shop", Name=name, FunctionVersion=version, Description=description
         )
 
+    def point(self, name: str, version: str, weights: dict[str, float] | None = None) -> None:
+        """Update an alias as a person would, so that it has another revision."""
+        client = boto3.client("lambda", endpoint_url=self.door.url)
+        client.update_alias(
+            FunctionName="shop",
+            Name=name,
+            FunctionVersion=version,
+            RoutingConfig={"AdditionalVersionWeights": weights or {}},
+        )
+        client.close()
+
     def shown(self, name: str) -> Json:
         found: Json = self.client.get_alias(FunctionName="shop", Name=name)
         return found
@@ -195,6 +209,26 @@ def package(code: bytes) -> bytes:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("shop.py"), code)
     return file.getvalue()
+
+
+@contextmanager
+def running_moto() -> Iterator[tuple[str, int]]:
+    """Run moto until the block ends; gives where it answers."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        yield server.get_host_and_port()
+    finally:
+        server.stop()
+
+
+def keep_from_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make up credentials, and cut the way to everything that is not loopback."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.lower(), value)
 
 
 @contextmanager

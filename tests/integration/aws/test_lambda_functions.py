@@ -60,11 +60,7 @@ def test_it_tells_both_versions_of_a_split_alias_with_their_shares(
     old, new = aws.publish(b"old"), aws.publish(b"new")
     aws.alias("prod", old[0])
     aws.alias("other", new[0])
-    aws.client.update_alias(
-        FunctionName="shop",
-        Name="prod",
-        RoutingConfig={"AdditionalVersionWeights": {new[0]: 0.25}},
-    )
+    aws.point("prod", old[0], {new[0]: 0.25})
     observer = observing("prod")
     assert observer.name == "lambda:shop:prod"
     assert [(each.version, each.weight, each.digest) for each in observer.routed()] == [
@@ -73,19 +69,30 @@ def test_it_tells_both_versions_of_a_split_alias_with_their_shares(
     ]
     first, second = observer.observe()
     assert (first.digest, second.digest) == (old[1], new[1])
-    assert first.uid == f"{aws.shown('prod')['AliasArn']}/{old[0]}"
+    assert first.uid == f"{aws.shown('prod')['AliasArn']}/{old[0]}/revision-1"
     assert first.instance == f"lambda/shop:prod/{old[0]}"
-    aws.client.update_alias(
-        FunctionName="shop",
-        Name="prod",
-        FunctionVersion=new[0],
-        RoutingConfig={"AdditionalVersionWeights": {}},
-    )
-    assert [each.uid for each in observer.observe()] == [second.uid]
+    assert not observer.has_ended(first.uid)
+    aws.point("prod", new[0])
+    (third,) = observer.observe()
+    assert third.digest == second.digest
     assert observer.has_ended(first.uid)
-    assert not observer.has_ended(second.uid)
+    assert observer.has_ended(second.uid)
+    assert not observer.has_ended(third.uid)
     # What another alias leads to is not this observer's to end.
-    assert not observer.has_ended(f"{aws.shown('other')['AliasArn']}/{old[0]}")
+    assert not observer.has_ended(f"{aws.shown('other')['AliasArn']}/{old[0]}/revision-0")
+
+
+def test_a_version_to_which_the_alias_returns_is_another_instance(
+    aws: Account, observing: Observing
+) -> None:
+    old, new = aws.publish(b"old")[0], aws.publish(b"new")[0]
+    aws.alias("prod", old)
+    observer = observing("prod")
+    uids = set()
+    for version in (old, new, old):
+        aws.point("prod", version)
+        uids |= {each.uid for each in observer.observe()}
+    assert len(uids) == 3
 
 
 def test_what_may_change_at_any_moment_has_no_digest(aws: Account, observing: Observing) -> None:
@@ -118,7 +125,7 @@ def test_what_cannot_be_seen_is_said_and_ends_nobody(
     aws.alias("prod", version)
     observer = observing("prod")
     (seen,) = observer.observe()
-    gone = seen.uid.replace(f"/{version}", "/99")
+    gone = seen.uid.replace(f"/{version}/", "/99/")
     assert observer.has_ended(gone)
     aws.door.answers = {"GET": trouble}
     with pytest.raises(ObservationError, match="AWS"):

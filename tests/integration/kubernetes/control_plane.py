@@ -25,6 +25,8 @@ from deploymark.testing.kubernetes_api import KubernetesApi
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 SECONDS = 60
+SHIPPED = Path(__file__).parents[3] / "deploy" / "kubernetes"
+ADAPTER = "adapter"
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -48,6 +50,11 @@ class ControlPlane:
         return self._double
 
     @property
+    def adapters_token(self) -> str:
+        """What adapters come with: in the double a token whose rights a test may limit."""
+        return self.token if self.is_real else ADAPTER
+
+    @property
     def is_real(self) -> bool:
         return self._double is None
 
@@ -58,7 +65,7 @@ class ControlPlane:
             "current-context": "tests",
             "clusters": [{"name": "tests", "cluster": cluster}],
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
-            "users": [{"name": "tests", "user": {"token": self.token}}],
+            "users": [{"name": "tests", "user": {"token": self.adapters_token}}],
         }
         file.write_text(yaml.safe_dump(content))
         return str(file)
@@ -176,6 +183,14 @@ def image_id(image: str) -> str:
     if "@" in image:
         return image
     return f"{image.rpartition(':')[0]}@sha256:{sha256(image.encode()).hexdigest()}"
+
+
+def rules_of(name: str) -> list[Json]:
+    """Return the rules of the Role in a file that we ship, which says no name but `shop`."""
+    documents = yaml.safe_load_all((SHIPPED / name).read_text())
+    (role,) = (each for each in documents if each["kind"] == "Role")
+    rules: list[Json] = role["rules"]
+    return rules
 
 
 def digest(text: str) -> str:

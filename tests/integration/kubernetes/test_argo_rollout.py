@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from argo_controller import ArgoController
-from control_plane import SECONDS, ControlPlane, Json, deployment, digest
+from control_plane import ADAPTER, SECONDS, ControlPlane, Json, deployment, digest, rules_of
 from ordering import CANARY, NEW, OLD, STABLE, order
 
 from deploymark.errors import (
@@ -301,3 +301,18 @@ def test_a_target_must_be_named_and_names_the_actuator(acting: Acting, plane: Co
     for fields in (("", "shop"), ("prod", "")):
         with pytest.raises(UsageError):
             RolloutTarget(*fields)
+
+
+@pytest.mark.usefixtures("canary", "only_the_double")
+def test_the_shipped_role_is_enough_to_act_through_argo(
+    plane: ControlPlane, acting: Acting
+) -> None:
+    plane.double.roles[ADAPTER] = rules_of("argo-rollout.yaml")
+    actuator = acting(container="app")
+    for each in (order(Deed.SHIFT, 25), order(Deed.PROMOTE), order(Deed.ROLL_BACK)):
+        actuator.carry_out(each)
+        assert actuator.look(each) is Found.DONE
+    deploy(plane)
+    await_so(plane, paused_at(1))
+    actuator.carry_out(order(Deed.ROLL_BACK))
+    assert actuator.look(order(Deed.ROLL_BACK)) is Found.DONE

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from control_plane import SECONDS, ControlPlane, Json, Kubelet, deployment, digest
+from control_plane import (
+    ADAPTER,
+    SECONDS,
+    ControlPlane,
+    Json,
+    Kubelet,
+    deployment,
+    digest,
+    rules_of,
+)
 from ordering import NEW, OLD, STABLE, order
 from test_kubernetes_api import rolled_out
 
@@ -328,11 +337,11 @@ def test_while_the_api_is_away_nothing_is_done(plane: ControlPlane, acting: Acti
 @pytest.mark.usefixtures("alone", "only_the_double")
 def test_who_may_not_is_refused_and_cannot_look(plane: ControlPlane, acting: Acting) -> None:
     rule = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}
-    plane.double.role = [rule]
+    plane.double.roles[ADAPTER] = [rule]
     actuator = acting()
     with pytest.raises(ActuatorRefusedError, match="cannot patch"):
         actuator.carry_out(order(Deed.ROLL_BACK))
-    plane.double.role = []
+    plane.double.roles[ADAPTER] = []
     assert actuator.look(order(Deed.ROLL_BACK)) is Found.UNKNOWN
 
 
@@ -355,12 +364,10 @@ def test_a_write_without_an_answer_that_cannot_be_looked_for_is_unknown(
 @pytest.mark.usefixtures("both", "only_the_double")
 def test_what_was_done_in_part_is_never_called_undone(plane: ControlPlane, acting: Acting) -> None:
     deployments = {"apiGroups": ["apps"], "resources": ["deployments"]}
-    plane.double.role = [
+    plane.double.roles[ADAPTER] = [
         {**deployments, "verbs": ["get"]},
         {**deployments, "verbs": ["patch"], "resourceNames": ["shop-canary"]},
     ]
-    kubelet_rule = {"apiGroups": [""], "resources": ["pods", "pods/status"]}
-    plane.double.role.append({**kubelet_rule, "verbs": ["list", "get", "patch"]})
     with pytest.raises(OutcomeUnknownError, match="Only a part"):
         acting(canary=True).carry_out(order(Deed.SHIFT, 50))
 
@@ -381,3 +388,13 @@ def test_a_target_that_says_too_little_is_refused(fields: Json) -> None:
 
 def test_it_is_named_for_what_it_acts_on(acting: Acting, plane: ControlPlane) -> None:
     assert acting().name == f"kubernetes_deployment:{plane.namespace}/shop"
+
+
+@pytest.mark.usefixtures("both", "only_the_double")
+def test_the_shipped_role_is_enough_to_act(plane: ControlPlane, acting: Acting) -> None:
+    plane.double.roles[ADAPTER] = rules_of("deployment.yaml")
+    actuator = acting(canary=True)
+    for each in (order(Deed.SHIFT, 50), order(Deed.PROMOTE)):
+        actuator.carry_out(each)
+        assert actuator.look(each) is Found.DONE
+    assert split(plane) == (0, 4)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from control_plane import ControlPlane, Json, digest, pod, say_running
+from control_plane import ADAPTER, ControlPlane, Json, digest, pod, rules_of, say_running
 
 from deploymark.errors import ExtraMissingError, ObservationError, UsageError
 from deploymark.integrations.kubernetes.access import Access
@@ -203,16 +203,16 @@ def test_what_cannot_be_seen_is_said_and_ends_nobody(
         observer.observe()
     assert not observer.has_ended(seen.uid)
     plane.double.away = False
-    plane.double.role = []
+    plane.double.roles[ADAPTER] = []
     with pytest.raises(ObservationError, match="forbidden"):
         observer.observe()
     assert not observer.has_ended(seen.uid)
 
 
 @pytest.mark.usefixtures("only_the_double")
-def test_it_needs_no_right_but_to_list_pods(plane: ControlPlane, observing: Observed) -> None:
+def test_the_shipped_role_is_enough_to_observe(plane: ControlPlane, observing: Observed) -> None:
     running(plane, "shop", f"registry/shop@{A}")
-    plane.double.role = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    plane.double.roles[ADAPTER] = rules_of("observer.yaml")
     observer = observing()
     (seen,) = observer.observe()
     assert not observer.has_ended(seen.uid)

@@ -2,10 +2,13 @@
 
 Nobody sees the machines that run a function. What can be seen is which versions an alias leads to,
 and what their code is: a version never changes once it is published. So an instance is a version
-behind an alias, and its uid is `<ARN of the alias>/<version>`.
+behind an alias as it was last pointed, and its uid is `<ARN of the alias>/<version>/<revision>`. An
+alias has another revision after every update; without it, a version to which the alias returns
+would be the instance that has ended already. So each update ends all and begins all anew.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,7 +20,11 @@ from deploymark.errors import (
 )
 from deploymark.integrations.aws_lambda.access import AwsAccess
 from deploymark.integrations.aws_lambda.connecting import connect
+from deploymark.integrations.aws_lambda.routing import Alias
 from deploymark.ports import ObservedInstance
+
+_PARTS: Final = 3
+_WHOLE: Final = 100.0
 
 
 class Routed(Struct, frozen=True):
@@ -25,6 +32,7 @@ class Routed(Struct, frozen=True):
 
     Attributes:
         alias: ARN of the alias.
+        revision: Of the alias.
         version: Of the function.
         weight: Percent of the invocations.
         digest: Of its code, `sha256:…`; "" when it cannot be known.
@@ -32,10 +40,16 @@ class Routed(Struct, frozen=True):
     """
 
     alias: str
+    revision: str
     version: str
     weight: float
     digest: str
     why: str
+
+    @property
+    def uid(self) -> str:
+        """What tells it from all others."""
+        return f"{self.alias}/{self.version}/{self.revision}"
 
 
 class LambdaFunctions:
@@ -80,9 +94,7 @@ class LambdaFunctions:
                 else self._functions.aliases(self._function)
             )
             return [
-                Routed(
-                    each.arn, version, share * 100, *self._functions.digest(self._function, version)
-                )
+                self._routed(each, version, share)
                 for each in aliases
                 for version, share in each.routed.items()
             ]
@@ -93,7 +105,7 @@ class LambdaFunctions:
         """See `Observer.observe`."""
         return [
             ObservedInstance(
-                f"{each.alias}/{each.version}",
+                each.uid,
                 f"lambda/{each.alias.partition(':function:')[2]}/{each.version}",
                 each.digest,
                 each.why,
@@ -102,13 +114,18 @@ class LambdaFunctions:
         ]
 
     def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`; a version has ended when the alias leads elsewhere."""
-        arn, slash, _ = uid.rpartition("/")
-        if not (slash and arn.startswith("arn:")):
+        """See `Observer.has_ended`; all has ended that the alias does not lead to as it is now."""
+        parts = uid.rsplit("/", 2)
+        arn = parts[0]
+        if len(parts) != _PARTS or not arn.startswith("arn:"):
             return False
         try:
             place = f"{self._functions.function_arn(self._function)}:{self._alias}"
             is_ours = arn == place if self._alias else arn.startswith(place)
-            return is_ours and all(uid != f"{each.alias}/{each.version}" for each in self.routed())
+            return is_ours and all(uid != each.uid for each in self.routed())
         except (ActuatorUnavailableError, ActuatorRefusedError, ObservationError):
             return False
+
+    def _routed(self, alias: Alias, version: str, share: float) -> Routed:
+        digest, why = self._functions.digest(self._function, version)
+        return Routed(alias.arn, alias.revision, version, share * _WHOLE, digest, why)
