@@ -13,6 +13,7 @@ a gauge. It chooses and adds up, and judges nothing. What that means for a verdi
   once a minute fills one bucket of ten seconds in six, and a window may begin with requests from
   before it. Nothing is lost or counted twice over several windows. Warm-up is safe: an instance is
   born with the bucket of its *first* interval, so what counts later began later.
+* **Tracks are not known here**: a baseline group is named by its instances.
 * **Instances beyond the limit of the room** share one place (`~other`) and are left out: nobody
   knows which of them are young.
 """
@@ -230,7 +231,7 @@ def _events(rows: _Rows, bucket_ms: int) -> tuple[Cell, ...]:
         trials, events = found.get(slot, (0, 0))
         seen = _seen(counted)
         failed = _whole(counted.errors * seen / counted.requests) if seen else 0
-        found[slot] = (trials + seen, events + min(failed, seen))
+        found[slot] = (trials + seen, events + failed)
     return tuple(
         Cell(replica, at_ms, trials, events)
         for (at_ms, replica), (trials, events) in sorted(found.items())

@@ -82,7 +82,14 @@ def told() -> Iterator[Sample]:
     for cluster in ("eu", "us"):
         yield from runs("same-1", "cluster", f"d-{cluster}", cluster=cluster)
         yield from rising("same-1", steady if cluster == "eu" else [0] * 12, cluster=cluster)
+    yield from runs("bare-1", "bare", namespace="")
+    yield from rising("bare-1", steady, namespace="")
     yield from rising("homeless-1", steady)
+    yield from runs("unfit-1", "unfit")
+    for number, value in enumerate([0, 30, 60]):
+        failed = written("failed_total", namespace="shop", pod="unfit-1")
+        yield failed, value, START_S + number * STEP_S
+    yield from rising("unfit-1", steady)
     yield from runs("half-1", "half")
     yield from rising("half-1", [0.5, 1.5])
     yield from runs("exact-1", "exact")
@@ -198,6 +205,24 @@ def test_pods_of_one_name_in_two_clusters_need_the_cluster_in_the_join(url: str)
     assert trials(found) == dict.fromkeys(range(1, 12), 10)
     assert {cell.replica for cell in found.cells["errors"]} == {"eu/shop/same-1"}
     assert counted(apart, "cluster", "d-us").cells == {"errors": ()}
+
+
+def test_an_instance_without_a_namespace_is_a_replica_too(url: str) -> None:
+    found = counted(source(url), "bare")
+    assert {cell.replica for cell in found.cells["errors"]} == {"bare-1"}
+    assert trials(found) == dict.fromkeys(range(1, 12), 10)
+
+
+def test_there_are_never_more_events_than_trials(url: str) -> None:
+    unfit = MetricQuery("errors", "events", "requests_total", "failed_total")
+    found = counted(source(url), "unfit", metric=unfit).cells["errors"]
+    assert [(cell.trials, cell.events) for cell in found[:3]] == [(10, 10), (10, 10), (10, 0)]
+
+
+def test_only_replicas_that_came_while_one_looked_are_young(url: str) -> None:
+    counts = source(url, look_back_seconds=50)
+    assert counted(counts, "new", scrapes=(5, 8)).born_ms == {"shop/new-1": START_S * 1_000}
+    assert counted(counts, "new", scrapes=(10, 12)).born_ms == {}
 
 
 def test_where_nobody_says_what_runs_nothing_can_be_seen(url: str) -> None:

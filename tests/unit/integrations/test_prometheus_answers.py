@@ -43,6 +43,8 @@ def test_values_are_exact_and_what_is_no_number_is_missing() -> None:
         b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{}}',
         answer({"metric": {}, "values": [[1, "many"]]}),
         answer({"metric": {}, "values": [[1, 2]]}),
+        answer({"metric": {}, "values": [[2, "1"], [1, "2"]]}),
+        answer({"metric": {}, "values": [[1, "1"], [1, "2"]]}),
     ],
 )
 def test_what_is_no_answer_is_not_read(content: bytes) -> None:

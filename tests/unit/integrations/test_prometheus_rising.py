@@ -109,6 +109,10 @@ def test_a_value_from_before_a_long_gap_is_only_where_counting_begins_again() ->
     gap = MOST_GAP_SECONDS * 1_000 // STEP_MS
     assert came([track("200", {1: 10, 1 + gap: 20})]) == [(1 + gap, 10)]
     assert came([track("200", {1: 10, 2 + gap: 20, 3 + gap: 21})]) == [(3 + gap, 1)]
+    # What is older than one looks back is not known, in whatever window one looks.
+    steady = track("200", dict.fromkeys(range(60), 0))
+    long_ago = track("500", {1: 10, 40: 20})
+    assert [each for each in came([steady, long_ago], 1) if each[1]] == [(40, 20)]
     # Also where the rest of the target was there all the time.
     steady = track("200", dict.fromkeys(range(30), 0))
     assert came([steady, track("500", {1: 10, 2 + gap: 20})], 1) == [(at, 0) for at in range(2, 30)]

@@ -7,6 +7,7 @@ histograms"). What is not of that form is no answer; what is cut short says so i
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -97,6 +98,10 @@ def read_refusal(content: bytes) -> tuple[str, str]:
 
 
 def _series(result: _Result) -> Series:
+    for points in (result.values, result.histograms):
+        # Out of order, a counter would seem to begin anew.
+        if any(not earlier[0] < later[0] for earlier, later in pairwise(points)):
+            raise msgspec.ValidationError("its times do not rise")
     values = {}
     for seconds, text in result.values:
         value = _number(text)
