@@ -192,8 +192,10 @@ def _going_on(facts: Facts) -> Intent:
     deed = Deed.PROMOTE if last else Deed.SHIFT
     step = steps[min(rollout.step, len(steps)) - 1]
     verdict = verdict_of(facts)
-    passed = verdict is not None and verdict.judgement.result is Result.PASS
-    approval = facts.approval(deed)
+    result = verdict.judgement.result if verdict else None
+    passed = result is Result.PASS
+    # Who overrules a failure lets it stay; going on from there must be asked for by name.
+    approval = None if result is Result.FAIL else facts.approval(deed)
     if not passed and approval is None:
         return _undecided(facts, verdict.judgement if verdict else None)
     ready_ms = rollout.step_since_ms + step.bake_seconds * 1_000

@@ -28,6 +28,7 @@ from rollout_facts import (
 from deploymark.act.decide import decide
 from deploymark.act.facts import (
     Approval,
+    Authority,
     Binding,
     Exposure,
     Facts,
@@ -40,6 +41,7 @@ from deploymark.act.facts import (
 )
 from deploymark.act.intent import Move
 from deploymark.act.plan import RollBackPlan
+from deploymark.model.vocabulary import Assurance
 from deploymark.ports import Deed, Urgency
 
 ALONE = Binding(started=None, observed=0, other=0, control=False, target_observed=True)
@@ -411,3 +413,34 @@ def test_a_plan_that_forbids_automatic_rollbacks_pauses() -> None:
 @pytest.mark.parametrize("step", [3, 9])
 def test_a_plan_that_became_shorter_promotes_after_its_last_step(step: int) -> None:
     assert decide(facts(PASS, **_step(step))).move is Move.PROMOTE
+
+
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "the clock": {"clock_off_ms": None},
+    "the verdict": {"verdict": None},
+    "whether it replays": {"verdict": verdict(FAIL, replayed=None)},
+    "the assurance": {"authority": Authority(None, Assurance.ATTRIBUTED, in_scope=True)},
+    "the scope": {"authority": Authority(Assurance.SIGNED, Assurance.SIGNED, in_scope=None)},
+    "what started": {"binding": Binding(None, 9, 0, control=True)},
+    "what is beside it": {"binding": Binding(9, 9, 0, control=None)},
+    "its digest": {"rollout": rollout(pair=None)},
+    "the history": {"history": None},
+    "the failures": {"failures": None},
+    "the quarantine": {"quarantine": None},
+    "the freezes": {"freezes": None},
+    "the kill switch": {"kill_switch": None},
+    "the traffic": {"exposure": Exposure(None)},
+    "the placebos": {"shadow": None},
+    "the effect": {"recovery": Recovery(Recovered.NOTHING_TO, verifiable=None)},
+}
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_one_thing_unknown_is_enough_to_change_nothing(unknown: str) -> None:
+    back = decide(facts(FAIL, **UNKNOWN[unknown]))
+    assert back.move in (Move.PAUSE, Move.WAIT), back
+    changes = UNKNOWN[unknown]
+    if changes.get("verdict") is not None:
+        changes = {"verdict": verdict(PASS, replayed=None)}
+    on = decide(facts(PASS, **changes))
+    assert on.move in (Move.HOLD, Move.WAIT), on

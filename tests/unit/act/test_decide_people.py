@@ -128,3 +128,17 @@ def test_only_an_approver_of_the_plan_approves() -> None:
     assert decide(bob).move is Move.SHIFT
     before = replace(given, approvals=(Approval(0, Deed.SHIFT, "bob", NOW),))
     assert decide(before).move is Move.HOLD
+
+
+def test_an_approval_from_before_a_failure_does_not_go_on_after_it_was_overruled() -> None:
+    approvals = (Approval(1, Deed.SHIFT, "ann", NOW - MINUTE),)
+    given = facts(FAIL, rollout=rollout(overruled="roll_back"), approvals=approvals)
+    assert decide(given).move is Move.WAIT
+    asked = Request(Wanted.PROMOTE, "ann", "we know why", 77)
+    assert decide(replace(given, request=asked)).move is Move.PROMOTE
+
+
+def test_a_person_who_returns_a_release_that_did_not_fail_puts_nothing_away() -> None:
+    assert _asking(Wanted.ROLL_BACK).quarantine is None
+    request = Request(Wanted.ROLL_BACK, "ann", "it fails", 77)
+    assert decide(facts(FAIL, request=request)).quarantine == NEW
