@@ -89,7 +89,9 @@ class Course(Struct, frozen=True):
         plan_digest: What they were judged by, "" before the first.
         paused: Index of the pause that holds, None when none does.
         paused_by: Who paused it, "" when nobody did.
-        overruled: The advice that stood when somebody resumed it at this step, "" otherwise.
+        overruled: The advice that stood when somebody resumed it at this step, `none` when nothing
+            was judged yet; "" when nobody did.
+        resumed: Index of the last resumption, 0 without one.
         asked: What people asked for, oldest first.
         agreed: Who let it go on from which step.
         pending: A deed that is not finished.
@@ -111,6 +113,7 @@ class Course(Struct, frozen=True):
     paused: int | None = None
     paused_by: str = ""
     overruled: str = ""
+    resumed: int = 0
     asked: tuple[Asked, ...] = ()
     agreed: tuple[Agreed, ...] = ()
     pending: Pending | None = None
@@ -162,9 +165,15 @@ def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> C
             return _with(course, paused=index, paused_by=said.actor)
         case "resume":
             # Who resumes has looked: what nobody knew, or failed, may be tried again.
-            overruled = course.last.verdict.advice if course.last else ""
+            overruled = course.last.verdict.advice if course.last else "none"
             return _with(
-                course, paused=None, paused_by="", unknown=None, failed=None, overruled=overruled
+                course,
+                paused=None,
+                paused_by="",
+                unknown=None,
+                failed=None,
+                overruled=overruled,
+                resumed=index,
             )
         case _:
             return course

@@ -70,6 +70,7 @@ def rollout_of(course: Course, rolling: Rolling) -> Rollout:
         returns=document["rollback_of"] is not None,
         paused_by=course.paused_by,
         overruled=course.overruled,
+        resumed_index=course.resumed,
     )
 
 
