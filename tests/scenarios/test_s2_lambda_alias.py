@@ -15,8 +15,8 @@ from team import ENVIRONMENT, SERVICE, Json, Team
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings
-from deploymark.integrations.aws_lambda.alias import AliasTarget, LambdaAlias
-from deploymark.integrations.aws_lambda.functions import LambdaFunctions
+from deploymark.integrations.aws_lambda.alias import AliasOptions, LambdaAlias
+from deploymark.integrations.aws_lambda.functions import FunctionsOptions, LambdaFunctions
 from deploymark.model.vocabulary import EmitterKind
 from deploymark.ports import Deed, Order, Release
 from deploymark.runtime.observing import Reporter
@@ -65,7 +65,9 @@ class Watch:
         words = ("tokens", "new", "observer", "--role", "emitter", *scope, "--json")
         token = json.loads(team.command(*words, role="admin").stdout)["token"]
         spool = str(team.place / "observer-spool")
-        self.observer = LambdaFunctions(SERVICE, ENVIRONMENT, aws.access)
+        self.observer = LambdaFunctions(
+            FunctionsOptions(function=SERVICE, alias=ENVIRONMENT, **aws.access)
+        )
         self.emitter = Emitter(
             Settings(url=team.url, token=token, spool=spool),
             kind=EmitterKind.ORCHESTRATOR,
@@ -98,7 +100,7 @@ def test_an_alias_is_flipped_and_reverted_and_the_log_can_prove_it(
     team: Team, aws: Account
 ) -> None:
     watch = Watch(team, aws)
-    actuator = LambdaAlias(AliasTarget(SERVICE, ENVIRONMENT), aws.access)
+    actuator = LambdaAlias(AliasOptions(function=SERVICE, alias=ENVIRONMENT, **aws.access))
 
     # 1. The old version runs: signed for by CI, seen by the observer.
     old_version, old_digest = aws.publish(b"old")

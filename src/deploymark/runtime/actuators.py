@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from deploymark.act.plan import ActuatorPlan
-from deploymark.errors import DeploymarkError, UsageError
+from deploymark.errors import DeploymarkError, ExtraMissingError, UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.ports import Actuator
 
@@ -34,9 +34,14 @@ class Kind(NamedTuple):
 
 
 KINDS: Final[Mapping[str, Kind]] = {
+    "argo_rollout": Kind("argo_rollouts.actuator", "RolloutOptions", "ArgoRollout"),
     "command": Kind("command.actuator", "CommandOptions", "CommandActuator"),
     "webhook": Kind("signed_webhook.actuator", "WebhookOptions", "WebhookActuator"),
     "envoy_weights": Kind("envoy.actuator", "EnvoyOptions", "EnvoyActuator"),
+    "kubernetes_deployment": Kind(
+        "kubernetes.deployment", "DeploymentOptions", "KubernetesDeployment"
+    ),
+    "lambda_alias": Kind("aws_lambda.alias", "AliasOptions", "LambdaAlias"),
     "local_fleet": Kind("local_fleet.actuator", "LocalFleetOptions", "LocalFleetActuator"),
 }
 """Every actuator, by the kind that plans name."""
@@ -69,6 +74,8 @@ def build_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
     options = _options(getattr(module, kind.options), plan, f"{field}/options")
     try:
         return make(options)
+    except ExtraMissingError:
+        raise
     except DeploymarkError as error:
         raise UsageError(error.message, hint=error.hint, field=f"{field}/options") from error
 

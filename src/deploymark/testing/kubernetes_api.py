@@ -3,8 +3,8 @@
 It serves Deployments, ReplicaSets, Pods and Argo's Rollouts: get, list, watch, create, delete, the
 three patches, server-side apply, the status subresource. It is stricter than an API server where
 that helps: an unknown field is always refused. What it does not do: other kinds, PUT, admission,
-defaults beyond `replicas`, a scheduler and a kubelet. The tests that use it run as they are
-against a real control plane, which keeps it honest.
+defaults beyond `replicas`, a scheduler and a kubelet. The tests that use it are written to run as
+they are against a real control plane, where KUBEBUILDER_ASSETS names one.
 
 Nobody is authenticated; a token may be given a role, which is then enforced as RBAC enforces it.
 """

@@ -22,8 +22,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from deploymark.integrations.aws_lambda.access import AwsAccess
-
 REGION = "eu-west-1"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "made-up",
@@ -172,8 +170,9 @@ class Account:
         )
 
     @property
-    def access(self) -> AwsAccess:
-        return AwsAccess(region=REGION, endpoint_url=self.door.url, timeout_seconds=10)
+    def access(self) -> Json:
+        """What the options of adapters must say to get here."""
+        return {"region": REGION, "endpoint_url": self.door.url}
 
     def publish(self, code: bytes) -> tuple[str, str]:
         """Publish a version; gives its number and its digest."""

@@ -1,6 +1,10 @@
 """The actuator of aliases: where it points them, what it refuses, and what it cannot know."""
 
+import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from account import Account
@@ -11,11 +15,29 @@ from deploymark.errors import (
     OutcomeUnknownError,
     UsageError,
 )
-from deploymark.integrations.aws_lambda.access import AwsAccess
-from deploymark.integrations.aws_lambda.alias import AliasTarget, LambdaAlias
+from deploymark.integrations.aws_lambda.alias import AliasOptions, LambdaAlias
+from deploymark.integrations.aws_lambda.functions import FunctionsOptions, LambdaFunctions
 from deploymark.ports import Deed, Found, Order, Release
 
 Acting = Callable[[], LambdaAlias]
+SHIPPED = Path(__file__).parents[3] / "deploy" / "aws"
+
+
+@contextmanager
+def calls(*clients: Any) -> Iterator[set[str]]:  # noqa: ANN401 - boto3 has no types
+    """Give the operations that clients ask AWS for until the block ends."""
+    used: set[str] = set()
+    for each in clients:
+        each._client.meta.events.register(
+            "before-call.lambda", lambda model, **_: used.add(model.name)
+        )
+    yield used
+
+
+def allowed(name: str) -> set[str]:
+    """Return the operations that a policy which we ship allows."""
+    (statement,) = json.loads((SHIPPED / name).read_text())["Statement"]
+    return {each.removeprefix("lambda:") for each in statement["Action"]}
 
 
 class Shop:
@@ -66,7 +88,7 @@ def acting(aws: Account) -> Iterator[Acting]:
     made: list[LambdaAlias] = []
 
     def make() -> LambdaAlias:
-        made.append(LambdaAlias(AliasTarget("shop", "prod"), aws.access))
+        made.append(LambdaAlias(AliasOptions(function="shop", alias="prod", **aws.access)))
         return made[-1]
 
     yield make
@@ -238,8 +260,8 @@ def test_an_update_without_an_answer_that_cannot_be_looked_for_is_unknown(
 
 
 def test_nobody_there_is_unavailable(shop: Shop) -> None:
-    access = AwsAccess(region="eu-west-1", endpoint_url="http://127.0.0.1:1", timeout_seconds=1)
-    actuator = LambdaAlias(AliasTarget("shop", "prod"), access)
+    nowhere = "http://127.0.0.1:1"
+    actuator = LambdaAlias(AliasOptions(function="shop", alias="prod", endpoint_url=nowhere))
     with pytest.raises(ActuatorUnavailableError, match="not reached"):
         actuator.carry_out(shop.order(Deed.PROMOTE))
     actuator.close()
@@ -257,4 +279,21 @@ def test_without_credentials_nothing_is_asked(
 def test_a_target_must_be_named() -> None:
     for fields in (("", "prod"), ("shop", "")):
         with pytest.raises(UsageError):
-            AliasTarget(*fields)
+            AliasOptions(function=fields[0], alias=fields[1])
+
+
+def test_the_shipped_policies_name_every_action_that_is_used(shop: Shop, acting: Acting) -> None:
+    observers = LambdaFunctions(FunctionsOptions(function="shop", **shop.aws.access))
+    one = LambdaFunctions(FunctionsOptions(function="shop", alias="prod", **shop.aws.access))
+    with calls(observers._functions, one._functions) as used:
+        assert observers.observe()
+        (seen,) = one.observe()
+        assert not one.has_ended(seen.uid)
+    assert used == allowed("observer-policy.json")
+    observers.close()
+    one.close()
+    actuator = acting()
+    with calls(actuator._functions) as used:
+        actuator.carry_out(shop.order(Deed.PROMOTE))
+        actuator.look(shop.order(Deed.PROMOTE))
+    assert used == allowed("actuator-policy.json")

@@ -11,9 +11,8 @@ from account import Account
 from botocore.exceptions import ProxyConnectionError
 
 from deploymark.errors import ExtraMissingError, ObservationError, UsageError
-from deploymark.integrations.aws_lambda.access import AwsAccess
 from deploymark.integrations.aws_lambda.digests import code_digest
-from deploymark.integrations.aws_lambda.functions import LambdaFunctions
+from deploymark.integrations.aws_lambda.functions import FunctionsOptions, LambdaFunctions
 from deploymark.testing.observer import exercise_observer
 
 Observing = Callable[..., LambdaFunctions]
@@ -25,7 +24,7 @@ def observing(aws: Account) -> Iterator[Observing]:
     made: list[LambdaFunctions] = []
 
     def make(alias: str = "") -> LambdaFunctions:
-        made.append(LambdaFunctions("shop", alias, aws.access))
+        made.append(LambdaFunctions(FunctionsOptions(function="shop", alias=alias, **aws.access)))
         return made[-1]
 
     yield make
@@ -148,16 +147,16 @@ def test_no_test_of_this_folder_reaches_aws() -> None:
 
 def test_a_function_must_be_named_and_an_endpoint_be_one() -> None:
     with pytest.raises(UsageError, match="which function"):
-        LambdaFunctions("", "prod", AwsAccess())
+        FunctionsOptions(function="")
     with pytest.raises(UsageError, match="cannot be reached"):
-        LambdaFunctions("shop", "prod", AwsAccess(endpoint_url="no address"))
+        LambdaFunctions(FunctionsOptions(function="shop", endpoint_url="no address"))
     with pytest.raises(UsageError, match="nobody"):
-        LambdaFunctions("shop", "prod", AwsAccess(profile="nobody"))
+        LambdaFunctions(FunctionsOptions(function="shop", profile="nobody"))
 
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "deploymark.integrations.aws_lambda.api", raising=False)
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(ExtraMissingError) as caught:
-        LambdaFunctions("shop", "prod", AwsAccess())
+        LambdaFunctions(FunctionsOptions(function="shop"))
     assert "pip install '.[aws]'" in caught.value.hint

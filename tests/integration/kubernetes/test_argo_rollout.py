@@ -15,10 +15,8 @@ from deploymark.errors import (
     OutcomeUnknownError,
     UsageError,
 )
-from deploymark.integrations.argo_rollouts.actuator import ArgoRollout, RolloutTarget
+from deploymark.integrations.argo_rollouts.actuator import ArgoRollout, RolloutOptions
 from deploymark.integrations.argo_rollouts.state import Hold, holds_of
-from deploymark.integrations.kubernetes.access import Access
-from deploymark.integrations.kubernetes.fenced import Patience
 from deploymark.ports import Deed, Found, Release
 
 Acting = Callable[..., ArgoRollout]
@@ -37,10 +35,17 @@ STEPS: list[Json] = [
 def acting(plane: ControlPlane, tmp_path: Path) -> Iterator[Acting]:
     made: list[ArgoRollout] = []
 
-    def make(seconds: float = SECONDS, **more: str) -> ArgoRollout:
-        target = RolloutTarget(plane.namespace, "shop", **more)
-        access = Access(plane.kubeconfig(tmp_path), timeout_seconds=5)
-        made.append(ArgoRollout(target, access, Patience(seconds, 0.01)))
+    def make(seconds: float = SECONDS, container: str = "") -> ArgoRollout:
+        options = RolloutOptions(
+            namespace=plane.namespace,
+            rollout="shop",
+            kubeconfig=plane.kubeconfig(tmp_path),
+            request_seconds=5,
+            timeout_seconds=seconds,
+            poll_seconds=0.01,
+            container=container,
+        )
+        made.append(ArgoRollout(options))
         return made[-1]
 
     yield make
@@ -300,7 +305,7 @@ def test_a_target_must_be_named_and_names_the_actuator(acting: Acting, plane: Co
     assert (CANARY.digest, STABLE.digest) == (NEW, OLD)
     for fields in (("", "shop"), ("prod", "")):
         with pytest.raises(UsageError):
-            RolloutTarget(*fields)
+            RolloutOptions(namespace=fields[0], rollout=fields[1])
 
 
 @pytest.mark.usefixtures("canary", "only_the_double")

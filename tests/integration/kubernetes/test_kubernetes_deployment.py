@@ -23,13 +23,11 @@ from deploymark.errors import (
     OutcomeUnknownError,
     UsageError,
 )
-from deploymark.integrations.kubernetes.access import Access
 from deploymark.integrations.kubernetes.deployment import (
-    DeploymentTarget,
+    DeploymentOptions,
     KubernetesDeployment,
     canary_replicas,
 )
-from deploymark.integrations.kubernetes.fenced import Patience
 from deploymark.integrations.kubernetes.objects import Kind
 from deploymark.ports import Deed, Found, Release
 
@@ -48,10 +46,9 @@ def acting(plane: ControlPlane, tmp_path: Path) -> Iterator[Acting]:
         fields: Json = {"namespace": plane.namespace, "deployment": "shop", **more}
         if canary:
             fields |= {"canary": "shop-canary", "replicas": 4, **more}
-        access = Access(plane.kubeconfig(tmp_path), timeout_seconds=5)
-        made.append(
-            KubernetesDeployment(DeploymentTarget(**fields), access, Patience(seconds, 0.01))
-        )
+        fields |= {"kubeconfig": plane.kubeconfig(tmp_path), "request_seconds": 5}
+        fields |= {"timeout_seconds": seconds, "poll_seconds": 0.01}
+        made.append(KubernetesDeployment(DeploymentOptions(**fields)))
         return made[-1]
 
     yield make
@@ -383,7 +380,7 @@ def test_what_was_done_in_part_is_never_called_undone(plane: ControlPlane, actin
 )
 def test_a_target_that_says_too_little_is_refused(fields: Json) -> None:
     with pytest.raises(UsageError):
-        DeploymentTarget(**fields)
+        DeploymentOptions(**fields)
 
 
 def test_it_is_named_for_what_it_acts_on(acting: Acting, plane: ControlPlane) -> None:

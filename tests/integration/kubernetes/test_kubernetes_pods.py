@@ -8,14 +8,13 @@ import pytest
 from control_plane import ADAPTER, ControlPlane, Json, digest, pod, rules_of, say_running
 
 from deploymark.errors import ExtraMissingError, ObservationError, UsageError
-from deploymark.integrations.kubernetes.access import Access
 from deploymark.integrations.kubernetes.images import (
     digest_of,
     pinned,
     repository_of,
     running_digest,
 )
-from deploymark.integrations.kubernetes.pods import KubernetesPods, PodSelection
+from deploymark.integrations.kubernetes.pods import KubernetesPods, PodsOptions
 from deploymark.telemetry.resource import origin_of
 from deploymark.testing.observer import exercise_observer
 
@@ -31,7 +30,7 @@ def observing(plane: ControlPlane, tmp_path: Path) -> Iterator[Observed]:
 
     def make(**selection: str) -> KubernetesPods:
         fields: Json = {"namespace": plane.namespace, "labels": {"app": "shop"}, **selection}
-        made.append(KubernetesPods(PodSelection(**fields), Access(plane.kubeconfig(tmp_path))))
+        made.append(KubernetesPods(PodsOptions(**fields, kubeconfig=plane.kubeconfig(tmp_path))))
         return made[-1]
 
     yield make
@@ -76,6 +75,10 @@ def running(
 ) -> Json:
     made = plane.made("pods", pod(name, *images, labels=labels, **spec))
     return say_running(plane, made, **(told or {}))
+
+
+def shop(kubeconfig: str) -> PodsOptions:
+    return PodsOptions(namespace="shop", labels={"app": "shop"}, kubeconfig=kubeconfig)
 
 
 def test_it_is_named_for_where_it_looks(observing: Observed, plane: ControlPlane) -> None:
@@ -220,8 +223,7 @@ def test_the_shipped_role_is_enough_to_observe(plane: ControlPlane, observing: O
 
 def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
     plane = ControlPlane("http://127.0.0.1:1", "token", "shop", None)
-    selection = PodSelection("shop", {"app": "shop"})
-    observer = KubernetesPods(selection, Access(plane.kubeconfig(tmp_path)))
+    observer = KubernetesPods(shop(plane.kubeconfig(tmp_path)))
     with pytest.raises(ObservationError, match="not reached"):
         observer.observe()
     observer.close()
@@ -232,20 +234,20 @@ def test_a_kubeconfig_that_is_none_is_refused(tmp_path: Path, content: str) -> N
     file = tmp_path / "config"
     file.write_text(content)
     with pytest.raises(UsageError, match="kubeconfig"):
-        KubernetesPods(PodSelection("shop", {"app": "shop"}), Access(str(file)))
+        KubernetesPods(shop(str(file)))
 
 
 @pytest.mark.parametrize("given", [("", {"app": "shop"}), ("shop", {})])
 def test_a_selection_of_everything_is_refused(given: tuple[str, dict[str, str]]) -> None:
     with pytest.raises(UsageError):
-        PodSelection(*given)
+        PodsOptions(namespace=given[0], labels=given[1])
 
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "deploymark.integrations.kubernetes.api", raising=False)
     monkeypatch.setitem(sys.modules, "lightkube", None)
     with pytest.raises(ExtraMissingError) as caught:
-        KubernetesPods(PodSelection("shop", {"app": "shop"}), Access())
+        KubernetesPods(shop(""))
     assert "pip install '.[kubernetes]'" in caught.value.hint
 
 

@@ -15,9 +15,12 @@ import pytest
 
 from deploymark.act.plan import ActuatorPlan
 from deploymark.errors import ActuatorRefusedError, UsageError
+from deploymark.integrations.argo_rollouts.actuator import RolloutOptions
+from deploymark.integrations.aws_lambda.alias import AliasOptions
 from deploymark.integrations.command.actuator import CommandOptions
 from deploymark.integrations.envoy.actuator import EnvoyOptions
 from deploymark.integrations.envoy.routes import Pair, is_weighted, weighted
+from deploymark.integrations.kubernetes.deployment import DeploymentOptions
 from deploymark.integrations.local_fleet.actuator import LocalFleetOptions
 from deploymark.integrations.signed_webhook.actuator import WebhookOptions
 from deploymark.ports import Actuator, Found, Release
@@ -27,8 +30,11 @@ from generated_pages import DOCS
 
 PAGE = (DOCS / "howto" / "actuators.md").read_text(encoding="utf-8")
 SHAPES = {
+    "argo_rollout": RolloutOptions,
     "command": CommandOptions,
     "envoy_weights": EnvoyOptions,
+    "kubernetes_deployment": DeploymentOptions,
+    "lambda_alias": AliasOptions,
     "local_fleet": LocalFleetOptions,
     "webhook": WebhookOptions,
 }
@@ -71,6 +77,8 @@ def test_an_example_makes_an_actuator(kind: str, secret_file: Path) -> None:
     options = dict(PLANS[kind].options)
     if "secret_file" in options:
         options["secret_file"] = str(secret_file)
+    if "kubeconfig" in SHAPES[kind].__struct_fields__:
+        options["kubeconfig"] = str(_kubeconfig(secret_file.parent))
     actuator = build_actuator(ActuatorPlan(kind, options), "/rollouts/0/actuator")
     assert actuator is not None
     assert actuator.name.startswith(kind)
@@ -82,6 +90,22 @@ def secret_file(tmp_path: Path) -> Path:
     (command,) = (text for text in blocks("sh") if "whsec_" in text)
     subprocess.run(["/bin/sh", "-euc", command], cwd=tmp_path, check=True, timeout=60)
     return tmp_path / "shifter.secret"
+
+
+def _kubeconfig(folder: Path) -> Path:
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [context],
+        "current-context": "x",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
 
 
 def test_who_only_watches_has_no_actuator() -> None:

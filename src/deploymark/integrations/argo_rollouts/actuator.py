@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from deploymark.errors import ActuatorRefusedError, UsageError
 from deploymark.integrations.argo_rollouts.state import HASH_LABEL, Hold, Rollout, hold_at
-from deploymark.integrations.kubernetes.access import Access
-from deploymark.integrations.kubernetes.fenced import Content, FencedObjects, Patience
+from deploymark.integrations.kubernetes.access import Acting
+from deploymark.integrations.kubernetes.fenced import Content, FencedObjects
 from deploymark.integrations.kubernetes.images import digest_of, pinned
 from deploymark.integrations.kubernetes.objects import (
     REPLICA_SET,
@@ -30,8 +29,8 @@ from deploymark.ports import Deed, Found, Order, Release
 NAME: Final = "argo_rollout"
 
 
-class RolloutTarget(Struct, frozen=True):
-    """What is acted on.
+class RolloutOptions(Acting, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the actuator `argo_rollout` needs to know, beside what all do.
 
     Attributes:
         namespace: Of the Rollout.
@@ -52,20 +51,16 @@ class ArgoRollout:
     """Lets Argo bring a Rollout to what is ordered.
 
     Args:
-        target: What is acted on.
-        access: Which cluster.
-        patience: How long Argo may take.
+        options: What is acted on.
 
     Raises:
         ExtraMissingError: lightkube is not installed.
         UsageError: The kubeconfig cannot be used.
     """
 
-    def __init__(
-        self, target: RolloutTarget, access: Access, patience: Patience | None = None
-    ) -> None:
-        self._target = target
-        self._objects = FencedObjects(access, ROLLOUT, target.namespace, patience or Patience())
+    def __init__(self, options: RolloutOptions) -> None:
+        self._options = options
+        self._objects = FencedObjects(options, ROLLOUT, options.namespace)
 
     def close(self) -> None:
         """Close the connections."""
@@ -74,7 +69,7 @@ class ArgoRollout:
     @property
     def name(self) -> str:
         """See `Actuator.name`."""
-        return f"{NAME}:{self._target.namespace}/{self._target.rollout}"
+        return f"{NAME}:{self._options.namespace}/{self._options.rollout}"
 
     def look(self, order: Order) -> Found:
         """See `Actuator.look`."""
@@ -112,7 +107,9 @@ class ArgoRollout:
             self._objects.wait(what, partial(self._waits_before, hold))
             found = self._read()
             if found.has_weight(hold):
-                return f"{self._target.rollout} waits at step {hold.step + 1} with {hold.weight} %."
+                return (
+                    f"{self._options.rollout} waits at step {hold.step + 1} with {hold.weight} %."
+                )
             at = found.waits_at
             if at is None or at >= hold.step:
                 self._objects.wait(what, partial(self._is_so_now, order))
@@ -134,7 +131,7 @@ class ArgoRollout:
             self._write(order, _nothing)
             self._write_status(order, _aborted)
             self._objects.wait("the abort", partial(self._is_so_now, order))
-            return f"{self._target.rollout} is aborted; the stable ReplicaSet has all traffic."
+            return f"{self._options.rollout} is aborted; the stable ReplicaSet has all traffic."
         self._write(order, partial(self._with_image, order.stable.digest))
         return self._whole(order, order.stable)
 
@@ -143,24 +140,24 @@ class ArgoRollout:
         self._objects.wait("Argo's look at the template", lambda: self._read().is_seen)
         self._write_status(order, _promoted)
         self._objects.wait("the promotion", partial(self._is_so_now, order))
-        return f"{self._target.rollout} is promoted in full to {release.digest}."
+        return f"{self._options.rollout} is promoted in full to {release.digest}."
 
     # What is ------------------------------------------------------------------------------------
 
     def _read(self) -> Rollout:
-        found = msgspec.convert(self._objects.read(self._target.rollout), Rollout)
+        found = msgspec.convert(self._objects.read(self._options.rollout), Rollout)
         if found.spec.workload_ref is not None:
             raise ActuatorRefusedError(
-                f"The template of {self._target.rollout} stands in another object (workloadRef).",
+                f"The template of {self._options.rollout} stands in another object (workloadRef).",
                 hint="Put the template into the Rollout.",
             )
         return found
 
     def _container(self, found: Rollout) -> Container:
-        container, why = container_of(found.spec.template.spec.containers, self._target.container)
+        container, why = container_of(found.spec.template.spec.containers, self._options.container)
         if container is None:
             raise ActuatorRefusedError(
-                f"{self._target.rollout}: {why}", hint="Name the `container` in the plan."
+                f"{self._options.rollout}: {why}", hint="Name the `container` in the plan."
             )
         return container
 
@@ -189,7 +186,7 @@ class ArgoRollout:
         here = digest_of(self._container(found).image)
         if (exactly or (here and release.digest)) and here != release.digest:
             raise ActuatorRefusedError(
-                f"The template of {self._target.rollout} has the image {here or 'of a tag'}, "
+                f"The template of {self._options.rollout} has the image {here or 'of a tag'}, "
                 f"which is not that of the release, {release.digest or 'unknown'}.",
                 hint="Deploy the release first, by its digest.",
             )
@@ -197,12 +194,12 @@ class ArgoRollout:
     def _compare_stable(self, found: Rollout, stable: Release) -> None:
         """Refuse an abort that would lead to another release than was ordered."""
         labels = {HASH_LABEL: found.status.stable_rs}
-        for each in self._objects.cluster.listed(REPLICA_SET, self._target.namespace, labels):
+        for each in self._objects.cluster.listed(REPLICA_SET, self._options.namespace, labels):
             owners = each["metadata"].get("ownerReferences") or []
             if not any(owner["uid"] == found.metadata.uid for owner in owners):
                 continue
             template = msgspec.convert(each, Workload).spec.template
-            container, _ = container_of(template.spec.containers, self._target.container)
+            container, _ = container_of(template.spec.containers, self._options.container)
             has = digest_of(container.image) if container else ""
             if has and has != stable.digest:
                 raise ActuatorRefusedError(
@@ -212,10 +209,10 @@ class ArgoRollout:
     def _refuse_back(self, found: Rollout, hold: Hold) -> None:
         index = found.status.current_step_index
         if found.status.abort:
-            raise ActuatorRefusedError(f"{self._target.rollout} is aborted.")
+            raise ActuatorRefusedError(f"{self._options.rollout} is aborted.")
         if found.is_seen and index is not None and index > hold.step:
             raise ActuatorRefusedError(
-                f"{self._target.rollout} is past {hold.weight} %, and Argo does not go back."
+                f"{self._options.rollout} is past {hold.weight} %, and Argo does not go back."
             )
 
     def _waits_before(self, hold: Hold) -> bool:
@@ -231,10 +228,10 @@ class ArgoRollout:
     # Writing ------------------------------------------------------------------------------------
 
     def _write(self, order: Order, change: Any) -> None:  # noqa: ANN401 - a `Change`
-        self._objects.write(self._target.rollout, order, change)
+        self._objects.write(self._options.rollout, order, change)
 
     def _write_status(self, order: Order, change: Any) -> None:  # noqa: ANN401 - a `Change`
-        self._objects.write(self._target.rollout, order, change, status=True)
+        self._objects.write(self._options.rollout, order, change, status=True)
 
     def _with_image(self, digest: str, content: Content) -> Content | None:
         """Return the template with another image; lists of a Rollout are replaced whole."""

@@ -9,7 +9,6 @@ that is written in the same update.
 import re
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from deploymark.errors import (
@@ -32,8 +31,8 @@ _WHOLE: Final = 100.0
 _EQUAL: Final = 1e-9
 
 
-class AliasTarget(Struct, frozen=True):
-    """What is acted on.
+class AliasOptions(AwsAccess, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the actuator `lambda_alias` needs to know, beside the account.
 
     Attributes:
         function: Name or ARN of the function.
@@ -52,17 +51,16 @@ class LambdaAlias:
     """Points an alias to what is ordered.
 
     Args:
-        target: Which alias.
-        access: Which account.
+        options: Which alias.
 
     Raises:
         ExtraMissingError: boto3 is not installed.
         UsageError: AWS cannot be reached as configured.
     """
 
-    def __init__(self, target: AliasTarget, access: AwsAccess) -> None:
-        self._target = target
-        self._functions = connect(access)
+    def __init__(self, options: AliasOptions) -> None:
+        self._options = options
+        self._functions = connect(options)
 
     def close(self) -> None:
         """Close the connections."""
@@ -71,7 +69,7 @@ class LambdaAlias:
     @property
     def name(self) -> str:
         """See `Actuator.name`."""
-        return f"{NAME}:{self._target.function}:{self._target.alias}"
+        return f"{NAME}:{self._options.function}:{self._options.alias}"
 
     def look(self, order: Order) -> Found:
         """See `Actuator.look`."""
@@ -127,15 +125,15 @@ class LambdaAlias:
         Raises:
             ActuatorRefusedError: There is none, or the named one is other code.
         """
-        versions = self._functions.versions(self._target.function)
+        versions = self._functions.versions(self._options.function)
         if release.name:
             if release.name not in versions or not release.name.isdecimal():
                 raise ActuatorRefusedError(
-                    f"{self._target.function} has no published version {release.name!r}."
+                    f"{self._options.function} has no published version {release.name!r}."
                 )
             if release.digest and versions[release.name] != release.digest:
                 raise ActuatorRefusedError(
-                    f"Version {release.name} of {self._target.function} has the digest "
+                    f"Version {release.name} of {self._options.function} has the digest "
                     f"{versions[release.name]}, not {release.digest}."
                 )
             return release.name
@@ -144,7 +142,7 @@ class LambdaAlias:
         ]
         if not found:
             raise ActuatorRefusedError(
-                f"No published version of {self._target.function} has the digest "
+                f"No published version of {self._options.function} has the digest "
                 f"{release.digest or 'of the release, which is unknown'}.",
                 hint="Publish a version, and mark it with the digest of its code.",
             )
@@ -153,11 +151,11 @@ class LambdaAlias:
     # Reading and writing ------------------------------------------------------------------------
 
     def _read(self) -> Alias:
-        return self._functions.alias(self._target.function, self._target.alias)
+        return self._functions.alias(self._options.function, self._options.alias)
 
     def _pointed(self, wanted: Alias) -> bool:
         try:
-            done = self._functions.point(self._target.function, self._target.alias, wanted)
+            done = self._functions.point(self._options.function, self._options.alias, wanted)
         except OutcomeUnknownError:
             if self._has_taken(wanted):
                 return True
@@ -178,7 +176,7 @@ class LambdaAlias:
         shares = "".join(
             f", {share:.4g} of it to version {each}" for each, share in weights.items()
         )
-        return f"{self._target.function}:{self._target.alias} leads to version {version}{shares}."
+        return f"{self._options.function}:{self._options.alias} leads to version {version}{shares}."
 
 
 def _existing(release: Release | None) -> Release:

@@ -48,7 +48,7 @@ class Functions:
     """
 
     def __init__(self, access: AwsAccess) -> None:
-        timeout = access.timeout_seconds
+        timeout = access.request_seconds
         config = Config(
             connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1}
         )

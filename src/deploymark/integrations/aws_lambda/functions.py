@@ -52,25 +52,37 @@ class Routed(Struct, frozen=True):
         return f"{self.alias}/{self.version}/{self.revision}"
 
 
+class FunctionsOptions(AwsAccess, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which function is observed, and in which account.
+
+    Attributes:
+        function: Its name or ARN.
+        alias: Which alias; "" for all of them.
+    """
+
+    function: str
+    alias: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.function:
+            raise UsageError("Nothing says which function is observed.")
+
+
 class LambdaFunctions:
     """Sees what the aliases of one function lead to; only reads.
 
     Args:
-        function: Its name or ARN.
-        alias: Which alias; "" for all of them.
-        access: Which account.
+        options: Which function.
 
     Raises:
         ExtraMissingError: boto3 is not installed.
         UsageError: Nothing is named, or AWS cannot be reached as configured.
     """
 
-    def __init__(self, function: str, alias: str, access: AwsAccess) -> None:
-        if not function:
-            raise UsageError("Nothing says which function is observed.")
-        self._function = function
-        self._alias = alias
-        self._functions = connect(access)
+    def __init__(self, options: FunctionsOptions) -> None:
+        self._function = options.function
+        self._alias = options.alias
+        self._functions = connect(options)
 
     def close(self) -> None:
         """Close the connections."""

@@ -69,7 +69,7 @@ class Cluster:
             )
             self._client = Client(
                 config.get(access.context or None),
-                timeout=httpx2.Timeout(access.timeout_seconds),
+                timeout=httpx2.Timeout(access.request_seconds),
                 field_manager=MANAGER,
             )
         except _BAD_KUBECONFIG as error:

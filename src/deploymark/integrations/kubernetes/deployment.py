@@ -7,16 +7,15 @@ number of replicas, nothing else: what changed beside the image stays as it was 
 """
 
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta
 
 from deploymark.errors import ActuatorRefusedError, UsageError
-from deploymark.integrations.kubernetes.access import Access
+from deploymark.integrations.kubernetes.access import Acting
 from deploymark.integrations.kubernetes.fenced import (
     Content,
     FencedObjects,
-    Patience,
     refuse_older,
 )
 from deploymark.integrations.kubernetes.images import digest_of, pinned
@@ -34,8 +33,8 @@ NAME: Final = "kubernetes_deployment"
 _WHOLE: Final = 100.0
 
 
-class DeploymentTarget(Struct, frozen=True):
-    """What is acted on.
+class DeploymentOptions(Acting, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the actuator `kubernetes_deployment` needs to know, beside what all do.
 
     Attributes:
         namespace: Of the Deployments.
@@ -49,7 +48,7 @@ class DeploymentTarget(Struct, frozen=True):
     deployment: str
     canary: str = ""
     container: str = ""
-    replicas: int = 0
+    replicas: Annotated[int, Meta(ge=0, le=100_000)] = 0
 
     def __post_init__(self) -> None:
         if not (self.namespace and self.deployment):
@@ -83,20 +82,16 @@ class KubernetesDeployment:
     """Brings a Deployment, and the canary beside it, to what is ordered.
 
     Args:
-        target: What is acted on.
-        access: Which cluster.
-        patience: How long a rollout may take.
+        options: What is acted on.
 
     Raises:
         ExtraMissingError: lightkube is not installed.
         UsageError: The kubeconfig cannot be used.
     """
 
-    def __init__(
-        self, target: DeploymentTarget, access: Access, patience: Patience | None = None
-    ) -> None:
-        self._target = target
-        self._objects = FencedObjects(access, DEPLOYMENT, target.namespace, patience or Patience())
+    def __init__(self, options: DeploymentOptions) -> None:
+        self._options = options
+        self._objects = FencedObjects(options, DEPLOYMENT, options.namespace)
 
     def close(self) -> None:
         """Close the connections."""
@@ -105,12 +100,12 @@ class KubernetesDeployment:
     @property
     def name(self) -> str:
         """See `Actuator.name`."""
-        return f"{NAME}:{self._target.namespace}/{self._target.deployment}"
+        return f"{NAME}:{self._options.namespace}/{self._options.deployment}"
 
     def look(self, order: Order) -> Found:
         """See `Actuator.look`; what is so has also been rolled out."""
         try:
-            for name in filter(None, (self._target.deployment, self._target.canary)):
+            for name in filter(None, (self._options.deployment, self._options.canary)):
                 self._read(name)
         except ActuatorRefusedError:
             return Found.UNKNOWN
@@ -135,10 +130,10 @@ class KubernetesDeployment:
 
     def _wanted(self, order: Order) -> list[_Wanted]:
         """Return what each Deployment shall be, in the order in which nothing is ever short."""
-        stable = self._read(self._target.deployment)
-        if not self._target.canary:
+        stable = self._read(self._options.deployment)
+        if not self._options.canary:
             return [self._alone(order, stable)]
-        canary = self._read(self._target.canary)
+        canary = self._read(self._options.canary)
         match order.deed:
             case Deed.SHIFT:
                 return self._split(order, stable, canary)
@@ -153,31 +148,31 @@ class KubernetesDeployment:
     def _alone(self, order: Order, found: Workload) -> _Wanted:
         if order.deed is Deed.SHIFT:
             raise ActuatorRefusedError(
-                f"{self._target.deployment} has no canary beside it, so no traffic can be split.",
+                f"{self._options.deployment} has no canary beside it, so no traffic can be split.",
                 hint="Name a `canary`, or roll out in one cutover.",
             )
         release = order.canary if order.deed is Deed.PROMOTE else order.stable
         if release is None:
             raise ActuatorRefusedError("There is no stable release to return to.")
         image = pinned(self._container(found).image, _digest(release))
-        return _Wanted(self._target.deployment, image, release)
+        return _Wanted(self._options.deployment, image, release)
 
     def _split(self, order: Order, stable: Workload, canary: Workload) -> list[_Wanted]:
         self._compare("canary", canary, order.canary)
         if order.stable is not None:
             self._compare("stable", stable, order.stable)
-        share = canary_replicas(self._target.replicas, order.weight)
+        share = canary_replicas(self._options.replicas, order.weight)
         wanted = [
-            _Wanted(self._target.canary, replicas=share),
-            _Wanted(self._target.deployment, replicas=self._target.replicas - share),
+            _Wanted(self._options.canary, replicas=share),
+            _Wanted(self._options.deployment, replicas=self._options.replicas - share),
         ]
         # Who grows comes first, so that there are never too few.
         return wanted if share >= canary.spec.replicas else wanted[::-1]
 
     def _returned(self, image: str, release: Release | None) -> list[_Wanted]:
         return [
-            _Wanted(self._target.deployment, image, release, self._target.replicas),
-            _Wanted(self._target.canary, replicas=0),
+            _Wanted(self._options.deployment, image, release, self._options.replicas),
+            _Wanted(self._options.canary, replicas=0),
         ]
 
     def _old_image(self, order: Order, stable: Workload) -> str:
@@ -209,7 +204,7 @@ class KubernetesDeployment:
         return found
 
     def _container(self, found: Workload) -> Container:
-        container, why = container_of(found.spec.template.spec.containers, self._target.container)
+        container, why = container_of(found.spec.template.spec.containers, self._options.container)
         if container is None:
             raise ActuatorRefusedError(
                 f"{found.metadata.name}: {why}", hint="Name the `container` in the plan."
@@ -264,7 +259,7 @@ class KubernetesDeployment:
         for each in wanted:
             parts = [f"the image {each.image}"] if each.image else []
             if each.replicas is not None:
-                parts.append(f"{each.replicas} of {self._target.replicas} replicas")
+                parts.append(f"{each.replicas} of {self._options.replicas} replicas")
             done.append(f"{each.name} has {' and '.join(parts)}")
         return f"{order.deed.value.replace('_', ' ').capitalize()}: {'; '.join(done)}."
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from deploymark.errors import (
     ActuatorRefusedError,
@@ -19,7 +18,7 @@ from deploymark.errors import (
     DeploymarkError,
     OutcomeUnknownError,
 )
-from deploymark.integrations.kubernetes.access import Access
+from deploymark.integrations.kubernetes.access import Acting
 from deploymark.integrations.kubernetes.connecting import connect
 from deploymark.integrations.kubernetes.objects import (
     DECISION,
@@ -37,33 +36,20 @@ Change = Callable[[Content], Content | None]
 """Says what to patch of an object as it is; None when it is as it shall be."""
 
 
-class Patience(Struct, frozen=True):
-    """How long it is waited until what was written is so.
-
-    Attributes:
-        timeout_seconds: In all.
-        poll_seconds: Between two looks.
-    """
-
-    timeout_seconds: float = 600.0
-    poll_seconds: float = 2.0
-
-
 class FencedObjects:
     """The objects of one kind in one namespace, as an actuator writes them.
 
     Args:
-        access: Which cluster.
+        options: Which cluster, and how long it is waited.
         kind: Of the objects.
         namespace: Of the objects.
-        patience: How long it is waited.
     """
 
-    def __init__(self, access: Access, kind: Kind, namespace: str, patience: Patience) -> None:
-        self.cluster = connect(access)
+    def __init__(self, options: Acting, kind: Kind, namespace: str) -> None:
+        self.cluster = connect(options)
         self._kind = kind
         self._namespace = namespace
-        self._patience = patience
+        self._options = options
         self._changed = False
 
     def close(self) -> None:
@@ -148,7 +134,7 @@ class FencedObjects:
         Raises:
             OutcomeUnknownError: It is not so in time, or cannot become so.
         """
-        end = time.monotonic() + self._patience.timeout_seconds
+        end = time.monotonic() + self._options.timeout_seconds
         problem = ""
         while True:
             try:
@@ -160,10 +146,10 @@ class FencedObjects:
                 raise OutcomeUnknownError(f"It was ordered; {error.message}") from error
             if time.monotonic() >= end:
                 raise OutcomeUnknownError(
-                    f"It was ordered, and after {self._patience.timeout_seconds:g} seconds "
+                    f"It was ordered, and after {self._options.timeout_seconds:g} seconds "
                     f"{what} is not yet so.{problem}"
                 )
-            time.sleep(self._patience.poll_seconds)
+            time.sleep(self._options.poll_seconds)
 
 
 def annotations_of(order: Order) -> dict[str, str]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from deploymark.errors import (
     ActuatorRefusedError,
@@ -35,8 +34,8 @@ _NUMBER: Final = re.compile(r"[0-9a-f]{64}")
 _OVER: Final = frozenset(("Succeeded", "Failed"))
 
 
-class PodSelection(Struct, frozen=True):
-    """Which pods are instances of a service.
+class PodsOptions(Access, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which pods are instances of a service, and which cluster they run in.
 
     Attributes:
         namespace: Where they run.
@@ -46,7 +45,7 @@ class PodSelection(Struct, frozen=True):
     """
 
     namespace: str
-    labels: Mapping[str, str]
+    labels: dict[str, str]
     container: str = ""
     cluster: str = ""
 
@@ -62,17 +61,16 @@ class KubernetesPods:
     """Sees the pods of one service in one namespace; only reads.
 
     Args:
-        selection: Which pods.
-        access: Which cluster.
+        options: Which pods.
 
     Raises:
         ExtraMissingError: lightkube is not installed.
         UsageError: The kubeconfig cannot be used.
     """
 
-    def __init__(self, selection: PodSelection, access: Access) -> None:
-        self._selection = selection
-        self._cluster = connect(access)
+    def __init__(self, options: PodsOptions) -> None:
+        self._options = options
+        self._cluster = connect(options)
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,12 +79,12 @@ class KubernetesPods:
     @property
     def name(self) -> str:
         """See `Observer.name`."""
-        place = filter(None, (self._selection.cluster, self._selection.namespace))
+        place = filter(None, (self._options.cluster, self._options.namespace))
         return f"kubernetes-pods:{'/'.join(place)}"
 
     def observe(self) -> Sequence[ObservedInstance]:
         """See `Observer.observe`."""
-        seen = (self._look_at(pod) for pod in self._pods(self._selection.labels))
+        seen = (self._look_at(pod) for pod in self._pods(self._options.labels))
         return [each for each in seen if each is not None]
 
     def has_ended(self, uid: str) -> bool:
@@ -103,7 +101,7 @@ class KubernetesPods:
 
     def _pods(self, labels: Mapping[str, str]) -> list[Pod]:
         try:
-            found = self._cluster.listed(POD, self._selection.namespace, labels)
+            found = self._cluster.listed(POD, self._options.namespace, labels)
             return [msgspec.convert(each, Pod) for each in found]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
             raise ObservationError(error.message) from error
@@ -115,7 +113,7 @@ class KubernetesPods:
         if pod.metadata.deletion_timestamp or pod.status.phase in _OVER:
             return None
         name = f"pod/{pod.metadata.name}"
-        container, why = container_of(pod.spec.containers, self._selection.container)
+        container, why = container_of(pod.spec.containers, self._options.container)
         if container is None:
             return ObservedInstance(pod.metadata.uid, name, "", why)
         status = _status_of(pod, container.name)
