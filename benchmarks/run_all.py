@@ -4,10 +4,12 @@ Run by `make bench`. A number stands in the docs only if this program saw it.
 """
 
 import json
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from measuring import machine
 
@@ -25,17 +27,17 @@ Measured {day} on {machine}.
 _MINE = {"fleet.py", "judge_rivals.py", "loading.py", "measuring.py", Path(__file__).name}
 
 
-def measure(script: Path, arguments: list[str]) -> dict[str, dict[str, object]]:
+def measure(script: Path, arguments: list[str]) -> dict[str, dict[str, Any]]:
     """Run one benchmark and return its rows by goal."""
     command = [sys.executable, str(script), "--json", *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     *lines, last = done.stdout.strip().split("\n")
     print("\n".join(lines))
-    rows: dict[str, dict[str, object]] = json.loads(last)
+    rows: dict[str, dict[str, Any]] = json.loads(last)
     return rows
 
 
-def table(name: str, rows: dict[str, dict[str, object]]) -> str:
+def table(name: str, rows: dict[str, dict[str, Any]]) -> str:
     """Return the rows of one benchmark as a Markdown table."""
     lines = [
         f"## {name}\n",
@@ -45,10 +47,12 @@ def table(name: str, rows: dict[str, dict[str, object]]) -> str:
     for goal, row in rows.items():
         limit = f"{row['limit']:,.1f}" if row["limit"] else "none"
         met = "yes" if row["met"] else "**no**"
-        lines.append(
-            f"| {goal} | {row['measured']:,.1f} {row['unit']} | {limit} | {row['goal']} "
-            f"| {met} | {row['note']} |"
-        )
+        # The goals of shares are hundredths of a percent.
+        digits = 2 if row["unit"] == "%" else 1
+        measured = f"{row['measured']:,.{digits}f} {row['unit']}"
+        if math.isnan(row["measured"]):
+            measured = "not measured"
+        lines.append(f"| {goal} | {measured} | {limit} | {row['goal']} | {met} | {row['note']} |")
     return "\n".join(lines) + "\n"
 
 

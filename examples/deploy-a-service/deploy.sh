@@ -29,9 +29,9 @@ runs() {
   esac
 }
 
-# Waits about 5 seconds for a command to succeed.
+# Waits about 20 seconds for a command to succeed.
 await() {
-  deadline=$(($(date +%s) + 5))
+  deadline=$(($(date +%s) + 20))
   until "$@"; do
     [ "$(date +%s)" -le "$deadline" ] || return 1
     sleep 0.05
