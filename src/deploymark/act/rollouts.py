@@ -15,7 +15,7 @@ from msgspec import Struct
 from deploymark.act.controller import Scope, course_of
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
-from deploymark.act.intent import Intent
+from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan
 from deploymark.errors import ActionRefusedError, NotFoundError, QueryError, StaleActionError
 from deploymark.model.entries import Decision, Verdict
@@ -129,6 +129,8 @@ class Rollouts:
     def evidence(self, index: int) -> dict[str, Any]:
         """Return what a verdict rests on: its basis and its looks, as they were kept.
 
+        Each look with the index of the verdict that was taken on it.
+
         Raises:
             NotFoundError: The entry is no verdict, or what it rests on is not there.
             StoreUnavailableError: As `list`.
@@ -145,7 +147,7 @@ class Rollouts:
             "index": index,
             "verdict": msgspec.to_builtins(said),
             "basis": self._kept(said.plan_digest or ""),
-            "looks": [self._kept(each.digest) for each in course.looks],
+            "looks": [{"index": each.index, **self._kept(each.digest)} for each in course.looks],
         }
 
     def ask(self, asked: ActionRequest, actor: str, now_ms: int) -> int:
@@ -208,8 +210,8 @@ class Rollouts:
                 f"{rolling.service} in {rolling.environment} has no rollout plan.",
                 hint="Add one to the configuration: [rollouts.SERVICE.ENVIRONMENT].",
             )
-        if asked.action in OF_A_ROLLOUT and course.ended and asked.action != "roll_back":
-            raise ActionRefusedError(f"The rollout is {course.ended.replace('_', ' ')} already.")
+        if asked.action in OF_A_ROLLOUT:
+            self._check_answerable(rolling, course, asked.action)
         about: dict[str, Any] = {
             "service": rolling.service,
             "environment": rolling.environment,
@@ -218,6 +220,22 @@ class Rollouts:
         if asked.action == "approve" and (step := asked.step or course.step):
             about["step"] = step
         return about
+
+    def _check_answerable(self, rolling: Rolling, course: Course, action: str) -> None:
+        """Refuse what nobody would ever answer, because only the newest rollout goes on."""
+        if course.ended and action != "roll_back":
+            raise ActionRefusedError(
+                f"The rollout is {course.ended.replace('_', ' ')} already.",
+                hint=f"`deploymark canary show {course.deployment}` shows what was decided.",
+            )
+        newest = self._query.newest(rolling.service, rolling.environment)
+        if newest is None or newest.canary.name != course.deployment:
+            there = "nothing" if newest is None else newest.canary.name
+            raise ActionRefusedError(
+                f"{course.deployment} is not what is rolled out in {rolling.environment} now: "
+                f"{there} is.",
+                hint="`deploymark canary` lists what is.",
+            )
 
     @staticmethod
     def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
@@ -275,9 +293,7 @@ class Rollouts:
             "ended": course.ended or None,
             "unknown": course.unknown,
             "doing": None if course.pending is None else course.pending.decision.action,
-            "wants": None
-            if intent is None or not intent.key.startswith(course.deployment)
-            else {"move": intent.move.value, "code": intent.code, "reason": intent.reason},
+            "wants": _wanted(intent, course),
             "asked": [each.index for each in course.asked],
             "instances": rolling.canary.bound._asdict(),
             "newest_index": course.newest,
@@ -304,6 +320,21 @@ class Rollouts:
             ][-looks:]
             shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
         return shown
+
+
+def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
+    """Return what the controller last wanted of this very rollout, None where that is not known."""
+    # A freeze for a shared cause is about all of an environment, and wanted while looking at this.
+    about = (f"{course.deployment}:", f"{course.environment}:{Move.FREEZE}:")
+    if intent is None or not intent.key.startswith(about):
+        return None
+    return {
+        "move": intent.move.value,
+        "code": intent.code,
+        "reason": intent.reason,
+        "urgency": None if intent.urgency is None else intent.urgency.value,
+        "guards": msgspec.to_builtins(intent.guards),
+    }
 
 
 def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:
