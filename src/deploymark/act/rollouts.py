@@ -17,7 +17,13 @@ from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
 from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan
-from deploymark.errors import ActionRefusedError, NotFoundError, QueryError, StaleActionError
+from deploymark.errors import (
+    ActionRefusedError,
+    ForbiddenError,
+    NotFoundError,
+    QueryError,
+    StaleActionError,
+)
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant
@@ -157,6 +163,7 @@ class Rollouts:
             NotFoundError: There is no such deployment, or no plan for it.
             StaleActionError: More is known of the rollout than the person had seen.
             ActionRefusedError: It makes no sense now.
+            ForbiddenError: The plan lets others approve.
             QueryError: The request is not what it may be.
             UnavailableError, BrokenError: The log refuses.
         """
@@ -184,7 +191,7 @@ class Rollouts:
             rolling = self._named(asked.deployment_id)
             again = self._known(asked, rolling.ruled)
             if again is None:
-                fields |= self._about(rolling, asked)
+                fields |= self._about(rolling, asked, actor)
         else:
             raise QueryError(
                 f"{asked.action[:64]!r} is no action.",
@@ -195,7 +202,7 @@ class Rollouts:
             return again
         return self._tell({name: value for name, value in fields.items() if value is not None})
 
-    def _about(self, rolling: Rolling, asked: ActionRequest) -> dict[str, Any]:
+    def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
         if asked.expected_index is not None and asked.expected_index != course.newest:
             raise StaleActionError(
@@ -212,6 +219,8 @@ class Rollouts:
             )
         if asked.action in OF_A_ROLLOUT:
             self._check_answerable(rolling, course, asked.action)
+        if asked.action == "approve":
+            self._check_approver(rolling, actor)
         about: dict[str, Any] = {
             "service": rolling.service,
             "environment": rolling.environment,
@@ -235,6 +244,15 @@ class Rollouts:
                 f"{course.deployment} is not what is rolled out in {rolling.environment} now: "
                 f"{there} is.",
                 hint="`deploymark canary` lists what is.",
+            )
+
+    def _check_approver(self, rolling: Rolling, actor: str) -> None:
+        """Refuse the word of somebody whom the plan does not ask: it would be passed over."""
+        named = self._plans[rolling.service, rolling.environment].approvers
+        if named and actor not in named:
+            raise ForbiddenError(
+                f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
+                f"the plan names {', '.join(named)}."
             )
 
     @staticmethod
@@ -279,6 +297,7 @@ class Rollouts:
             "digest": document["digest"],
             "owner": document["owner"],
             "state": document["state"],
+            "live_at": document["live_at"],
             "target_deployment_id": None if stable is None else stable.name,
             "strategy": None if plan is None else plan.strategy,
             "step": course.step,
