@@ -5,15 +5,18 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deploymark.cli import canary_show
 from deploymark.cli.asking import add_asking, add_deployment, add_reason, add_request, ask, order
 from deploymark.cli.client import Client, client_settings, path_of
 from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.numbers import entry_index
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, plain
 from deploymark.errors import UsageError
+
+WIDE: Final = 160
+"""Columns from which a rollout has one line; below, what it waits for has a line of its own."""
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -147,7 +150,16 @@ def _list(options: argparse.Namespace, output: Output) -> int:
             "configuration makes one."
         )
         return 0
-    output.table(canary_show.COLUMNS, [canary_show.row_of(each) for each in found])
+    rows = [canary_show.row_of(each) for each in found]
+    if output.width is None or output.width >= WIDE:
+        output.table(canary_show.COLUMNS, rows)
+        return 0
+    what = canary_show.COLUMNS.index("what")
+    narrow = [columns[:what] + columns[what + 1 :] for columns in (canary_show.COLUMNS, *rows)]
+    output.table(narrow[0], narrow[1:])
+    for each in found:
+        said = f"{each['service']} in {each['environment']}: {canary_show.standing(each)}"
+        output.remark(plain(said))
     return 0
 
 

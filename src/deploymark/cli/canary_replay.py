@@ -112,14 +112,17 @@ def checks(evidence: Evidence, proven: Verdict | None, judged: Judged) -> Iterat
         proven: The verdict's entry, from a receipt.
         judged: Judges again.
     """
-    yield _digests(evidence)
+    texts = _digests(evidence)
+    yield texts
     yield _named(evidence)
     yield _logged(evidence, proven)
     yield _looks_logged(evidence)
+    if texts.faults:
+        why = "A text is not the one that was kept; what it leads to says nothing."
+        yield Step(5, "It can be judged again", "", unchecked=why)
+        return
     try:
-        again = judged(
-            evidence.basis.text.encode(), [each.text.encode() for each in evidence.looks]
-        )
+        again = judged(_bytes(evidence.basis), [_bytes(each) for each in evidence.looks])
     except JudgeError as error:
         yield Step(5, "It can be judged again", "", faults=(f"{error.message} {error.hint}",))
         return
@@ -132,10 +135,15 @@ def _digests(evidence: Evidence) -> Step:
     faults = tuple(
         f"The text of {name} is not what {each.digest} was computed from."
         for name, each in texts.items()
-        if f"sha256:{sha256(each.text.encode()).hexdigest()}" != each.digest
+        if f"sha256:{sha256(_bytes(each)).hexdigest()}" != each.digest
     )
     detail = f"{counted(len(texts), 'text')}, SHA-256 computed here"
     return Step(1, "Every text is the one that its digest names", detail, faults)
+
+
+def _bytes(kept: Kept) -> bytes:
+    """Return the bytes of a text; half a character, which no text that was kept has, is as any."""
+    return kept.text.encode("utf-8", "surrogatepass")
 
 
 def _named(evidence: Evidence) -> Step:

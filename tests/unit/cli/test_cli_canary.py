@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from deploymark.cli import build_parser
+from deploymark.cli import build_parser, canary
+from deploymark.cli.asking import followed_in
 
 Run = Callable[..., CompletedProcess[str]]
+OnTerminal = Callable[..., str]
 TOKEN = f"dmk_0123456789ab_{'s' * 43}"
 REASON = ("--reason", "because")
 SERVICES = ("cn-list", "cn-show", "cn-promote", "cn-back", "cn-pause", "cn-key", "cn-approve")
@@ -106,6 +108,18 @@ def test_the_list_says_where_each_rollout_stands_and_what_it_waits_for(run: Run)
         json.loads, run("canary --service cn-list --environment prod --json").stdout.splitlines()
     )
     assert told["deployment_id"] == f"{name}~1"
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_what_it_waits_for_is_whole_on_any_terminal(
+    run: Run, on_terminal: OnTerminal, columns: int
+) -> None:
+    name = deployed(run, "cn-list")
+    reason = held(run, name)["wants"]["reason"]
+    seen = on_terminal(columns, "canary", "--service", "cn-list")
+    assert reason in seen or columns >= canary.WIDE
+    assert f"{name}~1" in seen
+    assert len(seen.splitlines()) == (2 if columns >= canary.WIDE else 3)
 
 
 def test_one_rollout_is_shown_with_why_it_waits_and_commands_that_exist(run: Run) -> None:
@@ -233,6 +247,46 @@ def test_what_holds_at_once_says_so(run: Run) -> None:
         assert done.stdout.startswith(f"{said} (entry ")
         told = json.loads(run(f"{line} --json", *REASON).stdout)
         assert told["state"] == "done"
+
+
+FOLLOWED: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "nothing was decided": ([], "open"),
+    "somebody else's request was answered": (
+        [{"index": 8, "action": "promote", "stage": "decided", "decision_index": 6}],
+        "open",
+    ),
+    "it was decided": (
+        [{"index": 8, "action": "promote", "stage": "decided", "decision_index": 7}],
+        "open",
+    ),
+    "it was executed": (
+        [
+            {"index": 8, "action": "promote", "stage": "decided", "decision_index": 7},
+            {"index": 9, "action": "promote", "stage": "executed", "decision_index": 8},
+        ],
+        "open",
+    ),
+    "nobody knows what came of it": (
+        [
+            {"index": 8, "action": "promote", "stage": "decided", "decision_index": 7},
+            {
+                "index": 9,
+                "action": "promote",
+                "stage": "outcome",
+                "decision_index": 8,
+                "outcome": "unknown",
+            },
+        ],
+        "unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize(("decisions", "state"), FOLLOWED.values(), ids=FOLLOWED)
+def test_a_request_is_followed(decisions: list[dict[str, Any]], state: str) -> None:
+    asked = {"index": 7, "action": "promote", "stage": "approved"}
+    found = followed_in({"decisions": [asked, *decisions], "wants": None}, "promote", 7)
+    assert found.state == state
 
 
 # Refusals ----------------------------------------------------------------------------------------

@@ -132,6 +132,10 @@ SPOILT: dict[str, tuple[Change, str]] = {
         _set("looks", 1, "text", "{}"),
         "The text of look 2 is not what sha256:",
     ),
+    "half a character": (
+        _set("looks", 1, "text", "\ud800"),
+        "The text of look 2 is not what sha256:",
+    ),
     "a changed basis": (_set("basis", "text", "{}"), "The text of the basis is not what sha256:"),
     "another result in the verdict alone": (
         _set("verdict", "result", "pass"),
@@ -169,6 +173,13 @@ def test_it_is_noticed(run: Run, made: dict[str, Any], change: Change, fault: st
     assert said.returncode == 1
     assert fault in said.stdout
     assert said.stdout.endswith(f"The verdict of entry {LAST} does not follow from this.\n")
+
+
+def test_what_was_changed_is_not_judged(run: Run, made: dict[str, Any]) -> None:
+    evidence = json.loads(json.dumps(made))
+    evidence["basis"]["text"] = "[" * 100_000
+    said = replay(run, evidence).stdout
+    assert "? 5. It can be judged again\n     Not checked: A text is not the one" in said
 
 
 def test_without_the_entries_it_says_what_it_could_not_check(
