@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from deploymark.act.concerns import Wanted
-from deploymark.act.course import SUCCEEDED, Course, Pending, fold
+from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending, fold
 from deploymark.act.decide import decide
 from deploymark.act.execute import Executor, Say, order_of
 from deploymark.act.gather import controlled
@@ -50,6 +52,9 @@ LEASE_SECONDS: Final = 120
 """How long the lease is held without being prolonged: longer than any actuator may take."""
 
 _MS: Final = 1_000
+_NO_ACTUATOR: Final = (
+    "The plan has no actuator: do it where the traffic is shifted, and mark what you did."
+)
 _MARKED: Final = {"promoted": Phase.PROMOTED, "rolled_back": Phase.ROLLED_BACK}
 
 Scope = tuple[str, str]
@@ -251,16 +256,34 @@ class Controller:
                 fields = self._decision(course, rolling, intent, now_ms)
                 self._said = self._hands.executor.decide(fields, execute=False)
                 return
+            case Move.REFUSE:
+                self._refuse(course, rolling, intent, now_ms)
+                return
             case _:
                 if (course.service, course.environment) not in self._hands.actuators:
+                    if intent.request_index is not None:
+                        self._refuse(course, rolling, replace(intent, reason=_NO_ACTUATOR), now_ms)
                     return
         if intent.quarantine is not None:
             # Before the deed: stopped in between, it is put away twice rather than not at all.
             away = {**self._decision(course, rolling, intent, now_ms), "action": "quarantine"}
-            away.pop("guards", None)
+            for only_of_the_deed in ("guards", "decision_index"):
+                away.pop(only_of_the_deed, None)
             self._said = self._hands.executor.decide(away, execute=False)
         fields = self._decision(course, rolling, intent, now_ms)
         self._said = self._hands.executor.decide(fields, execute=True)
+
+    def _refuse(self, course: Course, rolling: Rolling, intent: Intent, now_ms: int) -> None:
+        """Answer a person that what they asked for is not done, and why."""
+        asked = next(each for each in course.asked if each.index == intent.request_index)
+        fields = {
+            **self._decision(course, rolling, intent, now_ms),
+            "action": asked.decision.action,
+            "actor": POLICY,
+        }
+        for only_of_deeds in ("weight", "idempotency_key", "break_glass"):
+            fields.pop(only_of_deeds, None)
+        self._said = self._hands.executor.refuse(fields)
 
     def _decision(
         self, course: Course, rolling: Rolling, intent: Intent, now_ms: int

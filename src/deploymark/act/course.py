@@ -154,6 +154,8 @@ def _after_verdict(course: Course, index: int, said: Verdict) -> Course:
 
 
 def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> Course:
+    if said.stage == "outcome" and said.decision_index in {each.index for each in course.asked}:
+        return _answered(course, said.decision_index)  # refused: nothing else follows from it
     if said.action in DEEDS and said.stage != "approved":
         return _after_deed(course, index, at_ms, said)
     if said.stage == "approved":
@@ -186,7 +188,7 @@ def _asked(course: Course, index: int, at_ms: int, said: Decision) -> Course:
     return _with(course, asked=(*course.asked, Asked(index, said)))
 
 
-def _answered(course: Course, index: int) -> Course:
+def _answered(course: Course, index: int | None) -> Course:
     waiting = tuple(each for each in course.asked if each.index != index)
     return course if waiting == course.asked else _with(course, asked=waiting)
 

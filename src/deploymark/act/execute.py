@@ -74,6 +74,14 @@ class Executor:
             self._ours.add(index)
         return index
 
+    def refuse(self, fields: Mapping[str, Any]) -> int:
+        """Write down that what a person asked for is not done, and return the index.
+
+        Args:
+            fields: Of a decision that names the request, without its stage.
+        """
+        return self._say(DECISION, encode({**fields, "stage": "outcome", "outcome": "failed"}))
+
     def settle(self, actuator: Actuator, order: Order, pending: Pending, now_ms: int) -> Settled:
         """Take a deed one stage further.
 

@@ -17,8 +17,15 @@ from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
 from deploymark.act.controller import Scope, course_of
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
+from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan
-from deploymark.errors import ActionRefusedError, NotFoundError, QueryError, StaleActionError
+from deploymark.errors import (
+    ActionRefusedError,
+    ForbiddenError,
+    NotFoundError,
+    QueryError,
+    StaleActionError,
+)
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant, parse_instant
@@ -133,6 +140,8 @@ class Rollouts:
     def evidence(self, index: int) -> dict[str, Any]:
         """Return what a verdict rests on: its basis and its looks, as they were kept.
 
+        Each look with the index of the verdict that was taken on it.
+
         Raises:
             NotFoundError: The entry is no verdict, or what it rests on is not there.
             StoreUnavailableError: As `newest`.
@@ -149,7 +158,7 @@ class Rollouts:
             "index": index,
             "verdict": msgspec.to_builtins(said),
             "basis": self._kept(said.plan_digest or ""),
-            "looks": [self._kept(each.digest) for each in course.looks],
+            "looks": [{"index": each.index, **self._kept(each.digest)} for each in course.looks],
         }
 
     def concerns(self, now_ms: int) -> list[Concern]:
@@ -182,6 +191,7 @@ class Rollouts:
             NotFoundError: There is no such deployment, or no plan for it.
             StaleActionError: More is known of the rollout than the person had seen.
             ActionRefusedError: It makes no sense now.
+            ForbiddenError: The plan lets others approve.
             QueryError: The request is not what it may be.
             UnavailableError, BrokenError: The log refuses.
         """
@@ -209,7 +219,7 @@ class Rollouts:
             rolling = self._named(asked.deployment_id)
             again = self._known(asked, rolling.ruled)
             if again is None:
-                fields |= self._about(rolling, asked)
+                fields |= self._about(rolling, asked, actor)
         else:
             raise QueryError(
                 f"{asked.action[:64]!r} is no action.",
@@ -220,7 +230,7 @@ class Rollouts:
             return again
         return self._tell({name: value for name, value in fields.items() if value is not None})
 
-    def _about(self, rolling: Rolling, asked: ActionRequest) -> dict[str, Any]:
+    def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
         if asked.expected_index is not None and asked.expected_index != course.newest:
             raise StaleActionError(
@@ -235,8 +245,10 @@ class Rollouts:
                 f"{rolling.service} in {rolling.environment} has no rollout plan.",
                 hint="Add one to the configuration: [rollouts.SERVICE.ENVIRONMENT].",
             )
-        if asked.action in OF_A_ROLLOUT and course.ended and asked.action != "roll_back":
-            raise ActionRefusedError(f"The rollout is {course.ended.replace('_', ' ')} already.")
+        if asked.action in OF_A_ROLLOUT:
+            self._check_answerable(rolling, course, asked.action)
+        if asked.action == "approve":
+            self._check_approver(rolling, actor)
         about: dict[str, Any] = {
             "service": rolling.service,
             "environment": rolling.environment,
@@ -245,6 +257,31 @@ class Rollouts:
         if asked.action == "approve" and (step := asked.step or course.step):
             about["step"] = step
         return about
+
+    def _check_answerable(self, rolling: Rolling, course: Course, action: str) -> None:
+        """Refuse what nobody would ever answer, because only the newest rollout goes on."""
+        if course.ended and action != "roll_back":
+            raise ActionRefusedError(
+                f"The rollout is {course.ended.replace('_', ' ')} already.",
+                hint=f"`deploymark canary show {course.deployment}` shows what was decided.",
+            )
+        newest = self._query.newest(rolling.service, rolling.environment)
+        if newest is None or newest.canary.name != course.deployment:
+            there = "nothing" if newest is None else newest.canary.name
+            raise ActionRefusedError(
+                f"{course.deployment} is not what is rolled out in {rolling.environment} now: "
+                f"{there} is.",
+                hint="`deploymark canary` lists what is.",
+            )
+
+    def _check_approver(self, rolling: Rolling, actor: str) -> None:
+        """Refuse the word of somebody whom the plan does not ask: it would be passed over."""
+        named = self._plans[rolling.service, rolling.environment].approvers
+        if named and actor not in named:
+            raise ForbiddenError(
+                f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
+                f"the plan names {', '.join(named)}."
+            )
 
     @staticmethod
     def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
@@ -289,6 +326,7 @@ class Rollouts:
             "digest": document["digest"],
             "owner": document["owner"],
             "state": document["state"],
+            "live_at": document["live_at"],
             "target_deployment_id": None if stable is None else stable.name,
             "strategy": None if plan is None else plan.strategy,
             "step": course.step,
@@ -303,9 +341,7 @@ class Rollouts:
             "ended": course.ended or None,
             "unknown": course.unknown,
             "doing": None if course.pending is None else course.pending.decision.action,
-            "wants": None
-            if intent is None or not intent.key.startswith(course.deployment)
-            else {"move": intent.move.value, "code": intent.code, "reason": intent.reason},
+            "wants": _wanted(intent, course),
             "asked": [each.index for each in course.asked],
             "instances": rolling.canary.bound._asdict(),
             "newest_index": course.newest,
@@ -332,6 +368,21 @@ class Rollouts:
             ][-looks:]
             shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
         return shown
+
+
+def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
+    """Return what the controller last wanted of this very rollout, None where that is not known."""
+    # A freeze for a shared cause is about all of an environment, and wanted while looking at this.
+    about = (f"{course.deployment}:", f"{course.environment}:{Move.FREEZE}:")
+    if intent is None or not intent.key.startswith(about):
+        return None
+    return {
+        "move": intent.move.value,
+        "code": intent.code,
+        "reason": intent.reason,
+        "urgency": None if intent.urgency is None else intent.urgency.value,
+        "guards": msgspec.to_builtins(intent.guards),
+    }
 
 
 def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:

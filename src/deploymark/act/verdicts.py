@@ -157,10 +157,8 @@ class Verdicts:
             NotFoundError: Something of it is gone.
             JudgeError: It is not what it was.
         """
-        head = msgspec.json.decode(self._load(basis), type=replay.Head)
         texts = [self._load(each.digest) for each in looks]
-        whole = structs.replace(head, looks=tuple(each.digest for each in looks))
-        return replay.replay(replay.text_of(whole), texts)
+        return replay.replay_step(self._load(basis), texts)
 
     def _window(
         self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int

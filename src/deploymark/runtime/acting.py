@@ -91,6 +91,8 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         if (actuator := build_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
     }
     query, load = RollingQuery(views), evidence_of(log.store)
+    leases = SqliteLeaseStore(log.state)
+    leases.free_all()  # the log is open for writing here, so nobody else acts on it
 
     def say(kind: str, payload: bytes) -> int:
         return intake.say_payload(kind, payload, PLATFORM).index
@@ -109,7 +111,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         say=say,
         verdicts=verdicts,
         executor=Executor(say),
-        leases=SqliteLeaseStore(log.state),
+        leases=leases,
         holder=holder,
         backed=LogBacking(log.store, log.ring),
         sources=sources,

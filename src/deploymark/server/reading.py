@@ -79,6 +79,17 @@ async def asked_of(desk: Desk, request: Request) -> dict[str, Any]:
     return asked
 
 
+async def catch_up(desk: Desk) -> None:
+    """Wait until the views have seen everything that stands in the log by now.
+
+    Raises:
+        ViewsBehindError: They have not in time.
+    """
+    newest = (await run_in_threadpool(desk.parts.view.reader.head)).size - 1
+    if newest >= desk.parts.runner.position():
+        await _wait(desk, newest)
+
+
 async def _wait(desk: Desk, after: int) -> None:
     size = (await run_in_threadpool(desk.parts.view.reader.head)).size
     if after >= size:

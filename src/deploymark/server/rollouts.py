@@ -9,6 +9,7 @@ from deploymark.errors import NotFoundError
 from deploymark.server.access import read_small
 from deploymark.server.answer import Answer, json_answer
 from deploymark.server.desk import Desk
+from deploymark.server.reading import catch_up
 from deploymark.server.request import Request
 
 _ACCEPTED: Final = 202
@@ -25,6 +26,7 @@ async def list_rollouts(desk: Desk, request: Request) -> Answer:
 
 async def show_rollout(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/rollouts/{id}`."""
+    await catch_up(desk)  # who has just marked a deployment finds it
     found = await run_in_threadpool(_rollouts(desk).show, request.parameters["id"])
     return json_answer(found)
 
@@ -38,6 +40,7 @@ async def show_evidence(desk: Desk, request: Request) -> Answer:
 async def act(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/actions`."""
     asked = await read_small(desk, request, ActionRequest)
+    await catch_up(desk)  # what is asked is held against all that was said before
     actor = request.caller.principal
     now_ms = desk.parts.clock.now_ms()
     index = await run_in_threadpool(_rollouts(desk).ask, asked, actor, now_ms)

@@ -134,3 +134,14 @@ def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataDirectoryError, match="version 9"):
         SqliteLeaseStore(state)
     state.close()
+
+
+def test_who_has_the_directory_alone_need_not_wait_for_a_holder_that_ended(tmp_path: Path) -> None:
+    state = StateFile(tmp_path / "state.db")
+    store = SqliteLeaseStore(state)
+    first = store.take("rollouts", "killed", 1_000, 121_000)
+    assert first is not None
+    assert store.take("rollouts", "started again", 2_000, 122_000) is None
+    store.free_all()
+    assert store.take("rollouts", "started again", 2_000, 122_000) == first + 1
+    state.close()

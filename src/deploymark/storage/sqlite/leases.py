@@ -21,6 +21,7 @@ _TAKE = """INSERT INTO lease VALUES (:name, :holder, :now, :until, 1)
     holder = :holder, taken = :now, until = :until
   WHERE holder IS NULL OR holder = :holder OR until <= :now
   RETURNING fence"""
+_FREE_ALL = "UPDATE lease SET holder = NULL"
 _DROP = "UPDATE lease SET holder = NULL WHERE name = ? AND holder = ?"
 
 
@@ -40,6 +41,15 @@ class SqliteLeaseStore:
         self._state = state
         schema = files("deploymark.storage.sqlite").joinpath("leases.sql")
         state.lay("leases", VERSION, schema.read_text(encoding="utf-8"))
+
+    def free_all(self) -> None:
+        """Take every lease from whoever held it; fences stay, so the next holder has a higher one.
+
+        Only for a process that has this data directory to itself: whoever held a lease in it has
+        ended, perhaps without a word, and nobody need wait until it runs out.
+        """
+        with self._state.writing() as connection:
+            connection.execute(_FREE_ALL)
 
     def take(self, name: str, holder: str, now_ms: int, until_ms: int) -> int | None:
         """See `LeaseStore.take`."""
