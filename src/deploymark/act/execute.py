@@ -22,6 +22,7 @@ from deploymark.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from deploymark.ingest.privacy import check_secrets
 from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant
 from deploymark.model.limits import TEXT_BYTES
@@ -165,10 +166,11 @@ class Executor:
 
     def _tell(self, fields: Mapping[str, Any]) -> int:
         try:
+            check_secrets(fields.get("reason", ""))
             return self._say(DECISION, encode(fields))
         except RefusedError:
-            # An actuator's words may be what the log refuses, a secret for example. What came of
-            # the deed must stand there all the same.
+            # An actuator's words may be what no log should keep. What came of the deed must stand
+            # there all the same.
             return self._say(DECISION, encode({**fields, "reason": WITHHELD}))
 
     def _ended(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:

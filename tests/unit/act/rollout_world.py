@@ -6,7 +6,7 @@ the controller says and does is real.
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from random import Random
@@ -145,6 +145,7 @@ class Splitter:
         before: What it raises the next times, before it does anything.
         after: The same, when it has done it.
         blind: The same, when it looks.
+        meanwhile: What happens the next times while it does it.
     """
 
     name = "splitter"
@@ -157,6 +158,7 @@ class Splitter:
         self.blind: list[DeploymarkError] = []
         self.before: list[DeploymarkError] = []
         self.after: list[DeploymarkError] = []
+        self.meanwhile: list[Callable[[], None]] = []
 
     def look(self, order: Order) -> Found:
         if self.seen is not None:
@@ -178,6 +180,8 @@ class Splitter:
             stable: self.rate * (1 - order.weight / 100),
         }
         self._traffic.share({name: rate for name, rate in rates.items() if name})
+        if self.meanwhile:
+            self.meanwhile.pop()()
         if self.after:
             raise self.after.pop()
         return f"The canary gets {order.weight:g} %."
