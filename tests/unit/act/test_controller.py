@@ -9,6 +9,7 @@ from rollout_world import PLAN, SCOPE, RolloutWorld, digest_of
 from deploymark.act.plan import MetricPlan
 from deploymark.errors import QueryError
 from deploymark.ingest.callers import ANONYMOUS
+from deploymark.ports import Deed
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def test_three_services_that_fail_together_are_frozen_once_and_not_returned() ->
         world.go_on(300)
         assert world.told().count("freeze decided") == 1
         # One was returned before the third failed.
-        assert world.splitter.deeds.count("roll_back") <= 1
+        assert world.splitter.deeds.count(Deed.ROLL_BACK) <= 1
 
 
 def test_one_service_at_a_time_is_changed_however_many_are_ready() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 from rollout_world import RolloutWorld
@@ -100,7 +101,7 @@ def test_a_log_that_refuses_for_a_while_does_nothing_twice(end: str, deaf: str) 
 
 @pytest.mark.parametrize("end", DEEDS)
 def test_of_two_controllers_one_acts(end: str) -> None:
-    others = {}
+    others: dict[int, Any] = {}
 
     def both(world: RolloutWorld, _: int) -> None:
         other = others.setdefault(id(world), world.new_controller("two"))
@@ -117,7 +118,7 @@ def test_a_lease_that_goes_to_and_fro_does_nothing_twice(
     end: str,
     lag: bool,  # noqa: FBT001 - a case
 ) -> None:
-    others = {}
+    others: dict[int, Any] = {}
 
     def change(world: RolloutWorld, number: int) -> None:
         other = others.setdefault(id(world), world.new_controller("two"))

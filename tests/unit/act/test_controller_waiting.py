@@ -6,6 +6,7 @@ import pytest
 from rollout_world import SCOPE, RolloutWorld
 
 from deploymark.act.scene import Terms
+from deploymark.ports import Deed
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_a_freeze_holds_and_what_was_frozen_goes_on_when_it_is_lifted(
 def test_a_return_that_does_not_help_has_failed_and_everything_waits(world: RolloutWorld) -> None:
     canary = world.deploy("v2", weight=0)
     world.traffic.errors[canary] = 0.3
-    while not world.splitter.deeds.count("roll_back"):
+    while not world.splitter.deeds.count(Deed.ROLL_BACK):
         world.go_on(1)
     world.traffic.share({canary: 50.0})  # its traffic does not leave
     world.go_on(120)
