@@ -12,7 +12,7 @@ from deploymark.crypto.keyring import KeyRing
 from deploymark.errors import KeyUntrustedError, NotFoundError, RefusedError, SignatureError
 from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.marker import Marker
-from deploymark.model.vocabulary import Assurance, Phase
+from deploymark.model.vocabulary import Assurance, EmitterKind, Phase
 from deploymark.ports import LogReader
 from deploymark.projections.broker.rolling import Side
 from deploymark.projections.logged import LoggedEntry, read_entry
@@ -40,8 +40,8 @@ class LogBacking:
     def __call__(self, side: Side) -> Backing:
         """Return the weakest assurance of the markers that announced a deployment.
 
-        What the platform itself wrote of a rollout is left out: it stands behind nobody. That is
-        told by who wrote it; anybody may name any emitter.
+        What the platform itself wrote of a rollout is left out: it stands behind nobody. That it
+        calls itself the platform is not enough, as anybody may name any emitter.
 
         Raises:
             StoreUnavailableError, LogBrokenError: The log cannot be read.
@@ -61,7 +61,7 @@ class LogBacking:
                 entry = read_entry(self._reader.entry(joined["index"]))
             except (NotFoundError, RefusedError):
                 return Backing(None, None)
-            if not _announces(entry) or entry.leaf.principal == LOCAL_PRINCIPAL:
+            if not _announces(entry):
                 continue
             assurance = Assurance(entry.leaf.assurance)
             weakest = min(weakest or assurance, assurance, key=lambda each: RANK[each])
@@ -80,4 +80,7 @@ class LogBacking:
 
 def _announces(entry: LoggedEntry) -> bool:
     content = entry.content
-    return isinstance(content, Marker) and content.phase in _SAYS_WHAT
+    if not isinstance(content, Marker) or content.phase not in _SAYS_WHAT:
+        return False
+    kind = None if content.emitter is None else content.emitter.kind
+    return kind != EmitterKind.PLATFORM or entry.leaf.principal != LOCAL_PRINCIPAL

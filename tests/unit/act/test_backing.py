@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from rollout_world import SCOPE, RolloutWorld, digest_of
+from rollout_world import ENVIRONMENT, SCOPE, SERVICE, RolloutWorld, digest_of
 
 from deploymark.act.backing import LogBacking
 from deploymark.act.gather import Backing
 from deploymark.ingest.callers import ANONYMOUS, PLATFORM
+from deploymark.ingest.key_entries import revocation
+from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Assurance
 from deploymark.projections.broker.rolling import RollingQuery, Side
+from deploymark.testing.whole_log import producer, sign
 
 
 @pytest.fixture
@@ -76,6 +79,31 @@ def test_what_only_instances_say_is_announced_by_nobody(world: RolloutWorld) -> 
     unannounced = side._replace(document={**side.document, "joins": joins})
     assert canary
     assert LogBacking(world.store, world.log.ring)(unannounced) == Backing(None, None)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_key_that_is_revoked_from_before_it_spoke_stands_behind_nothing(
+    world: RolloutWorld,
+    before: bool,  # noqa: FBT001 - a case
+) -> None:
+    key = producer("ci")
+    world.log.register(key, "ci")
+    marker = {
+        "phase": "applied",
+        "artifact": {"digest": digest_of("v1")},
+        "environment": ENVIRONMENT,
+        "service": SERVICE,
+        "timestamp": format_instant(world.clock.now_ms()),
+        "action": "ci/1",
+        "emitter": {"kind": "ci"},
+    }
+    (entry,) = world.log.append(sign(marker, key))
+    world.runner.catch_up()
+    backed = LogBacking(world.store, world.log.ring)
+    assert backed(_canary(world)) == Backing(Assurance.SIGNED, in_scope=True)
+    since = entry.index if before else None
+    world.log.append_key(revocation(key.key_id, world.clock.now_ms(), distrust_from=since))
+    assert backed(_canary(world)) == Backing(Assurance.SIGNED, in_scope=not before)
 
 
 def _first(side: Side) -> int:
