@@ -22,6 +22,7 @@ from deploymark.act.verdicts import Verdicts
 from deploymark.errors import (
     CountsUnavailableError,
     DeploymarkError,
+    MarkerError,
     NotFoundError,
     StoreUnavailableError,
     UnavailableError,
@@ -201,7 +202,8 @@ class RolloutWorld:
 
     Attributes:
         jumped_ms: How far the clock was set, so that the steady one was not.
-        deaf: Kinds of entries that the log refuses now.
+        deaf: Kinds of entries that the log cannot take now.
+        refused: Kinds of entries that the log takes never, counted in `attempts`.
         lost: Actions, stages or kinds of entries that the log takes, and whose answer is lost; one
             entry for each.
         lag: The views see nothing new.
@@ -218,6 +220,8 @@ class RolloutWorld:
         self.terms = terms or Terms()
         self.jumped_ms = 0
         self.deaf: set[str] = set()
+        self.refused: set[str] = set()
+        self.attempts = 0
         self.lost: set[str] = set()
         self.lag = False
         self.clock = ManualClock()
@@ -284,6 +288,9 @@ class RolloutWorld:
         return Controller(self.plans, self.terms, hands)
 
     def _hears(self, kind: str) -> None:
+        if kind in self.refused:
+            self.attempts += 1
+            raise MarkerError("This is no such entry.")
         if kind in self.deaf:
             raise StoreUnavailableError("The disk is full.")
 

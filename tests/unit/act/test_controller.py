@@ -9,6 +9,7 @@ from rollout_world import PLAN, SCOPE, RolloutWorld, digest_of
 from deploymark.act.plan import MetricPlan
 from deploymark.errors import QueryError
 from deploymark.ingest.callers import ANONYMOUS
+from deploymark.model.vocabulary import MARKER
 from deploymark.ports import Deed
 
 
@@ -76,6 +77,15 @@ def test_what_somebody_else_promoted_is_left_alone(world: RolloutWorld) -> None:
     world.go_on(200)
     assert world.told() == told
     assert not world.controller.intents
+
+
+def test_an_end_that_cannot_be_marked_is_not_said_again_and_again(world: RolloutWorld) -> None:
+    world.refused = {MARKER}
+    world.stable()
+    world.deploy("v2", weight=0)
+    world.go_on(500)
+    assert world.splitter.deeds == ["shift", "shift", "promote"]
+    assert world.attempts == 1
 
 
 def test_what_follows_is_asked_after_each_look_however_short_looks_are() -> None:

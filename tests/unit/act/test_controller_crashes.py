@@ -12,6 +12,7 @@ from deploymark.errors import (
     ActuatorUnavailableError,
     OutcomeUnknownError,
 )
+from deploymark.model.vocabulary import DECISION, MARKER, VERDICT
 from deploymark.ports import Found
 
 GOOD, BAD = "promoted", "rolled back"
@@ -83,11 +84,7 @@ def test_an_answer_of_the_log_that_is_lost_does_nothing_twice(end: str, what: st
 @pytest.mark.parametrize("end", DEEDS)
 @pytest.mark.parametrize(
     "deaf",
-    [
-        "application/vnd.deploymark.decision.v1+json",
-        "application/vnd.deploymark.verdict.v1+json",
-        "application/vnd.deploymark.marker.v1+json",
-    ],
+    [DECISION, VERDICT, MARKER],
 )
 def test_a_log_that_refuses_for_a_while_does_nothing_twice(end: str, deaf: str) -> None:
     def refuse(world: RolloutWorld, number: int) -> None:
@@ -161,6 +158,37 @@ def test_a_controller_whose_lease_ended_in_a_long_turn_touches_nothing_more() ->
         assert len(looks) == len(set(looks))
 
 
+def test_what_may_stand_in_the_log_is_waited_for_and_not_decided_again(
+    world: RolloutWorld,
+) -> None:
+    world.deploy("v2", weight=0)
+    world.lost.add("decided")
+    world.lag = True
+    world.go_on(10)
+    world.lag = False
+    world.go_on(10)
+    assert world.told().count("shift decided") == 1
+    assert world.splitter.deeds == ["shift"]
+
+
+def test_who_gets_the_lease_back_looks_at_what_another_may_have_done(
+    world: RolloutWorld,
+) -> None:
+    world.deploy("v2", weight=0)
+    world.go_on(1)
+    assert world.told()[-1] == "shift decided"
+    world.leases.drop("rollouts", "one")
+    other = world.new_controller("two")
+    world.deaf = {DECISION}
+    world.turn(other)
+    assert world.splitter.deeds == ["shift"]  # and it crashes before it can say so
+    world.deaf = set()
+    world.leases.drop("rollouts", "two")
+    world.go_on(5)
+    assert world.splitter.deeds == ["shift"]
+    assert world.told()[-1] == "shift outcome succeeded"
+
+
 def test_a_crash_after_it_was_decided_executes_it_once(world: RolloutWorld) -> None:
     world.deploy("v2", weight=0)
     world.go_on(1)
@@ -176,7 +204,7 @@ def test_a_crash_after_it_was_carried_out_does_not_carry_it_out_again(
 ) -> None:
     world.deploy("v2", weight=0)
     world.go_on(1)
-    world.deaf = {"application/vnd.deploymark.decision.v1+json"}
+    world.deaf = {DECISION}
     world.go_on(1)
     assert world.splitter.deeds == ["shift"]
     world.deaf = set()

@@ -164,19 +164,17 @@ def test_after_a_deed_that_did_not_succeed_nothing_follows_before_a_person_resum
 def test_a_crash_between_putting_away_and_returning_forgets_no_request(
     world: RolloutWorld,
 ) -> None:
-    canary = world.deploy("v2", weight=0)
-    world.go_on(2)
-    world.ask("pause", canary, reason="Wait.")
-    world.actuators.clear()
-    world.traffic.errors[canary] = 0.3
-    world.go_on(60)
-    world.actuators[SCOPE] = world.splitter
-    world.restart()
     world.terms = replace(world.terms, automation=False)
     world.restart()
+    canary = world.deploy("v2", weight=0)
+    world.ask("approve", canary)
+    world.traffic.errors[canary] = 0.3
+    world.go_on(60)
+    assert world.splitter.deeds == ["shift"]
     asked = world.ask("roll_back", canary, reason="It is bad.")
     world.lost.add("quarantine")
-    world.go_on(60)
+    world.go_on(30)
+    assert not world.lost
     assert world.splitter.deeds == ["shift", "roll_back"]
     assert _answers(world, asked) == ["roll_back decided"]
 
