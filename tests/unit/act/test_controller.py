@@ -82,10 +82,10 @@ def test_what_somebody_else_promoted_is_left_alone(world: RolloutWorld) -> None:
 def test_an_end_that_cannot_be_marked_is_not_said_again_and_again(world: RolloutWorld) -> None:
     world.refused = {MARKER}
     world.stable()
-    world.deploy("v2", weight=0)
-    world.go_on(500)
-    assert world.splitter.deeds == ["shift", "shift", "promote"]
-    assert world.attempts == 1
+    world.traffic.errors[world.deploy("v2", weight=0)] = 0.3
+    world.go_on(120)
+    assert world.told()[-1] == "roll_back outcome succeeded"
+    assert world.attempts == 2  # rolling back, and rolled back
 
 
 def test_what_follows_is_asked_after_each_look_however_short_looks_are() -> None:

@@ -164,6 +164,16 @@ def test_a_return_that_does_not_help_has_failed_and_everything_waits(world: Roll
     assert "did not help" in world.controller.intents[SCOPE].reason
 
 
+def test_a_return_after_which_nobody_is_served_has_not_helped(world: RolloutWorld) -> None:
+    canary = world.deploy("v2", weight=0)
+    world.traffic.errors[canary] = 0.3
+    while Deed.ROLL_BACK not in world.splitter.deeds:
+        world.go_on(1)
+    world.traffic.share(dict.fromkeys(world.traffic.changes[-1][1], 0.0))
+    world.go_on(120)
+    assert world.told()[-1] == "roll_back outcome failed"
+
+
 @pytest.mark.parametrize("how", ["gone", "changed"])
 @pytest.mark.parametrize("what", ["look", "basis"])
 def test_evidence_that_is_lost_or_changed_is_no_ground_and_a_person_can_still_act(
