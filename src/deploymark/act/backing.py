@@ -10,6 +10,7 @@ from typing import Final
 from deploymark.act.gather import RANK, Backing
 from deploymark.crypto.keyring import KeyRing
 from deploymark.errors import KeyUntrustedError, NotFoundError, RefusedError, SignatureError
+from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Assurance, EmitterKind, Phase
 from deploymark.ports import LogReader
@@ -39,7 +40,8 @@ class LogBacking:
     def __call__(self, side: Side) -> Backing:
         """Return the weakest assurance of the markers that announced a deployment.
 
-        What the platform says of a rollout of its own is left out: it stands behind nobody.
+        What the platform itself wrote of a rollout is left out: it stands behind nobody. That it
+        calls itself the platform is not enough, as anybody may name any emitter.
 
         Raises:
             StoreUnavailableError, LogBrokenError: The log cannot be read.
@@ -80,5 +82,5 @@ def _announces(entry: LoggedEntry) -> bool:
     content = entry.content
     if not isinstance(content, Marker) or content.phase not in _SAYS_WHAT:
         return False
-    emitter = content.emitter
-    return emitter is None or emitter.kind != EmitterKind.PLATFORM
+    kind = None if content.emitter is None else content.emitter.kind
+    return kind != EmitterKind.PLATFORM or entry.leaf.principal != LOCAL_PRINCIPAL

@@ -10,7 +10,7 @@ everything that was said here.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,16 +19,19 @@ from msgspec.structs import replace
 from deploymark.act.concerns import Wanted
 from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending, fold
 from deploymark.act.decide import decide
-from deploymark.act.execute import Executor, Say, order_of
-from deploymark.act.gather import controlled
+from deploymark.act.execute import Executor, Say, clipped, order_of
+from deploymark.act.gather import weight_of
+from deploymark.act.holding import Holding
 from deploymark.act.intent import Intent, Move
-from deploymark.act.plan import RolloutPlan, counted_by
+from deploymark.act.plan import RolloutPlan
 from deploymark.act.scene import Backed, Scene, Terms
-from deploymark.act.verdicts import Arms, Verdicts
+from deploymark.act.verdicts import Verdicts
+from deploymark.act.watching import arms_of, is_seen, is_well
 from deploymark.errors import (
     BrokenError,
-    CountsUnavailableError,
     DeploymarkError,
+    JudgeError,
+    NotFoundError,
     RefusedError,
 )
 from deploymark.model.canonical import encode
@@ -36,7 +39,6 @@ from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.vocabulary import MARKER, EmitterKind, Phase
 from deploymark.ports import (
     Actuator,
-    Cohort,
     CountsSource,
     LeaseStore,
     Meter,
@@ -47,14 +49,7 @@ from deploymark.projections.broker.rolling import Rolling, RollingQuery, Side
 
 _log = logging.getLogger(__name__)
 
-LEASE: Final = "rollouts"
-LEASE_SECONDS: Final = 120
-"""How long the lease is held without being prolonged: longer than any actuator may take."""
-
 _MS: Final = 1_000
-_NO_ACTUATOR: Final = (
-    "The plan has no actuator: do it where the traffic is shifted, and mark what you did."
-)
 _MARKED: Final = {"promoted": Phase.PROMOTED, "rolled_back": Phase.ROLLED_BACK}
 
 Scope = tuple[str, str]
@@ -107,10 +102,13 @@ class Controller:
         self._plans = plans
         self._terms = terms
         self._hands = hands
+        self._holding = Holding(hands.leases, hands.holder, hands.steady_ms)
         self._said = -1
-        self._fence = 0
-        self._lease_until_ms: int | None = None
-        self._began: tuple[int, int] | None = None
+        self._doubt = False
+        self._touched: set[str] = set()
+        self._looked: set[Scope] = set()
+        self._marked: set[tuple[str, Phase]] = set()
+        self._quiet: dict[Scope, tuple[int, int] | None] = {}
         self._wanted: dict[Scope, Wanted] = {}
 
     @property
@@ -125,117 +123,132 @@ class Controller:
             StoreUnavailableError: The views, the log or the lease refuse now.
             BrokenError: The log does not add up.
         """
-        if not self._plans or not self._holds(now_ms):
+        if not self._plans or not self._may_act(now_ms):
             return 0
-        if self._hands.query.size() <= self._said:
-            return 0  # the views have not seen yet what was said here
         scene = Scene(self._hands.query, self._hands.verdicts, self._hands.backed, self._terms)
         before = self._hands.size()
+        self._touched.clear()
+        # If we stop in here, what was said may stand in the log or not.
+        self._doubt, doubt = True, False
+        standing = self._hands.query.standing()
         for scope, plan in self._plans.items():
+            stands, names = standing.get(scope), scene.unfinished(*scope)
+            if not names and self._quiet.get(scope, False) == stands:
+                continue  # there was nothing to do, and nothing came since
+            self._quiet.pop(scope, None)
+            if not self._holding.still():
+                doubt = True  # somebody else may act by now
+                break
             try:
-                self._further(scene, scope, plan, now_ms)
+                if not self._further(scene, scope, plan, names, now_ms):
+                    self._quiet[scope] = stands
             except BrokenError:
                 raise
             except DeploymarkError as error:
                 # One rollout that cannot go on keeps none of the others from it.
-                self._hands.meter.count("deploymark_rollout_turns_failed_total", code=error.code)
-                _log.warning(
-                    "a rollout cannot go on",
-                    extra={"service": scope[0], "environment": scope[1], "why": error.message},
-                )
+                doubt = doubt or not isinstance(error, RefusedError)
+                self._fails(scope, error)
+        self._doubt = doubt
         return self._hands.size() - before
 
-    def _holds(self, now_ms: int) -> bool:
-        """Take or prolong the lease; without it nothing is touched."""
-        until_ms = now_ms + LEASE_SECONDS * _MS
-        fence = self._hands.leases.take(LEASE, self._hands.holder, now_ms, until_ms)
-        self._lease_until_ms = None if fence is None else until_ms
-        self._fence = fence or self._fence
-        return fence is not None
+    def _may_act(self, now_ms: int) -> bool:
+        """Tell whether this controller acts, and the views have seen all that was said before."""
+        fence = self._holding.fence
+        if not self._holding.take(now_ms):
+            return False
+        if self._holding.fence != fence:
+            # Somebody else may have acted until now.
+            self._hands.executor.forget()
+            self._doubt = True
+        if self._doubt:
+            self._said, self._doubt = self._hands.size() - 1, False
+        return self._hands.query.size() > self._said
 
-    def _further(self, scene: Scene, scope: Scope, plan: RolloutPlan, now_ms: int) -> None:
+    def _fails(self, scope: Scope, error: DeploymarkError) -> None:
+        self._hands.meter.count("deploymark_rollout_turns_failed_total", code=error.code)
+        _log.warning(
+            "a rollout cannot go on",
+            extra={"service": scope[0], "environment": scope[1], "why": error.message},
+        )
+
+    def _further(
+        self, scene: Scene, scope: Scope, plan: RolloutPlan, names: Sequence[str], now_ms: int
+    ) -> bool:
+        """Take a service further, and tell whether there is anything to do."""
         query = self._hands.query
         rolling = query.newest(*scope)
-        names = scene.unfinished(*scope)
         # What was begun is finished first, also when the deployment stands no longer.
         for name in names:
             if rolling is None or rolling.canary.name != name:
                 other = query.named(*scope, name)
                 if other is not None:
-                    self._finish(course_of(other), other, plan, now_ms)
+                    self._of_before(scene, other, plan, now_ms)
         if rolling is None:
-            return
+            self._wanted.pop(scope, None)
+            return False
         course = course_of(rolling)
         self._mark(course, rolling, now_ms)
         if course.pending is not None:
             self._finish(course, rolling, plan, now_ms)
-        elif self._is_rolled_out(course, rolling, plan, now_ms):
+        elif _is_rolled_out(course, rolling, plan, now_ms):
             self._advance(scene, course, rolling, plan, now_ms)
+        else:
+            self._wanted.pop(scope, None)
+            return False
+        return True
 
-    def _is_rolled_out(
-        self, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int
-    ) -> bool:
-        """Tell whether the newest deployment is on its way, so that there is something to do."""
-        if course.ended or rolling.canary.is_over:
-            return bool(course.asked)
-        if course.newest >= 0 or rolling.canary.document["live_at"] is None:
-            return True
-        # It has all of the traffic already. Only a written rule looks at it, and not for ever.
-        rule, live = plan.roll_back.without_control, rolling.canary.document["live_at"]
-        return (
-            rule is not None
-            and rolling.canary.document["previous_deployment_id"] is not None
-            and now_ms - parse_instant(live) <= rule.minutes * 60 * _MS
-        )
+    def _of_before(self, scene: Scene, other: Rolling, plan: RolloutPlan, now_ms: int) -> None:
+        """Finish what was begun, or asked, about a deployment that is not the newest."""
+        course = course_of(other)
+        if course.pending is not None:
+            self._finish(course, other, plan, now_ms, overtaken=True)
+        elif course.asked:
+            self._advance(scene, course, other, plan, now_ms)
 
     def _advance(
         self, scene: Scene, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int
     ) -> None:
-        source = self._hands.sources[plan.source]
-        judged = course.step > 0 or rolling.canary.document["live_at"] is not None
-        if judged and not course.ended and self._hands.verdicts.due(course, plan, source, now_ms):
-            taken = self._hands.verdicts.look(course, plan, source, arms_of(plan, rolling), now_ms)
-            self._said = taken.idx
+        if self._looks(course, rolling, plan, now_ms):
             return  # what follows from it is asked when the views have seen it
+        if course.environment in self._touched:
+            return  # one service at a time: the views do not show yet what another one does
+        source = self._hands.sources[plan.source]
         facts = scene.facts(
             course,
             rolling,
             plan,
             now_ms=now_ms,
-            clock_off_ms=self._clock_off_ms(now_ms),
-            lease_until_ms=self._lease_until_ms,
-            fence=self._fence,
-            verifiable=self._is_seen(course, rolling, plan, now_ms),
+            clock_off_ms=self._holding.clock_off_ms(now_ms),
+            lease_until_ms=self._holding.until_ms,
+            fence=self._holding.fence,
+            verifiable=lambda: is_seen(source, plan, rolling, now_ms),
         )
         intent = decide(facts)
         self._want((course.service, course.environment), intent, now_ms)
         self._do(course, rolling, intent, now_ms)
 
-    def _is_seen(
-        self, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int
-    ) -> bool | None:
-        """Tell whether requests of the service are seen at all, so that a recovery would be."""
-        newest = self._hands.verdicts.newest(course)
-        if newest is not None:
-            return bool(newest[1][-1].seen)
-        source, grain = self._hands.sources[plan.source], plan.bucket_seconds * _MS
-        until_ms = (now_ms - source.lag_ms) // grain * grain
-        since_ms = until_ms - plan.look_seconds * _MS
-        arms = arms_of(plan, rolling)
+    def _looks(self, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int) -> bool:
+        """Take the look that is due, if one is, and tell whether one was taken."""
+        scope, verdicts = (course.service, course.environment), self._hands.verdicts
+        judged = course.step > 0 or rolling.canary.document["live_at"] is not None
+        if not judged or course.ended or course.asked:
+            return False  # a person who asks does not wait for a look
+        if scope in self._looked:
+            # However short a look is, what follows from the last one is asked before the next.
+            self._looked.discard(scope)
+            return False
+        source = self._hands.sources[plan.source]
         try:
-            seen = source.count(
-                arms.stable or arms.canary, counted_by(plan), since_ms, until_ms, grain
-            )
-        except CountsUnavailableError:
-            return None
-        return _trials(seen.cells) > 0
-
-    def _clock_off_ms(self, now_ms: int) -> int:
-        """Return how far the clock has jumped since this controller began."""
-        steady_ms = self._hands.steady_ms()
-        if self._began is None:
-            self._began = (now_ms, steady_ms)
-        return abs((now_ms - self._began[0]) - (steady_ms - self._began[1]))
+            if not verdicts.due(course, plan, source, now_ms):
+                return False
+            arms = arms_of(plan, rolling, weight_of(course, rolling))
+            self._said = verdicts.look(course, plan, source, arms, now_ms).idx
+        except (NotFoundError, JudgeError) as error:
+            # Nothing more is judged at this step, and a person can still act.
+            self._fails(scope, error)
+            return False
+        self._looked.add(scope)
+        return True
 
     def _want(self, scope: Scope, intent: Intent, now_ms: int) -> None:
         before = self._wanted.get(scope)
@@ -249,46 +262,44 @@ class Controller:
     # What follows ------------------------------------------------------------------------
 
     def _do(self, course: Course, rolling: Rolling, intent: Intent, now_ms: int) -> None:
+        executor, scope = self._hands.executor, (course.service, course.environment)
+        if intent.deed is not None and scope not in self._hands.actuators:
+            if intent.request_index is None:
+                return  # whoever tells people reads from `wanted` what they should do
+            why = f"The plan has no actuator, so a person does this by hand. {intent.reason}"
+            intent = replace(intent, move=Move.REFUSE, reason=why)
         match intent.move:
             case Move.WAIT | Move.HOLD | Move.PAGE:
                 return  # whoever tells people reads it from `wanted`
             case Move.PAUSE | Move.RESUME | Move.FREEZE:
                 fields = self._decision(course, rolling, intent, now_ms)
-                self._said = self._hands.executor.decide(fields, execute=False)
+                self._said = executor.decide(fields, execute=False)
+                if intent.move is Move.FREEZE:
+                    self._touched.add(course.environment)
                 return
             case Move.REFUSE:
-                self._refuse(course, rolling, intent, now_ms)
+                fields = self._decision(course, rolling, intent, now_ms)
+                for only_of_deeds in ("weight", "idempotency_key", "break_glass"):
+                    fields.pop(only_of_deeds, None)
+                asked = _asked_of(course, intent)
+                self._said = executor.refuse({**fields, "action": asked, "actor": POLICY})
                 return
             case _:
-                if (course.service, course.environment) not in self._hands.actuators:
-                    if intent.request_index is not None:
-                        self._refuse(course, rolling, replace(intent, reason=_NO_ACTUATOR), now_ms)
-                    return
+                self._touched.add(course.environment)
         if intent.quarantine is not None:
             # Before the deed: stopped in between, it is put away twice rather than not at all.
+            # It answers no request: the deed does.
             away = {**self._decision(course, rolling, intent, now_ms), "action": "quarantine"}
-            for only_of_the_deed in ("guards", "decision_index"):
-                away.pop(only_of_the_deed, None)
-            self._said = self._hands.executor.decide(away, execute=False)
+            for name in ("guards", "decision_index", "idempotency_key", "weight"):
+                away.pop(name, None)
+            self._said = executor.decide(away, execute=False)
         fields = self._decision(course, rolling, intent, now_ms)
-        self._said = self._hands.executor.decide(fields, execute=True)
-
-    def _refuse(self, course: Course, rolling: Rolling, intent: Intent, now_ms: int) -> None:
-        """Answer a person that what they asked for is not done, and why."""
-        asked = next(each for each in course.asked if each.index == intent.request_index)
-        fields = {
-            **self._decision(course, rolling, intent, now_ms),
-            "action": asked.decision.action,
-            "actor": POLICY,
-        }
-        for only_of_deeds in ("weight", "idempotency_key", "break_glass"):
-            fields.pop(only_of_deeds, None)
-        self._said = self._hands.executor.refuse(fields)
+        self._said = executor.decide(fields, execute=True)
 
     def _decision(
         self, course: Course, rolling: Rolling, intent: Intent, now_ms: int
     ) -> dict[str, Any]:
-        stable = rolling.stable
+        target = rolling.stable or rolling.previous
         everywhere = intent.move is Move.FREEZE
         fields = {
             "action": intent.move.value,
@@ -297,10 +308,10 @@ class Controller:
             "actor": intent.by,
             "timestamp": format_instant(now_ms),
             "deployment_id": None if everywhere else course.deployment,
-            "target_deployment_id": stable.name
-            if stable is not None and intent.move is Move.ROLL_BACK
+            "target_deployment_id": target.name
+            if target is not None and intent.move is Move.ROLL_BACK
             else None,
-            "reason": intent.reason,
+            "reason": clipped(intent.reason),
             "guards": [
                 {"name": each.name, "held": each.held, "reason": each.reason}
                 for each in intent.guards
@@ -310,81 +321,81 @@ class Controller:
             "decision_index": intent.request_index,
             "idempotency_key": intent.key,
             "break_glass": True if intent.break_glass else None,
-            "step": course.step + (intent.move is Move.SHIFT) or None,
+            "step": intent.step + (intent.move is Move.SHIFT) or None,
             "weight": intent.weight,
-            "fence": self._fence,
+            "fence": self._holding.fence,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
     # What was begun ----------------------------------------------------------------------
 
-    def _finish(self, course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int) -> None:
-        pending = course.pending
+    def _finish(
+        self,
+        course: Course,
+        rolling: Rolling,
+        plan: RolloutPlan,
+        now_ms: int,
+        *,
+        overtaken: bool = False,
+    ) -> None:
+        pending, executor = course.pending, self._hands.executor
         if pending is None:
+            return
+        self._wanted.pop((course.service, course.environment), None)
+        if pending.decision.action == "roll_back" and pending.executed is not None:
+            source = self._hands.sources[plan.source]
+            well = is_well(source, plan, rolling, pending.executed_ms or now_ms, now_ms)
+            if well is not None:
+                outcome = SUCCEEDED if well else "failed"
+                note = "" if well else "Things are not well again in the time that the plan gives."
+                self._said = executor.end(pending, outcome, note, now_ms)
             return
         actuator = self._hands.actuators.get((course.service, course.environment))
         if actuator is None:
-            return  # the plan lost it; a person sees a deed that does not end
-        if pending.decision.action == "roll_back" and pending.executed is not None:
-            well = self._is_well(rolling, plan, pending, now_ms)
-            if well is None:
-                return
-            self._said = self._recovered(pending, now_ms, well=well)
+            note = "The plan has no actuator any more that could tell whether this was done."
+            self._said = executor.end(pending, "unknown", note, now_ms)
             return
-        settled = self._hands.executor.settle(
-            actuator, self._order(course, rolling, pending), pending, now_ms
-        )
+        order = self._order(course, rolling, pending)
+        why_not = self._why_not(pending, overtaken=overtaken)
+        settled = executor.settle(actuator, order, pending, now_ms, why_not)
         if settled.index is not None:
             self._said = settled.index
 
-    def _recovered(self, pending: Pending, now_ms: int, *, well: bool) -> int:
-        outcome = SUCCEEDED if well else "failed"
-        note = "" if well else "Things are not well again in the time that the plan gives."
-        return self._hands.executor.end(pending, outcome, note, now_ms)
+    def _why_not(self, pending: Pending, *, overtaken: bool) -> str:
+        """Return why what the machine decided is not carried out any more, "" when it is."""
+        if pending.decision.actor != POLICY:
+            return ""
+        if not self._terms.automation:
+            return "Automation was switched off before this was carried out."
+        return "A later deployment came before this was carried out." if overtaken else ""
 
     def _order(self, course: Course, rolling: Rolling, pending: Pending) -> Order:
-        stable = rolling.stable
+        stable = rolling.stable or rolling.previous
+        target = pending.decision.target_deployment_id
+        if target is not None and (stable is None or stable.name != target):
+            # Something else stands beside it by now; what was decided is what is ordered.
+            named = self._hands.query.named(course.service, course.environment, target)
+            stable = None if named is None else named.canary
         return order_of(
             course,
             pending,
             _release(rolling.canary),
             None if stable is None else _release(stable),
-            self._fence,
+            self._holding.fence,
         )
-
-    def _is_well(
-        self, rolling: Rolling, plan: RolloutPlan, pending: Pending, now_ms: int
-    ) -> bool | None:
-        """Tell whether the traffic has left the canary and is served; None while that is open."""
-        executed_ms = pending.executed_ms or now_ms
-        late = now_ms - executed_ms > plan.roll_back.recovery_seconds * _MS
-        source, grain = self._hands.sources[plan.source], plan.bucket_seconds * _MS
-        since_ms = -(-executed_ms // grain) * grain
-        until_ms = (now_ms - source.lag_ms) // grain * grain
-        # The newest look's worth of buckets: requests that were on their way are forgiven.
-        since_ms = max(since_ms, until_ms - plan.look_seconds * _MS)
-        if until_ms - since_ms >= plan.look_seconds * _MS:
-            arms, metrics = arms_of(plan, rolling), counted_by(plan)
-            try:
-                left = source.count(arms.canary, metrics, since_ms, until_ms, grain)
-                serves = source.count(
-                    arms.stable or arms.canary, metrics, since_ms, until_ms, grain
-                )
-            except CountsUnavailableError:
-                return False if late else None
-            if not _trials(left.cells) and (arms.stable is None or _trials(serves.cells)):
-                return True
-        return False if late else None
 
     def _mark(self, course: Course, rolling: Rolling, now_ms: int) -> None:
         """Say what happened to the deployment, in the words of markers, if nobody has yet."""
         document = rolling.canary.document
         phase = _MARKED.get(course.ended)
         pending = course.pending
-        if phase is None and pending is not None and pending.decision.action == "roll_back":
+        if pending is not None and pending.decision.action == "roll_back" and pending.executed:
             phase = Phase.ROLLING_BACK
         if phase is None or phase.value in document["phases"]:
             return
+        if (course.deployment, phase) in self._marked:
+            return  # it was said, or refused, and would be again
+        self._marked.add((course.deployment, phase))
         marker: dict[str, Any] = {
             "service": course.service,
             "environment": course.environment,
@@ -403,6 +414,9 @@ class Controller:
             self._said = self._hands.say(MARKER, encode(stated))
         except RefusedError as error:
             _log.warning("the end of a rollout could not be marked", extra={"why": error.message})
+        except BaseException:
+            self._marked.discard((course.deployment, phase))
+            raise
 
 
 def course_of(rolling: Rolling) -> Course:
@@ -417,23 +431,30 @@ def course_of(rolling: Rolling) -> Course:
     return fold(began, ((each.idx, each.received_at, each.said) for each in rolling.ruled))
 
 
-def arms_of(plan: RolloutPlan, rolling: Rolling) -> Arms:
-    """Return whose requests are compared."""
-    scope = (rolling.service, rolling.environment)
-    canary = Cohort(*scope, rolling.canary.ids)
-    if rolling.stable is None or not controlled(plan, rolling):
-        return Arms(canary, None, None)
-    stable = Cohort(*scope, rolling.stable.ids)
-    if plan.control == "baseline":
-        fresh = stable._replace(instances=rolling.baseline, track="baseline")
-        return Arms(canary, fresh, stable)
-    return Arms(canary, stable, stable)
+def _is_rolled_out(course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int) -> bool:
+    """Tell whether the newest deployment is on its way, so that there is something to do."""
+    document = rolling.canary.document
+    if course.asked:
+        return True
+    if course.ended or rolling.canary.is_over or Phase.PROMOTED.value in document["phases"]:
+        return False
+    live = document["live_at"]
+    if course.step > 0 or live is None:
+        return True
+    # It has all of the traffic already. Only a written rule looks at it, and not for ever.
+    rule = plan.roll_back.without_control
+    return (
+        rule is not None
+        and document["previous_deployment_id"] is not None
+        and now_ms - parse_instant(live) <= rule.minutes * 60 * _MS
+    )
+
+
+def _asked_of(course: Course, intent: Intent) -> str:
+    """Return what the person had asked for whom an intent answers."""
+    return next(each.decision.action for each in course.asked if each.index == intent.request_index)
 
 
 def _release(side: Side) -> Release:
     document = side.document
     return Release(side.name, document["version"] or "", document["digest"] or "")
-
-
-def _trials(cells: Mapping[str, Any]) -> int:
-    return sum(each.trials or sum(each.counts) for found in cells.values() for each in found)

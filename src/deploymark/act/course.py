@@ -17,6 +17,9 @@ from deploymark.model.instants import parse_instant
 DEEDS: Final = frozenset({"shift", "promote", "roll_back"})
 """What an actuator carries out; all other actions hold as soon as they are written."""
 
+ASKED: Final = DEEDS - {"shift"} | {"pause", "resume"}
+"""What a person may ask of a rollout; each is answered by a decision that names the request."""
+
 POLICY: Final = "policy"
 """The actor of what the machine decided."""
 
@@ -98,7 +101,8 @@ class Course(Struct, frozen=True):
         ended: `promoted` or `rolled_back`, "" while it goes on.
         ended_ms: When.
         unknown: Index of an outcome that nobody knows; no deed follows before a person acts.
-        failed: Index of the last outcome that failed, of a deed that nobody tried again since.
+        failed: Index of the last outcome that failed, of a deed that nobody tried again since; the
+            same holds.
         newest: Index of the newest entry about it, -1 before the first.
     """
 
@@ -154,14 +158,14 @@ def _after_verdict(course: Course, index: int, said: Verdict) -> Course:
 
 
 def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> Course:
-    if said.stage == "outcome" and said.decision_index in {each.index for each in course.asked}:
-        return _answered(course, said.decision_index)  # refused: nothing else follows from it
-    if said.action in DEEDS and said.stage != "approved":
-        return _after_deed(course, index, at_ms, said)
     if said.stage == "approved":
         return _asked(course, index, at_ms, said)
     if said.decision_index is not None:
         course = _answered(course, said.decision_index)
+    if said.action in DEEDS:
+        return _after_deed(course, index, at_ms, said)
+    if said.stage != "decided":
+        return course  # it was refused
     match said.action:
         case "pause":
             return _with(course, paused=index, paused_by=said.actor)
@@ -185,6 +189,8 @@ def _asked(course: Course, index: int, at_ms: int, said: Decision) -> Course:
     if said.action == "approve":
         agreed = Agreed(said.step or course.step, said.actor, at_ms)
         return _with(course, agreed=(*course.agreed, agreed))
+    if said.action not in ASKED:
+        return course
     return _with(course, asked=(*course.asked, Asked(index, said)))
 
 
@@ -196,8 +202,6 @@ def _answered(course: Course, index: int | None) -> Course:
 def _after_deed(course: Course, index: int, at_ms: int, said: Decision) -> Course:
     pending = course.pending
     if said.stage == "decided":
-        if said.decision_index is not None:
-            course = _answered(course, said.decision_index)
         return _with(course, pending=Pending(index, said, at_ms), unknown=None, failed=None)
     if pending is None or said.decision_index != pending.index:
         return course
@@ -233,5 +237,4 @@ def _succeeded(course: Course, at_ms: int, pending: Pending) -> Course:
 
 
 def _with(course: Course, **changes: object) -> Course:
-
     return structs.replace(course, **changes)

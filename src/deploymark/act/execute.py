@@ -6,7 +6,8 @@
 1 stands in the log before anything is touched. If we stop between 1 and 3, whoever comes next
 finds a deed that is decided and not executed, and looks: what is so is written down, what is not
 so is carried out again (the same order again changes nothing), and what cannot be seen ends as
-`unknown` and is a person's. So nothing is done twice, and nothing is forgotten.
+`unknown` and is a person's. So nothing is done twice, and nothing is forgotten. What has been
+overtaken since is not carried out late: it ends as `failed`, once it is seen that it is not so.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,14 +20,19 @@ from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
     OutcomeUnknownError,
+    RefusedError,
 )
+from deploymark.ingest.privacy import check_secrets
 from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant
+from deploymark.model.limits import TEXT_BYTES
 from deploymark.model.vocabulary import DECISION
 from deploymark.ports import Actuator, Deed, Found, Order, Release
 
 TRY_SECONDS: Final = 300
 """How long an actuator that cannot be asked is asked again before the deed has failed."""
+
+WITHHELD: Final = "What the actuator said cannot be kept in the log."
 
 _MS: Final = 1_000
 
@@ -75,14 +81,21 @@ class Executor:
         return index
 
     def refuse(self, fields: Mapping[str, Any]) -> int:
-        """Write down that what a person asked for is not done, and return the index.
+        """Write down that what a person asked for does not happen, and return the index.
 
         Args:
-            fields: Of a decision that names the request, without its stage.
+            fields: Of a decision, without its stage; `decision_index` names the request.
         """
-        return self._say(DECISION, encode({**fields, "stage": "outcome", "outcome": "failed"}))
+        answer = {**fields, "stage": "outcome", "outcome": "failed"}
+        return self._say(DECISION, encode(answer))
 
-    def settle(self, actuator: Actuator, order: Order, pending: Pending, now_ms: int) -> Settled:
+    def forget(self) -> None:
+        """Look at every deed before it is carried out: somebody else may have acted meanwhile."""
+        self._ours.clear()
+
+    def settle(
+        self, actuator: Actuator, order: Order, pending: Pending, now_ms: int, why_not: str = ""
+    ) -> Settled:
         """Take a deed one stage further.
 
         Args:
@@ -90,25 +103,35 @@ class Executor:
             order: What was decided.
             pending: How far it is.
             now_ms: The time.
+            why_not: Why it is not carried out any more if it was not yet, "" when it is.
         """
         if pending.executed is not None:
             return self._ended(pending, "succeeded", "", now_ms)
         try:
-            found = self._found(actuator, order, pending)
-            if found is Found.UNKNOWN:
-                note = f"Whether {actuator.name} did it cannot be seen."
-                return self._ended(pending, "unknown", note, now_ms)
-            if found is Found.NOT_DONE:
-                note = self._carry_out(actuator, order, pending)
-            else:
-                note = f"{actuator.name} had done it."
+            became, note = self._tried(actuator, order, pending, why_not)
         except ActuatorUnavailableError as error:
             return self._waits(pending, error.message, now_ms)
         except OutcomeUnknownError as error:
-            return self._ended(pending, "unknown", error.message, now_ms)
+            became, note = "unknown", error.message
         except ActuatorRefusedError as error:
-            return self._ended(pending, "failed", error.message, now_ms)
-        return self._executed(pending, note, now_ms)
+            became, note = "failed", error.message
+        if became == "executed":
+            return self._executed(pending, note, now_ms)
+        return self._ended(pending, became, note, now_ms)
+
+    def _tried(
+        self, actuator: Actuator, order: Order, pending: Pending, why_not: str
+    ) -> tuple[str, str]:
+        """Look, and carry out what is not so; return `executed` or how it ended, and why."""
+        match self._found(actuator, order, pending):
+            case Found.DONE:
+                return "executed", f"{actuator.name} had done it."
+            case Found.UNKNOWN:
+                return "unknown", f"Whether {actuator.name} did it cannot be seen."
+            case Found.NOT_DONE if why_not:
+                return "failed", why_not
+            case Found.NOT_DONE:
+                return "executed", self._carry_out(actuator, order, pending)
 
     def _found(self, actuator: Actuator, order: Order, pending: Pending) -> Found:
         """Tell whether a deed is done already; who has just decided it knows that it is not."""
@@ -124,20 +147,31 @@ class Executor:
             raise
 
     def _waits(self, pending: Pending, why: str, now_ms: int) -> Settled:
-        if now_ms - pending.decided_ms > TRY_SECONDS * _MS:
-            return self._ended(pending, "failed", why, now_ms)
-        return Settled("", "", None, why)
+        if now_ms - pending.decided_ms <= TRY_SECONDS * _MS:
+            return Settled("", "", None, why)
+        # Where another process began it, nobody knows that nothing was done.
+        outcome = "failed" if pending.index in self._ours else "unknown"
+        return self._ended(pending, outcome, why, now_ms)
 
     def _executed(self, pending: Pending, note: str, now_ms: int) -> Settled:
         fields = _following(pending, "executed", note, now_ms)
-        return Settled("executed", "", self._say(DECISION, encode(fields)), note)
+        return Settled("executed", "", self._tell(fields), note)
 
     def end(self, pending: Pending, outcome: str, note: str, now_ms: int) -> int:
         """Write down how a deed ended, and return the index of that entry."""
         fields = _following(pending, "outcome", note, now_ms)
-        index = self._say(DECISION, encode({**fields, "outcome": outcome}))
+        index = self._tell({**fields, "outcome": outcome})
         self._ours.discard(pending.index)
         return index
+
+    def _tell(self, fields: Mapping[str, Any]) -> int:
+        try:
+            check_secrets(fields.get("reason", ""))
+            return self._say(DECISION, encode(fields))
+        except RefusedError:
+            # An actuator's words may be what no log should keep. What came of the deed must stand
+            # there all the same.
+            return self._say(DECISION, encode({**fields, "reason": WITHHELD}))
 
     def _ended(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:
         return Settled("outcome", outcome, self.end(pending, outcome, note, now_ms), note)
@@ -163,6 +197,11 @@ def order_of(
     )
 
 
+def clipped(text: str) -> str:
+    """Return as much of a text as a reason may hold."""
+    return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+
 def _following(pending: Pending, stage: str, note: str, now_ms: int) -> dict[str, Any]:
     """Return the next stage of a decision: what it said, and what came of it."""
     decision = pending.decision
@@ -178,6 +217,6 @@ def _following(pending: Pending, stage: str, note: str, now_ms: int) -> dict[str
         "decision_index": pending.index,
         "step": decision.step,
         "weight": decision.weight,
-        "reason": note or None,
+        "reason": clipped(note) or None,
     }
     return {name: value for name, value in fields.items() if value is not None}

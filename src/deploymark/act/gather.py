@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deploymark.act.course import POLICY, SUCCEEDED, Course
 from deploymark.act.facts import (
@@ -25,6 +26,7 @@ from deploymark.act.facts import (
     Target,
     Trust,
     Wanted,
+    steps_of,
 )
 from deploymark.act.plan import RolloutPlan
 from deploymark.model.entries import Decision
@@ -36,6 +38,10 @@ from deploymark.projections.broker.rolling import Rolling, Ruled, Side
 _ASKED: Final = {each.value: each for each in Wanted}
 _DEEDS: Final = {each.value: each for each in Deed}
 _OVER: Final = frozenset({"failed", "removed", "superseded"})
+_EVERYTHING: Final = 100.0
+_AGO_MS: Final = 86_400_000
+"""How long what is over is looked back on."""
+
 RANK: Final = {Assurance.ANONYMOUS: 0, Assurance.ATTRIBUTED: 1, Assurance.SIGNED: 2}
 
 
@@ -56,7 +62,18 @@ def reaches(assurance: Assurance | None, wanted: Assurance) -> bool | None:
     return None if assurance is None else RANK[assurance] >= RANK[wanted]
 
 
-def rollout_of(course: Course, rolling: Rolling) -> Rollout:
+def weight_of(course: Course, rolling: Rolling) -> float:
+    """Return how many percent of the traffic the canary has, as it is and not as it was ordered."""
+    return 100.0 if rolling.canary.document["live_at"] is not None else course.weight
+
+
+def step_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> int:
+    """Return which step a rollout is at; what has all of the traffic is behind the last switch."""
+    switched = rolling.canary.document["live_at"] is not None
+    return course.step or (len(steps_of(plan)) if switched else 0)
+
+
+def rollout_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> Rollout:
     """Return what is rolled out, as guards know it."""
     document = rolling.canary.document
     return Rollout(
@@ -64,11 +81,11 @@ def rollout_of(course: Course, rolling: Rolling) -> Rollout:
         service=course.service,
         environment=course.environment,
         stage=_stage(course, rolling),
-        step=course.step,
+        step=step_of(course, rolling, plan),
         step_since_ms=course.since_ms or parse_instant(document["opened_at"]),
         pair=pair_of(rolling.canary),
         returns=document["rollback_of"] is not None,
-        paused_by=course.paused_by,
+        paused_by=course.paused_by or (POLICY if _is_stopped(course) else ""),
         overruled=course.overruled,
         resumed_index=course.resumed,
     )
@@ -84,7 +101,12 @@ def _stage(course: Course, rolling: Rolling) -> Stage:
         return Stage.OVER
     if rolling.canary.document["state"] == Stage.ROLLED_BACK:
         return Stage.ROLLED_BACK
-    return Stage.GOING if course.paused is None else Stage.PAUSED
+    return Stage.PAUSED if course.paused is not None or _is_stopped(course) else Stage.GOING
+
+
+def _is_stopped(course: Course) -> bool:
+    """Tell whether a deed ended so that no other follows before a person says that it goes on."""
+    return course.unknown is not None or course.failed is not None
 
 
 def pair_of(side: Side) -> Pair | None:
@@ -93,10 +115,10 @@ def pair_of(side: Side) -> Pair | None:
     return Pair(digest) if digest else None
 
 
-def binding_of(rolling: Rolling) -> Binding:
+def binding_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> Binding:
     """Return whether what runs is what the marker says."""
     bound = rolling.canary.bound
-    control = rolling.stable is not None and rolling.stable.bound.running > 0
+    control = controlled(plan, rolling, weight_of(course, rolling))
     return Binding(
         started=bound.started,
         observed=bound.observed,
@@ -111,50 +133,64 @@ def target_of(
     rolling: Rolling,
     backing: Backing,
     wanted: Assurance,
-    deeds: Sequence[Ruled],
-    orders: Sequence[Ruled],
+    plan: RolloutPlan,
     *,
     irreversible: bool | None,
 ) -> Target | None:
-    """Return the release that a rollback would return to, None when nothing runs beside it."""
-    stable = rolling.stable
-    if stable is None:
+    """Return the release that a rollback would return to, None when none is known.
+
+    What ran until everything was switched counts as concurrent by a written rule alone.
+    """
+    side = rolling.stable or rolling.previous
+    if side is None:
         return None
+    signed = reaches(backing.assurance, wanted)
+    beside = rolling.stable is not None
     return Target(
-        deployment=stable.name,
-        pair=pair_of(stable),
-        concurrent=True,
-        signed=reaches(backing.assurance, wanted),
-        present=stable.bound.running > 0,
-        trust=_trust(stable.name, deeds, orders),
+        deployment=side.name,
+        pair=pair_of(side),
+        concurrent=beside or plan.roll_back.without_control is not None,
+        signed=signed and backing.in_scope,
+        present=side.bound.running > 0 if beside else side.bound.observed > 0,
+        trust=_trust(rolling.past),
         irreversible=irreversible,
     )
 
 
-def _trust(name: str, deeds: Sequence[Ruled], orders: Sequence[Ruled]) -> Trust | None:
-    """Return why a release is good enough: what was said last of it."""
-    for each in reversed(orders):
+def _trust(past: Sequence[Ruled]) -> Trust | None:
+    """Return why a release is good enough, by what was decided about it."""
+    found = None
+    for each in past:
         said = each.said
-        if isinstance(said, Decision) and said.action == "adopt" and said.deployment_id == name:
+        if not isinstance(said, Decision):
+            continue
+        if said.action == "adopt":
             return Trust.ADOPTED
-    for each in reversed(deeds):
-        said = each.said
-        if (
-            isinstance(said, Decision)
-            and (said.action, said.stage, said.outcome) == ("promote", "outcome", SUCCEEDED)
-            and said.deployment_id == name
-        ):
-            return Trust.PASSED if said.actor == POLICY else Trust.PROMOTED
-    return None
+        if (said.action, said.stage, said.outcome) == ("promote", "outcome", SUCCEEDED):
+            found = Trust.PASSED if said.actor == POLICY else Trust.PROMOTED
+    return found
 
 
-def history_of(deeds: Iterable[Ruled], environment: str) -> tuple[Act, ...]:
-    """Return what was done to the services of an environment, in the order of the log."""
+def history_of(
+    deeds: Iterable[Ruled], environment: str, deployment: str, now_ms: int
+) -> tuple[Act, ...]:
+    """Return what was done to the services of an environment, in the order of the log.
+
+    Args:
+        deeds: What was decided, in the order of the log.
+        environment: Of which.
+        deployment: Of this one everything; of others what is not over, or is of the last day.
+        now_ms: The time.
+    """
     acts: dict[int, Act] = {}
+    executed: set[int] = set()
     for each in deeds:
         said = each.said
         if not isinstance(said, Decision) or said.environment != environment:
             continue
+        if said.action == "resume" and said.stage == "decided":
+            # Who resumes has looked: what failed, or nobody knows, may be tried again.
+            _forget(acts, {"failed", "unknown"}, deployment=said.deployment_id)
         if said.action not in _DEEDS or said.stage == "approved":
             continue
         if said.stage == "decided":
@@ -167,19 +203,53 @@ def history_of(deeds: Iterable[Ruled], environment: str) -> tuple[Act, ...]:
                 deed=_DEEDS[said.action],
                 automatic=said.actor == POLICY,
                 at_ms=parse_instant(each.received_at),
+                fence=said.fence or 0,
                 index=each.idx,
             )
+        elif said.stage == "executed" and said.decision_index is not None:
+            executed.add(said.decision_index)
         elif said.stage == "outcome" and said.decision_index in acts:
-            act = acts[said.decision_index]
-            acts[said.decision_index] = _ended(act, said.outcome or "unknown")
-    return tuple(acts.values())
+            index = said.decision_index
+            acts[index] = _ended(acts[index], said.outcome or "unknown", index in executed)
+            if said.outcome == SUCCEEDED:
+                # What runs is known again.
+                _forget(acts, {"unknown"}, service=said.service)
+    return tuple(act for act in acts.values() if _counts(act, deployment, now_ms))
 
 
-def _ended(act: Act, outcome: str) -> Act:
-    # A rollback has succeeded only when everything was well again.
-    recovered = outcome == SUCCEEDED if act.deed is Deed.ROLL_BACK else None
-    fields = {name: getattr(act, name) for name in act.__struct_fields__}
-    return Act(**{**fields, "outcome": outcome, "recovered": recovered})
+def _forget(
+    acts: dict[int, Act],
+    outcomes: set[str],
+    *,
+    service: str | None = None,
+    deployment: str | None = None,
+) -> None:
+    """Take out what ended so and is not known, or not so, any more."""
+    over = [
+        index
+        for index, act in acts.items()
+        if act.outcome in outcomes
+        and service in (None, act.service)
+        and deployment in (None, act.deployment)
+    ]
+    for index in over:
+        del acts[index]
+
+
+def _counts(act: Act, deployment: str, now_ms: int) -> bool:
+    if act.deployment == deployment or act.outcome in ("", "unknown"):
+        return True
+    return now_ms - act.at_ms < _AGO_MS
+
+
+def _ended(act: Act, outcome: str, executed: bool) -> Act:  # noqa: FBT001 - a fact about the act
+    if act.deed is not Deed.ROLL_BACK or outcome == "unknown":
+        return replace(act, outcome=outcome)
+    # A rollback has succeeded only when everything was well again. One that was carried out and
+    # did not help has changed what runs all the same.
+    if executed:
+        return replace(act, outcome=SUCCEEDED, recovered=outcome == SUCCEEDED)
+    return replace(act, outcome=outcome)
 
 
 def failures_of(failed: Iterable[Ruled]) -> tuple[Failure, ...]:
@@ -204,7 +274,8 @@ def freezes_of(orders: Iterable[Ruled]) -> tuple[tuple[Freeze, ...], dict[str, i
         if said.action == "freeze":
             standing[place] = Freeze(*place, None, said.actor, said.reason or "")
         elif said.action == "unfreeze":
-            thawed[said.environment] = parse_instant(each.received_at)
+            if place[0] == "*":
+                thawed[said.environment] = parse_instant(each.received_at)
             # Who thaws everything thaws each of it.
             gone = [key for key in standing if key == place or _within(key, place)]
             for key in gone:
@@ -216,25 +287,25 @@ def _within(inner: tuple[str, str], outer: tuple[str, str]) -> bool:
     return all(wide in ("*", narrow) for narrow, wide in zip(inner, outer, strict=True))
 
 
-def quarantined(orders: Iterable[Ruled]) -> set[str]:
-    """Return the names of the deployments that were put away and not released."""
-    found: set[str] = set()
+def quarantined(orders: Iterable[Ruled]) -> list[tuple[str, str, str]]:
+    """Return what was put away and not released: service, environment, name of the deployment."""
+    found: dict[str, tuple[str, str, str]] = {}
     for each in orders:
         said = each.said
         if isinstance(said, Decision) and said.deployment_id is not None:
             if said.action == "quarantine":
-                found.add(said.deployment_id)
+                place = (said.service or "", said.environment, said.deployment_id)
+                found[said.deployment_id] = place
             elif said.action == "release":
-                found.discard(said.deployment_id)
-    return found
+                found.pop(said.deployment_id, None)
+    return list(found.values())
 
 
 def exposure_of(course: Course, rolling: Rolling) -> Exposure:
     """Return how much depends on the canary."""
     running = rolling.canary.bound.running
     beside = 0 if rolling.stable is None else rolling.stable.bound.running
-    weight = 100.0 if rolling.canary.document["live_at"] is not None else course.weight
-    return Exposure(weight, running, running + beside)
+    return Exposure(weight_of(course, rolling), running, running + beside)
 
 
 def recovery_of(history: Iterable[Act], service: str, *, verifiable: bool | None) -> Recovery:
@@ -247,11 +318,12 @@ def recovery_of(history: Iterable[Act], service: str, *, verifiable: bool | None
     """
     last = None
     for act in history:
-        if act.service == service and act.deed is Deed.ROLL_BACK:
+        # One that was refused changed nothing.
+        if act.service == service and act.deed is Deed.ROLL_BACK and act.outcome != "failed":
             last = act
     if last is None:
         return Recovery(Recovered.NOTHING_TO, verifiable=verifiable)
-    if not last.outcome:
+    if last.outcome != SUCCEEDED:
         return Recovery(Recovered.WAITING, last.at_ms, verifiable)
     state = Recovered.YES if last.recovered else Recovered.NO
     return Recovery(state, last.at_ms, verifiable)
@@ -290,9 +362,16 @@ def request_of(course: Course) -> Request | None:
     return None
 
 
-def controlled(plan: RolloutPlan, rolling: Rolling) -> bool:
-    """Tell whether something runs beside the canary that it can be compared with."""
-    if rolling.stable is None or rolling.stable.bound.running == 0:
+def controlled(plan: RolloutPlan, rolling: Rolling, weight: float) -> bool:
+    """Tell whether something is served beside the canary that it can be compared with.
+
+    Args:
+        plan: By which it is rolled out.
+        rolling: What is.
+        weight: Percent of the traffic that the canary has; where it has everything, what stands
+            beside it serves nobody.
+    """
+    if rolling.stable is None or rolling.stable.bound.running == 0 or weight >= _EVERYTHING:
         return False
     # Of a redeploy both have the same ids, and nothing in their counts tells them apart.
     if set(rolling.stable.ids) & set(rolling.canary.ids):

@@ -4,16 +4,18 @@ What all rollouts of a turn have in common is read once (`Scene`). It reads view
 the log through the caller, and decides nothing.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
 
-from deploymark.act.course import Course
+from deploymark.act.course import ASKED, DEEDS, Course
 from deploymark.act.facts import (
     Authority,
     BurnFacts,
     Facts,
+    Failure,
     Lease,
     Pair,
     Shadow,
@@ -41,11 +43,15 @@ from deploymark.act.verdicts import Verdicts
 from deploymark.errors import JudgeError, NotFoundError
 from deploymark.judge.budget import FACTOR, BudgetTest
 from deploymark.judge.counts import Events, Look
+from deploymark.judge.placebo import Placebo
+from deploymark.judge.rows import arms_of
 from deploymark.judge.verdict import Advice, Judgement
 from deploymark.model.entries import Decision
 from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import Assurance
-from deploymark.projections.broker.rolling import Rolling, RollingQuery, Side
+from deploymark.projections.broker.rolling import Rolling, RollingQuery, Ruled, Side
+
+_log = logging.getLogger(__name__)
 
 ACTS_ON: Final = frozenset({Advice.PROMOTE, Advice.PAUSE, Advice.ROLL_BACK})
 """Advice on which something may be done, so that it is judged again before."""
@@ -94,31 +100,16 @@ class Scene:
         self.orders = query.orders()
         self.freezes, self._thawed = freezes_of(self.orders)
         self._pairs: frozenset[Pair] | None = None
+        self._failed: dict[str, tuple[Failure, ...]] = {}
+        self._open, self._fences = _sorted_out(self.deeds)
 
     def unfinished(self, service: str, environment: str) -> list[str]:
-        """Return the deployments that a deed was decided about and did not end, oldest first."""
-        open_deeds: dict[int, str] = {}
-        for each in self.deeds:
-            said = each.said
-            if not isinstance(said, Decision) or said.deployment_id is None:
-                continue
-            if (said.service, said.environment) != (service, environment):
-                continue
-            if said.stage == "decided" and said.action in ("shift", "promote", "roll_back"):
-                open_deeds[each.idx] = said.deployment_id
-            elif said.stage == "outcome" and said.decision_index is not None:
-                open_deeds.pop(said.decision_index, None)
-        return list(dict.fromkeys(open_deeds.values()))
+        """Return the deployments of which something was decided or asked that did not end."""
+        return list(dict.fromkeys(self._open.get((service, environment), {}).values()))
 
     def highest_fence(self, service: str, environment: str) -> int:
         """Return the highest fence that any decision about a service carries."""
-        fences = [
-            each.said.fence or 0
-            for each in self.deeds
-            if isinstance(each.said, Decision)
-            and (each.said.service, each.said.environment) == (service, environment)
-        ]
-        return max(fences, default=0)
+        return self._fences.get((service, environment), 0)
 
     def facts(  # noqa: PLR0913 - one argument for each thing that is looked at
         self,
@@ -130,34 +121,46 @@ class Scene:
         clock_off_ms: int | None,
         lease_until_ms: int | None,
         fence: int,
-        verifiable: bool | None,
+        verifiable: Callable[[], bool | None],
     ) -> Facts:
         """Return everything that guards and decisions look at.
 
+        Where what was kept of earlier looks is gone, or not what it was, there is no verdict.
+
+        Args:
+            course: How far the rollout is.
+            rolling: What is rolled out.
+            plan: By which.
+            now_ms: The time.
+            clock_off_ms: How far the clock has jumped.
+            lease_until_ms: Until when the lease is held, None when it is not.
+            fence: Of the lease.
+            verifiable: Tells whether any requests of the service are seen; asked before the first
+                look only.
+
         Raises:
             StoreUnavailableError: The views or the log refuse now.
-            NotFoundError, JudgeError: What was kept of earlier looks is not what it was.
         """
         environment = course.environment
         wanted = self._terms.wanted(environment)
         backing = self._backed(rolling.canary)
-        history = history_of(self.deeds, environment)
-        binding = binding_of(rolling)
-        newest = self._verdicts.newest(course)
-        placebo = self._verdicts.placebo(course)
+        history = history_of(self.deeds, environment, course.deployment, now_ms)
+        binding = binding_of(course, rolling, plan)
+        rollout = rollout_of(course, rolling, plan)
+        newest, placebo = self._known(course)
         watch = None if placebo is None else placebo.watch
         return Facts(
             now_ms=now_ms,
             clock_off_ms=clock_off_ms,
             plan=plan,
-            rollout=rollout_of(course, rolling),
-            verdict=None if newest is None else self._verdict(course, *newest),
+            rollout=rollout,
+            verdict=None if newest is None else self._verdict(course, rollout.step, *newest),
             burn=None if newest is None else self._burn(course, plan, binding.control, *newest),
             authority=Authority(backing.assurance, wanted, backing.in_scope),
             binding=binding,
-            target=self._target(rolling, wanted),
+            target=self._target(rolling, wanted, plan),
             history=history,
-            failures=failures_of(self._query.failed(environment)),
+            failures=self._failures(environment),
             quarantine=self._quarantine(),
             freezes=self.freezes,
             kill_switch=not self._terms.automation,
@@ -166,31 +169,52 @@ class Scene:
             shadow=None
             if watch is None
             else Shadow(watch.seconds, reached=watch.seconds == 0 and watch.factor > 1.0),
-            recovery=recovery_of(history, course.service, verifiable=verifiable),
+            recovery=recovery_of(
+                history,
+                course.service,
+                verifiable=_is_seen(newest[1][-1]) if newest is not None else verifiable(),
+            ),
             thawed_ms=max(self._thawed.get(environment, 0), self._thawed.get("*", 0)),
             approvals=approvals_of(course),
             request=request_of(course),
         )
 
-    def _verdict(self, course: Course, judgement: Judgement, looks: list[Look]) -> VerdictFacts:
+    def _known(self, course: Course) -> tuple[tuple[Judgement, list[Look]] | None, Placebo | None]:
+        try:
+            return self._verdicts.newest(course), self._verdicts.placebo(course)
+        except (NotFoundError, JudgeError) as error:
+            _log.warning(
+                "what a verdict rests on cannot be read",
+                extra={"deployment_id": course.deployment, "why": error.message},
+            )
+            return None, None
+
+    def _failures(self, environment: str) -> tuple[Failure, ...]:
+        if environment not in self._failed:
+            self._failed[environment] = failures_of(self._query.failed(environment))
+        return self._failed[environment]
+
+    def _verdict(
+        self, course: Course, step: int, judgement: Judgement, looks: list[Look]
+    ) -> VerdictFacts:
         last = course.looks[-1]
         replayed = None
         if judgement.advice in ACTS_ON:
             replayed = self._follows(course, judgement)
         return VerdictFacts(
             deployment=course.deployment,
-            step=course.step,
+            step=step,
             judgement=judgement,
             index=last.index,
             until_ms=looks[-1].until_ms,
             replayed=replayed,
         )
 
-    def _follows(self, course: Course, judgement: Judgement) -> bool | None:
+    def _follows(self, course: Course, judgement: Judgement) -> bool:
         """Tell whether the logged verdict follows from what was kept, read afresh."""
         logged = course.looks[-1].verdict
         try:
-            again = self._verdicts.replayed(course.looks, course.plan_digest)
+            again = self._verdicts.replayed(course)
         except (NotFoundError, JudgeError):
             return False
         said = (logged.result, logged.advice, logged.log_e_fail, logged.log_e_pass)
@@ -232,34 +256,50 @@ class Scene:
             replayed=self._follows(course, judgement) if test.log_e > 0 else None,
         )
 
-    def _target(self, rolling: Rolling, wanted: Assurance) -> Target | None:
-        stable = rolling.stable
-        if stable is None:
+    def _target(self, rolling: Rolling, wanted: Assurance, plan: RolloutPlan) -> Target | None:
+        side = rolling.stable or rolling.previous
+        if side is None:
             return None
-        live = stable.document["live_at"] or stable.document["opened_at"]
+        live = side.document["live_at"] or side.document["opened_at"]
         migrations = self._query.migrations(
             rolling.service, rolling.environment, parse_instant(live)
         )
         return target_of(
-            rolling,
-            self._backed(stable),
-            wanted,
-            self.deeds,
-            self.orders,
-            irreversible=is_irreversible(migrations),
+            rolling, self._backed(side), wanted, plan, irreversible=is_irreversible(migrations)
         )
 
     def _quarantine(self) -> frozenset[Pair]:
         if self._pairs is None:
-            found = set()
-            for each in self.orders:
-                said = each.said
-                if isinstance(said, Decision) and said.deployment_id in quarantined(self.orders):
-                    side = self._query.named(
-                        said.service or "", said.environment, said.deployment_id
-                    )
-                    pair = None if side is None else pair_of(side.canary)
-                    if pair is not None:
-                        found.add(pair)
+            away, found = quarantined(self.orders), set()
+            for service, environment, name in away:
+                side = self._query.named(service, environment, name)
+                pair = None if side is None else pair_of(side.canary)
+                if pair is not None:
+                    found.add(pair)
             self._pairs = frozenset(found)
         return self._pairs
+
+
+def _sorted_out(
+    deeds: Iterable[Ruled],
+) -> tuple[dict[tuple[str, str], dict[int, str]], dict[tuple[str, str], int]]:
+    """Return by service and environment what is open, by its index, and the highest fence."""
+    waiting: dict[tuple[str, str], dict[int, str]] = {}
+    fences: dict[tuple[str, str], int] = {}
+    for each in deeds:
+        said = each.said
+        if not isinstance(said, Decision) or said.service is None or said.deployment_id is None:
+            continue
+        scope = (said.service, said.environment)
+        fences[scope] = max(fences.get(scope, 0), said.fence or 0)
+        opened = waiting.setdefault(scope, {})
+        if said.stage in ("decided", "outcome") and said.decision_index is not None:
+            opened.pop(said.decision_index, None)  # it answers a request, or ends a deed
+        decided = said.stage == "decided" and said.action in DEEDS
+        if decided or (said.stage == "approved" and said.action in ASKED):
+            opened[each.idx] = said.deployment_id
+    return waiting, fences
+
+
+def _is_seen(look: Look) -> bool:
+    return any(sum(arms_of(each)) > 0 for each in look.seen.values())

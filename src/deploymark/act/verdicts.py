@@ -7,14 +7,14 @@ that is also how a restarted process goes on: it reads what it kept, and judges 
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import structs
 
-from deploymark.act.course import Course, LookSeen
+from deploymark.act.course import Course
 from deploymark.act.plan import RolloutPlan, counted_by, judged_by
-from deploymark.errors import CountsUnavailableError, JudgeError
+from deploymark.errors import CountsUnavailableError, JudgeError, QueryError
 from deploymark.judge import replay
 from deploymark.judge.assessment import Assessment
 from deploymark.judge.counts import Look
@@ -33,7 +33,14 @@ MAX_KEPT: Final = 256
 MAX_LOOKS_IN_ONE: Final = 10
 """How many looks long a window may be that makes up for the time when nobody looked."""
 
+MAX_LOOKS: Final = 5_000
+"""Looks at one step; a step that is open for so long is a person's, and nothing more is seen."""
+
+LOOKS_BEFORE_SLOWER: Final = 500
+"""After each so many looks at one step the next ones are further apart."""
+
 _MS: Final = 1_000
+_T = TypeVar("_T")
 
 Keep = Callable[[bytes], str]
 """Keeps evidence and returns its digest."""
@@ -63,7 +70,7 @@ class Taken(NamedTuple):
     """A look that was taken.
 
     Attributes:
-        index: Of its verdict.
+        idx: Of its verdict.
         look: What was seen.
         judgement: What was found.
     """
@@ -80,13 +87,24 @@ class _Kept:
         self.assessment = Assessment(plan, placebo)
         self.placebo = placebo
         self.basis = basis
+        self.plan = plan
         self.looks: list[Look] = []
+        self.digest = ""
         self.last: Judgement | None = None
+        self.replayed: tuple[int, Judgement] | None = None
 
-    def take(self, look: Look) -> Judgement:
+    def take(self, look: Look, digest: str) -> Judgement:
         self.last = self.assessment.take(look)
         self.looks.append(look)
+        self.digest = digest
         return self.last
+
+    def is_at(self, course: Course) -> bool:
+        """Tell whether this is what the log says, also when somebody else looked meanwhile."""
+        return (len(self.looks), self.digest) == (
+            len(course.looks),
+            course.looks[-1].digest if course.looks else "",
+        )
 
 
 class Verdicts:
@@ -106,8 +124,12 @@ class Verdicts:
 
     def due(self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int) -> bool:
         """Tell whether the time of another look has come."""
+        looks = len(course.looks)
+        if looks >= MAX_LOOKS:
+            return False
         since_ms, until_ms = self._window(course, plan, source, now_ms)
-        return until_ms - since_ms >= plan.look_seconds * _MS
+        slower = min(1 + looks // LOOKS_BEFORE_SLOWER, MAX_LOOKS_IN_ONE)
+        return until_ms - since_ms >= plan.look_seconds * _MS * slower
 
     def look(
         self, course: Course, plan: RolloutPlan, source: CountsSource, arms: Arms, now_ms: int
@@ -124,10 +146,10 @@ class Verdicts:
         """
         kept = self._of(course) or self._begin(course, plan, source, arms, now_ms)
         since_ms, until_ms = self._window(course, plan, source, now_ms)
-        look = _seen(plan, source, arms, since_ms, until_ms)
+        look = _seen(plan, kept.plan, source, arms, since_ms, until_ms)
         # If we stop here, nothing was said, and the next look sees the same.
-        judgement = kept.take(look)
         text = replay.text_of(look)
+        judgement = kept.take(look, replay.digest_of(text))
         try:
             index = self._say_with(VERDICT, _payload(course, judgement, kept, text, now_ms), text)
         except BaseException:
@@ -150,21 +172,37 @@ class Verdicts:
         kept = self._of(course)
         return None if kept is None else kept.placebo
 
-    def replayed(self, looks: Sequence[LookSeen], basis: str) -> Judgement:
-        """Judge again from what was kept, whatever is in memory.
+    def replayed(self, course: Course) -> Judgement:
+        """Judge the step again from what was kept, whatever was judged in memory.
+
+        Once for each verdict: asked again about the same one, the answer is the same.
 
         Raises:
             NotFoundError: Something of it is gone.
             JudgeError: It is not what it was.
         """
-        texts = [self._load(each.digest) for each in looks]
-        return replay.replay_step(self._load(basis), texts)
+        index = course.looks[-1].index
+        kept = self._kept.get(_key(course))
+        if kept is not None and kept.replayed is not None and kept.replayed[0] == index:
+            return kept.replayed[1]
+        basis = self._basis(course.plan_digest)
+        judgement = replay.replay_step(basis, [self._load(each.digest) for each in course.looks])
+        if kept is not None:
+            kept.replayed = (index, judgement)
+        return judgement
+
+    def _basis(self, digest: str) -> bytes:
+        """Return the basis of a step, if it is the one that its verdicts name."""
+        text = self._load(digest)
+        if replay.digest_of(text) != digest:
+            raise JudgeError("The basis of the step is not what it was.", field="/plan_digest")
+        return text
 
     def _window(
         self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int
     ) -> tuple[int, int]:
-        grain = plan.bucket_seconds * _MS
         kept = self._of(course)
+        grain = (plan if kept is None else kept.plan).bucket_seconds * _MS
         if kept is not None and kept.looks:
             since_ms = kept.looks[-1].until_ms
         else:
@@ -179,13 +217,12 @@ class Verdicts:
         """Return what is known of the step, read from what was kept if it is not in memory."""
         key = _key(course)
         kept = self._kept.get(key)
-        if kept is not None and len(kept.looks) == len(course.looks):
+        if kept is not None and kept.is_at(course):
             self._kept.move_to_end(key)
             return kept
         if not course.looks:
-            # Begun, and no look of it stands in the log yet.
-            return kept if kept is not None and not kept.looks else None
-        head = msgspec.json.decode(self._load(course.plan_digest), type=replay.Head)
+            return None
+        head = _read(self._basis(course.plan_digest), replay.Head)
         if head.judge != replay.JUDGE:
             raise JudgeError(
                 f"The step was judged by {head.judge} so far, this is {replay.JUDGE}.",
@@ -193,7 +230,10 @@ class Verdicts:
             )
         kept = _Kept(head.plan, head.placebo, course.plan_digest)
         for each in course.looks:
-            kept.take(msgspec.json.decode(self._load(each.digest), type=Look))
+            text = self._load(each.digest)
+            if replay.digest_of(text) != each.digest:
+                raise JudgeError(f"The look of entry {each.index} is not what it was.")
+            kept.take(_read(text, Look), each.digest)
         self._remember(key, kept)
         return kept
 
@@ -219,11 +259,29 @@ def _key(course: Course) -> tuple[str, str, str, int]:
     return course.service, course.environment, course.deployment, course.step
 
 
+def _read(text: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise JudgeError(f"What was kept cannot be read: {error}.") from None
+
+
 def _seen(
-    plan: RolloutPlan, source: CountsSource, arms: Arms, since_ms: int, until_ms: int
+    plan: RolloutPlan,
+    judged: Plan,
+    source: CountsSource,
+    arms: Arms,
+    since_ms: int,
+    until_ms: int,
 ) -> Look:
-    metrics, grain = counted_by(plan), plan.bucket_seconds * _MS
-    nothing = CohortCounts({})
+    """Return what is seen of the metrics that the step is judged by.
+
+    A plan that was changed since the step began changes no metric of it; one that it names no
+    more, or that has become another, is not seen.
+    """
+    kinds = {metric.name: metric.kind for metric in judged.metrics}
+    metrics = [each for each in counted_by(plan) if kinds.get(each.name) == each.kind]
+    grain, nothing = judged.bucket_seconds * _MS, CohortCounts({})
     try:
         canary = source.count(arms.canary, metrics, since_ms, until_ms, grain)
         control = (
@@ -231,9 +289,9 @@ def _seen(
             if arms.control is None
             else source.count(arms.control, metrics, since_ms, until_ms, grain)
         )
-    except CountsUnavailableError:
+    except (CountsUnavailableError, QueryError):
         return Look(since_ms, until_ms, {})
-    return look_of(judged_by(plan), canary, control, since_ms, until_ms)
+    return look_of(judged, canary, control, since_ms, until_ms)
 
 
 def _learned(
@@ -247,7 +305,7 @@ def _learned(
     since_ms = until_ms - plan.history_seconds // plan.bucket_seconds * grain
     try:
         stable = source.count(arms.stable, counted_by(plan), since_ms, until_ms, grain)
-    except CountsUnavailableError:
+    except (CountsUnavailableError, QueryError):
         return Placebo()
     salt = f"{arms.stable.service}/{arms.stable.environment}"
     halves = halves_of(judged, stable, since_ms, until_ms, salt)

@@ -6,7 +6,8 @@ the controller says and does is real.
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from random import Random
 from tempfile import TemporaryDirectory
@@ -19,17 +20,21 @@ from deploymark.act.plan import MetricPlan, RollBackPlan, RolloutPlan, StepPlan
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
 from deploymark.errors import (
-    ActuatorUnavailableError,
     CountsUnavailableError,
     DeploymarkError,
-    OutcomeUnknownError,
+    MarkerError,
+    NotFoundError,
+    StoreUnavailableError,
+    UnavailableError,
 )
+from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import PLATFORM, Caller
 from deploymark.ingest.intake import Admitted, Intake
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import DECISION, Role
 from deploymark.ports import (
+    Actuator,
     Cell,
     Cohort,
     CohortCounts,
@@ -79,6 +84,7 @@ class Traffic:
         rates: Requests a second of each release, by its deployment id.
         errors: The share of them that fails.
         away: The source does not answer.
+        refuses: What it says of every question.
     """
 
     name = "telemetry"
@@ -90,10 +96,12 @@ class Traffic:
         self.errors: dict[str, float] = {}
         self.changes: list[tuple[int, dict[str, float]]] = []
         self.away = False
+        self.refuses: DeploymarkError | None = None
 
     def share(self, rates: Mapping[str, float]) -> None:
-        """Send requests from now on at these rates."""
-        self.changes.append((self._clock.now_ms(), dict(rates)))
+        """Send requests from now on at these rates; what is not named goes on."""
+        now = self.changes[-1][1] if self.changes else {}
+        self.changes.append((self._clock.now_ms(), {**now, **rates}))
 
     def count(
         self,
@@ -103,12 +111,14 @@ class Traffic:
         until_ms: int,
         bucket_ms: int,
     ) -> CohortCounts:
+        if self.refuses is not None:
+            raise self.refuses
         if self.away:
             raise CountsUnavailableError("The source is away.")
         cells = []
         for at_ms in range(since_ms, until_ms, bucket_ms):
             for deployment, rate in self._rates(at_ms).items():
-                if deployment not in cohort.deployments:
+                if deployment not in cohort.deployments or not rate:
                     continue
                 for replica in range(self._replicas):
                     draw = Random(f"{at_ms} {deployment} {replica}")
@@ -131,24 +141,33 @@ class Splitter:
 
     Attributes:
         orders: That it carried out.
-        fails: What it raises the next time, before or after it did it.
+        rate: Requests a second in all.
+        seen: What it finds when it looks; None: what is so.
+        before: What it raises the next times, before it does anything.
+        after: The same, when it has done it.
+        blind: The same, when it looks.
+        meanwhile: What happens the next times while it does it.
     """
 
     name = "splitter"
 
     def __init__(self, traffic: Traffic, rate: float = 200.0) -> None:
         self._traffic = traffic
-        self._rate = rate
+        self.rate = rate
         self.orders: list[Order] = []
         self.seen: Found | None = None
+        self.blind: list[DeploymarkError] = []
         self.before: list[DeploymarkError] = []
         self.after: list[DeploymarkError] = []
+        self.meanwhile: list[Callable[[], None]] = []
 
     def look(self, order: Order) -> Found:
         if self.seen is not None:
             return self.seen
-        done = bool(self.orders) and self.orders[-1].key == order.key
-        return Found.DONE if done else Found.NOT_DONE
+        if self.blind:
+            raise self.blind.pop()
+        done = [each.key for each in self.orders if each.service == order.service]
+        return Found.DONE if done[-1:] == [order.key] else Found.NOT_DONE
 
     def carry_out(self, order: Order) -> str:
         if self.before:
@@ -158,10 +177,12 @@ class Splitter:
         if order.stable is not None:
             stable = order.stable.deployment.split("~")[0]
         rates = {
-            canary: self._rate * order.weight / 100,
-            stable: self._rate * (1 - order.weight / 100),
+            canary: self.rate * order.weight / 100,
+            stable: self.rate * (1 - order.weight / 100),
         }
-        self._traffic.share({name: rate for name, rate in rates.items() if name and rate})
+        self._traffic.share({name: rate for name, rate in rates.items() if name})
+        if self.meanwhile:
+            self.meanwhile.pop()()
         if self.after:
             raise self.after.pop()
         return f"The canary gets {order.weight:g} %."
@@ -177,14 +198,36 @@ class RolloutWorld:
     Args:
         plan: By which it is rolled out.
         terms: What the configuration says of actions.
+        services: All services that are rolled out by that plan.
+
+    Attributes:
+        jumped_ms: How far the clock was set, so that the steady one was not.
+        deaf: Kinds of entries that the log cannot take now.
+        refused: Kinds of entries that the log takes never, counted in `attempts`.
+        lost: Actions, stages or kinds of entries that the log takes, and whose answer is lost; one
+            entry for each.
+        lag: The views see nothing new.
     """
 
-    def __init__(self, plan: RolloutPlan = PLAN, terms: Terms | None = None) -> None:
+    def __init__(
+        self,
+        plan: RolloutPlan = PLAN,
+        terms: Terms | None = None,
+        services: Sequence[str] = (SERVICE,),
+    ) -> None:
         self.plan = plan
+        self.plans = {(service, ENVIRONMENT): plan for service in services}
         self.terms = terms or Terms()
+        self.jumped_ms = 0
+        self.deaf: set[str] = set()
+        self.refused: set[str] = set()
+        self.attempts = 0
+        self.lost: set[str] = set()
+        self.lag = False
         self.clock = ManualClock()
         self.store = MemoryLogStore()
-        self.log = WholeLog(self.store, clock=self.clock)
+        rules = AdmissionRules(anonymous_environments=("*",))
+        self.log = WholeLog(self.store, clock=self.clock, rules=rules)
         self.intake = Intake(self.log.receiver, self.log.admin, self.clock, bytes)
         self._folder = TemporaryDirectory(prefix="rollout-")
         self.views = open_views(pathlib.Path(self._folder.name) / "views.db")
@@ -193,7 +236,10 @@ class RolloutWorld:
         self.runner.catch_up()
         self.traffic = Traffic(self.clock)
         self.splitter = Splitter(self.traffic)
+        self.actuators: dict[tuple[str, str], Actuator] = dict.fromkeys(self.plans, self.splitter)
         self.leases: LeaseStore = MemoryLeaseStore()
+        self.gone: set[str] = set()
+        self.forged: dict[str, bytes] = {}
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:
@@ -209,13 +255,19 @@ class RolloutWorld:
         """Return a controller that remembers nothing, as after a restart."""
 
         def say(kind: str, payload: bytes) -> int:
-            return self.intake.say_payload(kind, payload, PLATFORM).index
+            self._hears(kind)
+            index = self.intake.say_payload(kind, payload, PLATFORM).index
+            self._answers(kind, payload)
+            return index
 
         def say_with(kind: str, payload: bytes, content: bytes) -> int:
-            return self.intake.say_with(kind, payload, content, PLATFORM).index
+            self._hears(kind)
+            index = self.intake.say_with(kind, payload, content, PLATFORM).index
+            self._answers(kind, payload)
+            return index
 
         def load(digest: str) -> bytes:
-            return self.store.blob(bytes.fromhex(digest.removeprefix("sha256:"))).content or b""
+            return self.evidence(digest)
 
         hands = Hands(
             query=RollingQuery(self.views),
@@ -229,20 +281,46 @@ class RolloutWorld:
             holder=holder,
             backed=LogBacking(self.store, self.log.ring),
             sources={"telemetry": self.traffic},
-            actuators={SCOPE: self.splitter},
+            actuators=self.actuators,
             meter=self.meter,
-            steady_ms=self.clock.now_ms,
+            steady_ms=lambda: self.clock.now_ms() - self.jumped_ms,
         )
-        return Controller({SCOPE: self.plan}, self.terms, hands)
+        return Controller(self.plans, self.terms, hands)
+
+    def _hears(self, kind: str) -> None:
+        if kind in self.refused:
+            self.attempts += 1
+            raise MarkerError("This is no such entry.")
+        if kind in self.deaf:
+            raise StoreUnavailableError("The disk is full.")
+
+    def _answers(self, kind: str, payload: bytes) -> None:
+        said = json.loads(payload)
+        named = {said.get("action"), said.get("stage"), kind} & self.lost
+        if named:
+            self.lost -= named
+            raise StoreUnavailableError("The answer is lost.")
+
+    def evidence(self, digest: str) -> bytes:
+        """Return what was kept."""
+        if digest in self.gone:
+            raise NotFoundError("It is gone.")
+        if digest in self.forged:
+            return self.forged[digest]
+        return self.store.blob(bytes.fromhex(digest.removeprefix("sha256:"))).content or b""
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock, while time passes no faster."""
+        self.clock.advance(seconds)
+        self.jumped_ms += int(seconds * 1_000)
 
     def restart(self) -> None:
-        """Go on with a controller that remembers nothing."""
-        self.controller = self.new_controller("another")
-        self.clock.advance(130)  # the lease of the one before ends
+        """Go on with a controller of the same name that remembers nothing."""
+        self.controller = self.new_controller("one")
 
     # Telling -----------------------------------------------------------------------------
 
-    def say(self, **fields: Any) -> str:
+    def say(self, caller: Caller = CI, **fields: Any) -> str:  # noqa: ANN401 - of a marker
         """Hand a marker in and return the id of its deployment."""
         marker = {
             "service": SERVICE,
@@ -250,59 +328,85 @@ class RolloutWorld:
             "timestamp": format_instant(self.clock.now_ms()),
             **fields,
         }
-        submission = Submission(json.dumps(marker).encode(), CI)
+        submission = Submission(json.dumps(marker).encode(), caller)
         (answer,) = self.intake.submit([submission]).result(30)
         assert isinstance(answer, Admitted), answer
         self.runner.catch_up()
         return answer.ids["deployment_id"]
 
-    def deploy(self, release: str, *, weight: float | None = None, instances: int = 4) -> str:
-        """Apply a release and see its instances run it; return the id of its deployment."""
+    def deploy(
+        self,
+        release: str,
+        *,
+        weight: float | None = None,
+        instances: int = 4,
+        seen: str | None = None,
+        caller: Caller = CI,
+        service: str = SERVICE,
+        **more: Any,  # noqa: ANN401 - fields of the marker
+    ) -> str:
+        """Apply a release and see its instances run it; return the id of its deployment.
+
+        Args:
+            release: Its version.
+            weight: Percent of the traffic that it begins with; None is all of it.
+            instances: How many run.
+            seen: The release that the observer sees instead.
+            caller: Who announces it.
+            service: Of which.
+            more: What else the marker says.
+        """
         artifact = {"digest": digest_of(release)}
         identity = self.say(
+            caller,
             phase="applied",
             artifact=artifact,
+            service=service,
             version=release,
-            action=f"ci/{release}",
             rollout={"strategy": "canary", "weight": weight},
             emitter={"kind": "ci", "id": "deploy.yml"},
+            **{"action": f"ci/{service}/{release}", **more},
         )
         for number in range(instances):
             self.say(
                 phase="running",
                 artifact=artifact,
-                target={"instance_uid": f"{release}-{number}"},
-                evidence={"basis": "observed", "digest": digest_of(release)},
+                service=service,
+                target={"instance_uid": f"{identity}-{number}"},
+                evidence={"basis": "observed", "digest": digest_of(seen or release)},
                 emitter={"kind": "orchestrator", "id": "observer"},
             )
         return identity
 
-    def adopt(self, deployment: str) -> None:
+    def stable(self, service: str = SERVICE) -> str:
+        """Let a release run for a while that is good to return to; return its id."""
+        stable = self.deploy("v1", service=service)
+        self.adopt(stable, service)
+        self.traffic.share({stable: 200.0})
+        self.clock.advance(400)
+        return stable
+
+    def adopt(self, deployment: str, service: str = SERVICE) -> None:
         """Let a person say that what runs is good to return to."""
-        fields = {
-            "action": "adopt",
+        self.rule("adopt", deployment_id=f"{deployment}~1", service=service)
+
+    def ask(self, action: str, deployment: str, **more: Any) -> int:  # noqa: ANN401 - fields
+        """Let a person ask for something."""
+        name = deployment if "~" in deployment else f"{deployment}~1"
+        return self.rule(action, stage="approved", deployment_id=name, **more)
+
+    def rule(self, action: str, **more: Any) -> int:  # noqa: ANN401 - fields of a decision
+        """Write down what a person says."""
+        stated = {
+            "action": action,
             "stage": "decided",
             "environment": ENVIRONMENT,
             "service": SERVICE,
-            "deployment_id": f"{deployment}~1",
-            "actor": "ada",
-            "timestamp": format_instant(self.clock.now_ms()),
-        }
-        self.intake.say(DECISION, fields, PLATFORM)
-        self.runner.catch_up()
-
-    def ask(self, action: str, deployment: str, **more: Any) -> int:
-        """Let a person ask for something."""
-        fields = {
-            "action": action,
-            "stage": "approved",
-            "environment": ENVIRONMENT,
-            "service": SERVICE,
-            "deployment_id": f"{deployment}~1",
             "actor": "ada",
             "timestamp": format_instant(self.clock.now_ms()),
             **more,
         }
+        fields = {name: value for name, value in stated.items() if value is not None}
         index = self.intake.say(DECISION, fields, PLATFORM).index
         self.runner.catch_up()
         return index
@@ -311,7 +415,13 @@ class RolloutWorld:
         """Let time pass, a turn of the controller at each tick."""
         for _ in range(int(seconds / tick)):
             self.clock.advance(tick)
-            self.controller.turn(self.clock.now_ms())
+            self.turn()
+
+    def turn(self, controller: Controller | None = None) -> None:
+        """Take one turn; what an unavailable part raises is for the next one."""
+        with suppress(UnavailableError):
+            (controller or self.controller).turn(self.clock.now_ms())
+        if not self.lag:
             self.runner.catch_up()
 
     # Asking ------------------------------------------------------------------------------
@@ -332,5 +442,8 @@ class RolloutWorld:
             for each in self.entries("decision")
         ]
 
-
-__all__ = ["ActuatorUnavailableError", "OutcomeUnknownError", "RolloutWorld"]
+    @property
+    def wants(self) -> tuple[str, str]:
+        """Return what is wanted of the rollout now, and why."""
+        intent = self.controller.wanted[SCOPE].intent
+        return intent.move.value, intent.code

@@ -5,19 +5,21 @@ on it makes sure that it contains all that they said themselves.
 """
 
 import json
+from collections import deque
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
-from deploymark.model.vocabulary import Kind, Track
+from deploymark.model.vocabulary import FindingCode, Kind, Track
 from deploymark.projections.broker.rulings import DECISION, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
-from deploymark.projections.broker.tables import ALIAS, INSTANCE, RULING, RUN
+from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RULING, RUN
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
@@ -29,9 +31,10 @@ MAX_RULED: Final = 10_000
 """Verdicts and decisions of one deployment that are read, the newest."""
 
 MAX_DECISIONS: Final = 2_000
-"""Decisions of all services that are looked back on, the newest."""
+"""Decisions of one action, of all services, that are looked back on, the newest."""
 
 GATE: Final = "gate"
+PLANNED: Final = "planned"
 FAIL: Final = "fail"
 DEEDS: Final = ("shift", "promote", "pause", "resume", "roll_back", "approve")
 ORDERS: Final = ("freeze", "unfreeze", "quarantine", "release", "adopt")
@@ -47,7 +50,8 @@ class Bound(NamedTuple):
         started: All of them, those that ended too.
         running: Those that run.
         observed: Those seen with its digest by somebody independent.
-        other: Those with another digest, on any basis.
+        other: Those with another digest, on any basis; at least one while a `digest_mismatch`
+            about the deployment is open, because who is seen with it counts as another's.
     """
 
     started: int = 0
@@ -91,6 +95,8 @@ class Rolling(NamedTuple):
         stable: The one that was live when it came and still stands; None: nothing runs beside it.
         baseline: Instances of the stable one that run as a fresh group, by their uids.
         ruled: What was ruled about the canary, in the order of the log.
+        previous: Where nothing runs beside it: the one that it replaced, which may be over.
+        past: What was decided about the stable, or else the previous one.
     """
 
     service: str
@@ -99,6 +105,8 @@ class Rolling(NamedTuple):
     stable: Side | None
     baseline: frozenset[str]
     ruled: tuple[Ruled, ...]
+    previous: Side | None = None
+    past: tuple[Ruled, ...] = ()
 
 
 class RollingQuery:
@@ -110,6 +118,8 @@ class RollingQuery:
 
     def __init__(self, views: Views) -> None:
         self._views = views
+        self._lock = Lock()
+        self._known: dict[str, deque[Ruled]] = {}
 
     def size(self) -> int:
         """Return how many entries the broker has seen.
@@ -123,6 +133,9 @@ class RollingQuery:
     def newest(self, service: str, environment: str) -> Rolling | None:
         """Return the newest deployment of a service that is more than an intent, if any stands.
 
+        One that nobody announced is none: an instance that was seen with a strange digest would
+        otherwise take the place of the release that is rolled out, and hide it.
+
         Raises:
             StoreUnavailableError: As `size`.
         """
@@ -133,8 +146,26 @@ class RollingQuery:
                 .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
                 .limit(MAX_STANDING)
             ).all()
-            begun = [row for row in rows if row.state != "planned"]
-            return self._rolling(connection, begun[0], begun[1:]) if begun else None
+            for place, row in enumerate(rows):
+                if row.state != PLANNED and not json.loads(row.document)["unplanned"]:
+                    others = [each for each in rows[place + 1 :] if each.state != PLANNED]
+                    return self._rolling(connection, row, others)
+        return None
+
+    def standing(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return by service and environment how many deployments stand, and their newest entry.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        statement = (
+            select(RUN.c.service, RUN.c.environment, func.count(), func.max(RUN.c.last_index))
+            .where(RUN.c.watch == 1, RUN.c.kind_key == "")
+            .group_by(RUN.c.service, RUN.c.environment)
+        )
+        with self._views.reading() as connection:
+            rows = connection.execute(statement).all()
+        return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
     def named(self, service: str, environment: str, name: str) -> Rolling | None:
         """Return a deployment by its name `d-…~1`, whether it stands or not; None: unknown.
@@ -189,7 +220,9 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        return self._decided(RULING.c.action.in_(DEEDS), MAX_DECISIONS)
+        # Each action for itself: the many of one kind do not crowd out the few of another.
+        found = [each for action in DEEDS for each in self._decided(action, MAX_DECISIONS)]
+        return sorted(found, key=lambda each: each.idx)
 
     def orders(self) -> list[Ruled]:
         """Return what holds until it is taken back: freezes, quarantines and adoptions.
@@ -197,7 +230,8 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        return self._decided(RULING.c.action.in_(ORDERS), MAX_RULED)
+        found = [each for action in ORDERS for each in self._decided(action, MAX_RULED)]
+        return sorted(found, key=lambda each: each.idx)
 
     def failed(self, environment: str) -> list[Ruled]:
         """Return the newest verdicts of an environment that said `fail`, in the order of the log.
@@ -205,20 +239,10 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        statement = (
-            select(RULING)
-            .where(
-                RULING.c.type == VERDICT,
-                RULING.c.result == FAIL,
-                RULING.c.principal == LOCAL_PRINCIPAL,
-                RULING.c.environment == environment,
-            )
-            .order_by(RULING.c.idx.desc())
-            .limit(MAX_DECISIONS)
+        condition = and_(RULING.c.type == VERDICT, RULING.c.result == FAIL)
+        return self._newest(
+            f"fail {environment}", condition, RULING.c.environment == environment, MAX_DECISIONS
         )
-        with self._views.reading() as connection:
-            rows = connection.execute(statement).all()
-        return [_ruled(row) for row in reversed(rows)]
 
     def migrations(self, service: str, environment: str, since_ms: int) -> list[dict[str, Any]]:
         """Return the schema migrations of a service that went live since then, newest first.
@@ -232,36 +256,52 @@ class RollingQuery:
                 RUN.c.service == service,
                 RUN.c.environment == environment,
                 RUN.c.kind == Kind.SCHEMA_MIGRATION.value,
-                RUN.c.opened_ms >= since_ms,
-                RUN.c.live_ms.is_not(None),
+                RUN.c.live_ms >= since_ms,
             )
-            .order_by(RUN.c.opened_ms.desc())
+            .order_by(RUN.c.live_ms.desc())
             .limit(MAX_STANDING)
         )
         with self._views.reading() as connection:
             return [json.loads(each.document) for each in connection.execute(statement)]
 
-    def _decided(self, wanted: ColumnElement[bool], limit: int) -> list[Ruled]:
-        statement = (
-            select(RULING)
-            .where(RULING.c.type == DECISION, RULING.c.principal == LOCAL_PRINCIPAL, wanted)
-            .order_by(RULING.c.idx.desc())
-            .limit(limit)
-        )
-        with self._views.reading() as connection:
-            rows = connection.execute(statement).all()
-        return [_ruled(row) for row in reversed(rows)]
+    def _decided(self, action: str, limit: int) -> list[Ruled]:
+        return self._newest(action, RULING.c.type == DECISION, RULING.c.action == action, limit)
+
+    def _newest(
+        self, name: str, kind: ColumnElement[bool], about: ColumnElement[bool], limit: int
+    ) -> list[Ruled]:
+        """Return the newest rulings of a kind; what was read before is not read again."""
+        with self._lock, self._views.reading() as connection:
+            known = self._known.setdefault(name, deque(maxlen=limit))
+            after = known[-1].idx if known else -1
+            rows = connection.execute(
+                select(RULING)
+                .where(kind, about, RULING.c.principal == LOCAL_PRINCIPAL, RULING.c.idx > after)
+                .order_by(RULING.c.idx.desc())
+                .limit(limit)
+            ).all()
+            known.extend(_ruled(row) for row in reversed(rows))
+            return list(known)
 
     def _rolling(self, connection: Connection, row: Any, others: Sequence[Any]) -> Rolling:  # noqa: ANN401 - rows of RUN
         stable = next((each for each in others if each.live_ms is not None), None)
         canary = _side(connection, row)
+        beside = None if stable is None else _side(connection, stable)
+        previous, target = None, stable
+        if stable is None:
+            target = _named(connection, row, canary.document["previous_deployment_id"])
+            previous = None if target is None else _side(connection, target)
+        side = beside or previous
+        past = () if side is None else _about(connection, target, side, VERDICT)
         return Rolling(
             row.service,
             row.environment,
             canary,
-            None if stable is None else _side(connection, stable),
+            beside,
             frozenset() if stable is None else _baseline(connection, stable),
             _about(connection, row, canary),
+            previous,
+            past,
         )
 
 
@@ -304,7 +344,19 @@ def _bound(connection: Connection, row: Any) -> Bound:  # noqa: ANN401 - a row o
         .select_from(JOINED)
         .where(*_of_run(row))
     ).one()
-    return Bound(*found)
+    wrong = connection.scalar(
+        select(func.count())
+        .select_from(FINDING)
+        .where(
+            FINDING.c.code == FindingCode.DIGEST_MISMATCH.value,
+            FINDING.c.deployment_id == f"{row.id}~{row.number}",
+            FINDING.c.service == row.service,
+            FINDING.c.environment == row.environment,
+            FINDING.c.closed_ms.is_(None),
+        )
+    )
+    started, running, observed, other = found
+    return Bound(started, running, observed, max(other, wrong or 0))
 
 
 def _baseline(connection: Connection, row: Any) -> frozenset[str]:  # noqa: ANN401 - a row of RUN
@@ -318,21 +370,47 @@ def _baseline(connection: Connection, row: Any) -> frozenset[str]:  # noqa: ANN4
     return frozenset(each.uid for each in rows)
 
 
-def _about(connection: Connection, row: Any, canary: Side) -> tuple[Ruled, ...]:  # noqa: ANN401 - a row of RUN
-    rows = connection.execute(
-        select(RULING)
-        .where(
-            RULING.c.deployment.in_(canary.ids),
-            RULING.c.principal == LOCAL_PRINCIPAL,
-            RULING.c.environment == row.environment,
-            RULING.c.action != GATE,
-            or_(RULING.c.service.is_(None), RULING.c.service == row.service),
-            or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == row.number),
+def _named(connection: Connection, row: Any, name: str | None) -> Any:  # noqa: ANN401 - rows of RUN
+    """Return another run of the same service and environment, None when it is not known."""
+    if name is None:
+        return None
+    identity, number = parse_occurrence(name)
+    return connection.execute(
+        select(RUN).where(
+            RUN.c.id == identity,
+            RUN.c.number == (number or 1),
+            *_scope(row.service, row.environment),
         )
-        .order_by(RULING.c.idx.desc())
-        .limit(MAX_RULED)
-    ).all()
-    return tuple(_ruled(each) for each in reversed(rows))
+    ).first()
+
+
+def _about(
+    connection: Connection,
+    row: Any,  # noqa: ANN401 - a row of RUN
+    side: Side,
+    without: str = "",
+) -> tuple[Ruled, ...]:
+    """Return what was ruled about a run; decisions and verdicts do not crowd each other out."""
+    rows: list[Any] = []
+    for kind in (DECISION, VERDICT):
+        if kind == without:
+            continue
+        statement = (
+            select(RULING)
+            .where(
+                RULING.c.deployment.in_(side.ids),
+                RULING.c.type == kind,
+                RULING.c.principal == LOCAL_PRINCIPAL,
+                RULING.c.environment == row.environment,
+                RULING.c.action != GATE,
+                or_(RULING.c.service.is_(None), RULING.c.service == row.service),
+                or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == row.number),
+            )
+            .order_by(RULING.c.idx.desc())
+            .limit(MAX_RULED)
+        )
+        rows += connection.execute(statement).all()
+    return tuple(_ruled(each) for each in sorted(rows, key=lambda each: each.idx))
 
 
 def _ruled(row: Any) -> Ruled:  # noqa: ANN401 - a row of RULING
