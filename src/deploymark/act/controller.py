@@ -17,10 +17,10 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from deploymark.act.concerns import Wanted
-from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending, fold
+from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending
 from deploymark.act.decide import decide
 from deploymark.act.execute import Executor, Say, clipped, order_of
-from deploymark.act.gather import weight_of
+from deploymark.act.gather import course_of, is_rolled_out, weight_of
 from deploymark.act.holding import Holding
 from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan
@@ -35,7 +35,7 @@ from deploymark.errors import (
     RefusedError,
 )
 from deploymark.model.canonical import encode
-from deploymark.model.instants import format_instant, parse_instant
+from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import MARKER, EmitterKind, Phase
 from deploymark.ports import (
     Actuator,
@@ -190,7 +190,7 @@ class Controller:
         self._mark(course, rolling, now_ms)
         if course.pending is not None:
             self._finish(course, rolling, plan, now_ms)
-        elif _is_rolled_out(course, rolling, plan, now_ms):
+        elif is_rolled_out(course, rolling, plan, now_ms):
             self._advance(scene, course, rolling, plan, now_ms)
         else:
             self._wanted.pop(scope, None)
@@ -417,37 +417,6 @@ class Controller:
         except BaseException:
             self._marked.discard((course.deployment, phase))
             raise
-
-
-def course_of(rolling: Rolling) -> Course:
-    """Return how far a rollout has come."""
-    document = rolling.canary.document
-    began = Course(
-        rolling.canary.name,
-        rolling.service,
-        rolling.environment,
-        since_ms=parse_instant(document["live_at"] or document["opened_at"]),
-    )
-    return fold(began, ((each.idx, each.received_at, each.said) for each in rolling.ruled))
-
-
-def _is_rolled_out(course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int) -> bool:
-    """Tell whether the newest deployment is on its way, so that there is something to do."""
-    document = rolling.canary.document
-    if course.asked:
-        return True
-    if course.ended or rolling.canary.is_over or Phase.PROMOTED.value in document["phases"]:
-        return False
-    live = document["live_at"]
-    if course.step > 0 or live is None:
-        return True
-    # It has all of the traffic already. Only a written rule looks at it, and not for ever.
-    rule = plan.roll_back.without_control
-    return (
-        rule is not None
-        and document["previous_deployment_id"] is not None
-        and now_ms - parse_instant(live) <= rule.minutes * 60 * _MS
-    )
 
 
 def _asked_of(course: Course, intent: Intent) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploymark.act.course import POLICY, SUCCEEDED, Course
+from deploymark.act.course import POLICY, SUCCEEDED, Course, fold
 from deploymark.act.facts import (
     Act,
     Approval,
@@ -31,7 +31,7 @@ from deploymark.act.facts import (
 from deploymark.act.plan import RolloutPlan
 from deploymark.model.entries import Decision
 from deploymark.model.instants import parse_instant
-from deploymark.model.vocabulary import Assurance
+from deploymark.model.vocabulary import Assurance, Phase
 from deploymark.ports import Deed
 from deploymark.projections.broker.rolling import Rolling, Ruled, Side
 
@@ -39,6 +39,7 @@ _ASKED: Final = {each.value: each for each in Wanted}
 _DEEDS: Final = {each.value: each for each in Deed}
 _OVER: Final = frozenset({"failed", "removed", "superseded"})
 _EVERYTHING: Final = 100.0
+_MS: Final = 1_000
 _AGO_MS: Final = 86_400_000
 """How long what is over is looked back on."""
 
@@ -55,6 +56,37 @@ class Backing(Struct, frozen=True):
 
     assurance: Assurance | None
     in_scope: bool | None
+
+
+def course_of(rolling: Rolling) -> Course:
+    """Return how far a rollout has come."""
+    document = rolling.canary.document
+    began = Course(
+        rolling.canary.name,
+        rolling.service,
+        rolling.environment,
+        since_ms=parse_instant(document["live_at"] or document["opened_at"]),
+    )
+    return fold(began, ((each.idx, each.received_at, each.said) for each in rolling.ruled))
+
+
+def is_rolled_out(course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: int) -> bool:
+    """Tell whether the newest deployment is on its way, so that there is something to do."""
+    document = rolling.canary.document
+    if course.asked:
+        return True
+    if course.ended or rolling.canary.is_over or Phase.PROMOTED.value in document["phases"]:
+        return False
+    live = document["live_at"]
+    if course.step > 0 or live is None:
+        return True
+    # It has all of the traffic already. Only a written rule looks at it, and not for ever.
+    rule = plan.roll_back.without_control
+    return (
+        rule is not None
+        and document["previous_deployment_id"] is not None
+        and now_ms - parse_instant(live) <= rule.minutes * 60 * _MS
+    )
 
 
 def reaches(assurance: Assurance | None, wanted: Assurance) -> bool | None:

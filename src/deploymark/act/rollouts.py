@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from deploymark.act.alerts import HORIZON_MS, Concern
 from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
-from deploymark.act.controller import Scope, course_of
+from deploymark.act.controller import Scope
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
+from deploymark.act.gather import course_of
 from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan
 from deploymark.errors import (

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rollout_world import PLAN, SCOPE, RolloutWorld
 
-from deploymark.act.controller import course_of
+from deploymark.act.gather import course_of
 from deploymark.act.plan import StepPlan
 from deploymark.errors import ActuatorRefusedError, OutcomeUnknownError
 from deploymark.projections.broker.rolling import RollingQuery

@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 from rollout_world import PLAN
 
-from deploymark.act.controller import course_of
 from deploymark.act.course import POLICY, Course, Pending
 from deploymark.act.facts import Act, Freeze, Recovered, Stage, Trust
 from deploymark.act.gather import (
     Backing,
     binding_of,
     controlled,
+    course_of,
     exposure_of,
     failures_of,
     freezes_of,
