@@ -42,7 +42,10 @@ OF_A_RELEASE: Final = ("quarantine", "release", "adopt")
 OF_A_PLACE: Final = ("freeze", "unfreeze")
 """What is said of a service or a whole environment, and holds at once."""
 
-ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE)
+OF_A_GATE: Final = "gate"
+"""Breaks the glass of the gate for one occurrence of a deployment, and holds at once."""
+
+ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE, OF_A_GATE)
 
 
 class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -165,6 +168,11 @@ class Rollouts:
             lately = now_ms - parse_instant(each.received_at) <= HORIZON_MS
             if lately and isinstance(said, Decision) and said.service and said.deployment_id:
                 names[said.service, said.environment, said.deployment_id] = None
+        for each in self._query.glasses():
+            said = each.said
+            if now_ms - parse_instant(each.received_at) <= HORIZON_MS:
+                about = (said.service or "", said.environment, said.deployment_id or "")
+                found += of_rollout(*about, [each])
         wanted = self._wanted()
         for service, environment, name in list(names)[-MAX_TOLD:]:
             rolling = self._query.named(service, environment, name)
@@ -207,7 +215,15 @@ class Rollouts:
             if asked.deployment_id is None:
                 raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
             rolling = self._named(asked.deployment_id)
-            again = self._known(asked, rolling.ruled)
+            ruled: Sequence[Ruled] = rolling.ruled
+            if asked.action == OF_A_GATE:
+                if not asked.break_glass:
+                    raise QueryError(
+                        "The gate is opened by breaking its glass.", field="/break_glass"
+                    )
+                ruled = _glasses_of(rolling, self._query.glasses())
+                fields["result"] = "pass"
+            again = self._known(asked, ruled)
             if again is None:
                 fields |= self._about(rolling, asked)
         else:
@@ -227,8 +243,10 @@ class Rollouts:
                 f"You had seen {asked.expected_index}; the newest entry is {course.newest}.",
                 field="/expected_index",
             )
+        # Rules ask for approvals, whether or not there is a plan.
         if (
             asked.action in OF_A_ROLLOUT
+            and asked.action != "approve"
             and (rolling.service, rolling.environment) not in self._plans
         ):
             raise NotFoundError(
@@ -332,6 +350,10 @@ class Rollouts:
             ][-looks:]
             shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
         return shown
+
+
+def _glasses_of(rolling: Rolling, glasses: Sequence[Ruled]) -> list[Ruled]:
+    return [each for each in glasses if each.said.deployment_id == rolling.canary.name]
 
 
 def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:

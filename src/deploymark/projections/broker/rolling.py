@@ -15,7 +15,7 @@ from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.vocabulary import Kind, Track
-from deploymark.projections.broker.rulings import DECISION, VERDICT
+from deploymark.projections.broker.rulings import DECISION, GATE, GLASS, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import ALIAS, INSTANCE, RULING, RUN
 from deploymark.projections.broker.view import NAME
@@ -31,7 +31,6 @@ MAX_RULED: Final = 10_000
 MAX_DECISIONS: Final = 2_000
 """Decisions of all services that are looked back on, the newest."""
 
-GATE: Final = "gate"
 FAIL: Final = "fail"
 DEEDS: Final = ("shift", "promote", "pause", "resume", "roll_back", "approve")
 ORDERS: Final = ("freeze", "unfreeze", "quarantine", "release", "adopt")
@@ -199,6 +198,14 @@ class RollingQuery:
         """
         return self._decided(RULING.c.action.in_(ORDERS), MAX_RULED)
 
+    def glasses(self) -> list[Ruled]:
+        """Return the newest gates that a person opened, in the order of the log.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        return self._decided(RULING.c.action == GLASS, MAX_DECISIONS)
+
     def failed(self, environment: str) -> list[Ruled]:
         """Return the newest verdicts of an environment that said `fail`, in the order of the log.
 
@@ -325,7 +332,7 @@ def _about(connection: Connection, row: Any, canary: Side) -> tuple[Ruled, ...]:
             RULING.c.deployment.in_(canary.ids),
             RULING.c.principal == LOCAL_PRINCIPAL,
             RULING.c.environment == row.environment,
-            RULING.c.action != GATE,
+            RULING.c.action.not_in((GATE, GLASS)),
             or_(RULING.c.service.is_(None), RULING.c.service == row.service),
             or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == row.number),
         )
