@@ -54,8 +54,9 @@ class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes:
         action: One of `ACTIONS`.
         deployment_id: `d-…` or `d-…~2`; without a number the newest occurrence.
-        service: Of a freeze; left out, it is about every service.
-        environment: Of a freeze; elsewhere it follows from the deployment.
+        service: Of a freeze; left out, it is about every service. Elsewhere whose deployment is
+            meant, where several services have one of this id.
+        environment: Of a freeze; elsewhere as `service`.
         reason: Why, for whoever reads the log.
         idempotency_key: The same key again is the same request.
         expected_index: The newest entry about the rollout that the person had seen.
@@ -214,7 +215,7 @@ class Rollouts:
         elif asked.action in ACTIONS:
             if asked.deployment_id is None:
                 raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
-            rolling = self._named(asked.deployment_id)
+            rolling = self._named(asked.deployment_id, asked.service, asked.environment)
             ruled: Sequence[Ruled] = rolling.ruled
             if asked.action == OF_A_GATE:
                 if not asked.break_glass:
@@ -279,9 +280,11 @@ class Rollouts:
                 return each.idx
         return None
 
-    def _named(self, name: str) -> Rolling:
+    def _named(self, name: str, of: str | None = None, within: str | None = None) -> Rolling:
         identity, number = parse_occurrence(name)
         for service, environment, known, newest in self._query.scopes(identity):
+            if of not in (None, service) or within not in (None, environment):
+                continue
             rolling = self._query.named(service, environment, f"{known}~{number or newest}")
             if rolling is not None:
                 return rolling

@@ -6,7 +6,7 @@ the controller says and does is real.
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from deploymark.act.backing import LogBacking
 from deploymark.act.controller import Controller, Hands
+from deploymark.act.course import Course
 from deploymark.act.execute import Executor
 from deploymark.act.plan import MetricPlan, RollBackPlan, RolloutPlan, StepPlan
 from deploymark.act.scene import Terms
@@ -40,7 +41,7 @@ from deploymark.ports import (
     Order,
 )
 from deploymark.projections.broker.query import BrokerQuery
-from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.projections.broker.rolling import Rolling, RollingQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
 from deploymark.projections.logged import read_entry
@@ -194,6 +195,7 @@ class RolloutWorld:
         self.traffic = Traffic(self.clock)
         self.splitter = Splitter(self.traffic)
         self.leases: LeaseStore = MemoryLeaseStore()
+        self.objection: Callable[[Rolling, Course, int], str] = lambda *_: ""
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:
@@ -232,6 +234,7 @@ class RolloutWorld:
             actuators={SCOPE: self.splitter},
             meter=self.meter,
             steady_ms=self.clock.now_ms,
+            objection=self.objection,
         )
         return Controller({SCOPE: self.plan}, self.terms, hands)
 

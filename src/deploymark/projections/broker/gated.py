@@ -66,7 +66,7 @@ class GateQuery:
         statement = (
             select(RUN.c.id, RUN.c.number)
             .where(*_scope(service, environment), RUN.c.kind_key == "")
-            .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number.desc())
+            .order_by(RUN.c.opened_ms.desc(), RUN.c.last_index.desc())
             .limit(1)
         )
         with self._views.reading() as connection:
