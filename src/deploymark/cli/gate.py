@@ -120,6 +120,7 @@ def _awaited(client: Client, options: argparse.Namespace, output: Output) -> Ans
             why = _why(answer)
             if why != told:
                 output.remark(f"(waiting: {plain(why)})")
+                output.flush()
                 told = why
         time.sleep(min(_PAUSE, max(0.0, until - host.elapsed_seconds())))
     return _now(client, asked, options)
