@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from deploymark.act.backing import LogBacking
 from deploymark.act.controller import Controller, Hands
-from deploymark.act.course import Course
 from deploymark.act.execute import Executor
 from deploymark.act.plan import MetricPlan, RollBackPlan, RolloutPlan, StepPlan
 from deploymark.act.scene import Terms
@@ -41,7 +40,7 @@ from deploymark.ports import (
     Order,
 )
 from deploymark.projections.broker.query import BrokerQuery
-from deploymark.projections.broker.rolling import Rolling, RollingQuery
+from deploymark.projections.broker.rolling import RollingQuery
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
 from deploymark.projections.logged import read_entry
@@ -195,7 +194,7 @@ class RolloutWorld:
         self.traffic = Traffic(self.clock)
         self.splitter = Splitter(self.traffic)
         self.leases: LeaseStore = MemoryLeaseStore()
-        self.objection: Callable[[Rolling, Course, int], str] = lambda *_: ""
+        self.objection: Callable[..., str] = lambda *_: ""
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:

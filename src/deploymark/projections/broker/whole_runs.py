@@ -165,15 +165,21 @@ def _rulings_of(
     found = connection.execute(newest).all()
     return [
         {
-            kind: [
-                json.loads(each.document)
-                for each in found
-                if each.type == kind and is_about(each, row, known)
-            ][: MAX_RULINGS + MAX_ANSWERS]
+            kind: _listed(
+                [each for each in found if each.type == kind and is_about(each, row, known)]
+            )
             for kind in (VERDICT, DECISION)
         }
         for row, known in zip(rows, names, strict=True)
     ]
+
+
+def _listed(rows: Sequence[Any]) -> list[Item]:
+    """Return the newest rulings as they are shown; answers of gates take the place of none."""
+    answers = [each.idx for each in rows if each.action == GATE]
+    others = [each.idx for each in rows if each.action != GATE]
+    kept = {*answers[:MAX_ANSWERS], *others[:MAX_RULINGS]}
+    return [json.loads(each.document) for each in rows if each.idx in kept]
 
 
 def _counted_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:
