@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from deploymark.act.concerns import Wanted
 from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending
-from deploymark.act.decide import decide
+from deploymark.act.decide import decide, held_by_policy
 from deploymark.act.execute import Executor, Say, clipped, order_of
 from deploymark.act.gather import course_of, is_rolled_out, weight_of
 from deploymark.act.holding import Holding
@@ -56,6 +56,11 @@ Scope = tuple[str, str]
 """Service and environment."""
 
 
+def _none(*_: object) -> str:
+    """Object to nothing."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What the controller works with.
@@ -73,6 +78,7 @@ class Hands:
         actuators: By service and environment; one that is absent has none.
         meter: Counts what went wrong.
         steady_ms: A clock that never jumps.
+        objection: Tells what the policy has against beginning a rollout, "" for nothing.
     """
 
     query: RollingQuery
@@ -87,6 +93,7 @@ class Hands:
     actuators: Mapping[Scope, Actuator]
     meter: Meter
     steady_ms: Callable[[], int]
+    objection: Callable[[Rolling, Course, int], str] = _none
 
 
 class Controller:
@@ -224,6 +231,9 @@ class Controller:
             verifiable=lambda: is_seen(source, plan, rolling, now_ms),
         )
         intent = decide(facts)
+        if intent.move is Move.SHIFT and course.step == 0 and not intent.break_glass:
+            said = self._hands.objection(rolling, course, now_ms)
+            intent = held_by_policy(facts, said) if said else intent
         self._want((course.service, course.environment), intent, now_ms)
         self._do(course, rolling, intent, now_ms)
 

@@ -185,6 +185,11 @@ RULES: Final[tuple[Rule, ...]] = (
 """In this order: the first that answers decides. What none answers is on its way."""
 
 
+def held_by_policy(facts: Facts, said: str) -> Intent:
+    """Return the intent of a rollout that the policy does not let begin."""
+    return draft(facts, Move.HOLD, "policy", said, _once_overdue(facts))
+
+
 def _going_on(facts: Facts) -> Intent:
     """After a pass, and the time that the plan wants, the next step."""
     steps, rollout = steps_of(facts.plan), facts.rollout

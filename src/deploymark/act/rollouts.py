@@ -50,7 +50,10 @@ OF_A_RELEASE: Final = ("quarantine", "release", "adopt")
 OF_A_PLACE: Final = ("freeze", "unfreeze")
 """What is said of a service or a whole environment, and holds at once."""
 
-ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE)
+OF_A_GATE: Final = "gate"
+"""Breaks the glass of the gate for one occurrence of a deployment, and holds at once."""
+
+ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE, OF_A_GATE)
 
 
 class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,8 +62,9 @@ class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes:
         action: One of `ACTIONS`.
         deployment_id: `d-…` or `d-…~2`; without a number the newest occurrence.
-        service: Of a freeze; left out, it is about every service.
-        environment: Of a freeze; elsewhere it follows from the deployment.
+        service: Of a freeze; left out, it is about every service. Elsewhere whose deployment is
+            meant, where several services have one of this id.
+        environment: Of a freeze; elsewhere as `service`.
         reason: Why, for whoever reads the log.
         idempotency_key: The same key again is the same request.
         expected_index: The newest entry about the rollout that the person had seen.
@@ -175,6 +179,11 @@ class Rollouts:
             lately = now_ms - parse_instant(each.received_at) <= HORIZON_MS
             if lately and isinstance(said, Decision) and said.service and said.deployment_id:
                 names[said.service, said.environment, said.deployment_id] = None
+        for each in self._query.glasses():
+            said = each.said
+            if now_ms - parse_instant(each.received_at) <= HORIZON_MS:
+                about = (said.service or "", said.environment, said.deployment_id or "")
+                found += of_rollout(*about, [each])
         wanted = self._wanted()
         for service, environment, name in list(names)[-MAX_TOLD:]:
             rolling = self._query.named(service, environment, name)
@@ -217,8 +226,16 @@ class Rollouts:
         elif asked.action in ACTIONS:
             if asked.deployment_id is None:
                 raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
-            rolling = self._named(asked.deployment_id)
-            again = self._known(asked, rolling.ruled)
+            rolling = self._named(asked.deployment_id, asked.service, asked.environment)
+            ruled: Sequence[Ruled] = rolling.ruled
+            if asked.action == OF_A_GATE:
+                if not asked.break_glass:
+                    raise QueryError(
+                        "The gate is opened by breaking its glass.", field="/break_glass"
+                    )
+                ruled = _glasses_of(rolling, self._query.glasses())
+                fields["result"] = "pass"
+            again = self._known(asked, ruled)
             if again is None:
                 fields |= self._about(rolling, asked, actor)
         else:
@@ -238,8 +255,10 @@ class Rollouts:
                 f"You had seen {asked.expected_index}; the newest entry is {course.newest}.",
                 field="/expected_index",
             )
+        # Rules ask for approvals, whether or not there is a plan.
         if (
             asked.action in OF_A_ROLLOUT
+            and asked.action != "approve"
             and (rolling.service, rolling.environment) not in self._plans
         ):
             raise NotFoundError(
@@ -266,6 +285,8 @@ class Rollouts:
                 f"The rollout is {course.ended.replace('_', ' ')} already.",
                 hint=f"`deploymark canary show {course.deployment}` shows what was decided.",
             )
+        if action == "approve":
+            return  # nobody answers it: it counts from where the deployment begins
         newest = self._query.newest(rolling.service, rolling.environment)
         if newest is None or newest.canary.name != course.deployment:
             there = "nothing" if newest is None else newest.canary.name
@@ -277,7 +298,8 @@ class Rollouts:
 
     def _check_approver(self, rolling: Rolling, actor: str) -> None:
         """Refuse the word of somebody whom the plan does not ask: it would be passed over."""
-        named = self._plans[rolling.service, rolling.environment].approvers
+        plan = self._plans.get((rolling.service, rolling.environment))
+        named = () if plan is None else plan.approvers
         if named and actor not in named:
             raise ForbiddenError(
                 f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
@@ -299,9 +321,11 @@ class Rollouts:
                 return each.idx
         return None
 
-    def _named(self, name: str) -> Rolling:
+    def _named(self, name: str, of: str | None = None, within: str | None = None) -> Rolling:
         identity, number = parse_occurrence(name)
         for service, environment, known, newest in self._query.scopes(identity):
+            if of not in (None, service) or within not in (None, environment):
+                continue
             rolling = self._query.named(service, environment, f"{known}~{number or newest}")
             if rolling is not None:
                 return rolling
@@ -369,6 +393,10 @@ class Rollouts:
             ][-looks:]
             shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
         return shown
+
+
+def _glasses_of(rolling: Rolling, glasses: Sequence[Ruled]) -> list[Ruled]:
+    return [each for each in glasses if each.said.deployment_id == rolling.canary.name]
 
 
 def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:

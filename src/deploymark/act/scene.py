@@ -5,11 +5,12 @@ the log through the caller, and decides nothing.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from deploymark.act.budgets import dispersion_of, spent
 from deploymark.act.course import ASKED, DEEDS, Course
 from deploymark.act.facts import (
     Authority,
@@ -41,8 +42,8 @@ from deploymark.act.gather import (
 from deploymark.act.plan import RolloutPlan
 from deploymark.act.verdicts import Verdicts
 from deploymark.errors import JudgeError, NotFoundError
-from deploymark.judge.budget import FACTOR, BudgetTest
-from deploymark.judge.counts import Events, Look
+from deploymark.judge.budget import FACTOR
+from deploymark.judge.counts import Look
 from deploymark.judge.placebo import Placebo
 from deploymark.judge.rows import arms_of
 from deploymark.judge.verdict import Advice, Judgement
@@ -227,30 +228,21 @@ class Scene:
         plan: RolloutPlan,
         control: bool | None,  # noqa: FBT001 - a fact, as it stands in the others
         judgement: Judgement,
-        looks: Iterable[Look],
+        looks: Sequence[Look],
     ) -> BurnFacts | None:
         objective, rule = plan.objective, plan.roll_back.without_control
         if objective is None:
             return None
         factor = rule.burn if rule is not None and control is False else FACTOR
         # The test is against twice its budget, so another factor is another budget.
-        test = BudgetTest((1.0 - objective.target) * factor / FACTOR)
-        dispersion = max(
-            (each.dispersion for each in judgement.metrics if each.name == objective.metric),
-            default=1.0,
-        )
-        since_ms, until_ms = 0, 0
-        for look in looks:
-            seen = look.seen.get(objective.metric)
-            since_ms, until_ms = since_ms or look.since_ms, look.until_ms
-            if isinstance(seen, Events):
-                bad = seen.canary.events + seen.control.events
-                test = test.after(bad, seen.canary.trials + seen.control.trials, dispersion)
+        budget = (1.0 - objective.target) * factor / FACTOR
+        dispersion = dispersion_of(judgement, objective.metric)
+        test, _, _ = spent(budget, objective.metric, looks, dispersion)
         return BurnFacts(
             factor=factor,
             log_e=round(test.log_e, 6),
-            since_ms=since_ms,
-            until_ms=until_ms,
+            since_ms=looks[0].since_ms,
+            until_ms=looks[-1].until_ms,
             index=course.looks[-1].index,
             # It is a sum over the very looks that the verdict replays from.
             replayed=self._follows(course, judgement) if test.log_e > 0 else None,
@@ -270,14 +262,23 @@ class Scene:
 
     def _quarantine(self) -> frozenset[Pair]:
         if self._pairs is None:
-            away, found = quarantined(self.orders), set()
-            for service, environment, name in away:
-                side = self._query.named(service, environment, name)
-                pair = None if side is None else pair_of(side.canary)
-                if pair is not None:
-                    found.add(pair)
-            self._pairs = frozenset(found)
+            self._pairs = put_away(self._query, self.orders)
         return self._pairs
+
+
+def put_away(query: RollingQuery, orders: Sequence[Ruled]) -> frozenset[Pair]:
+    """Return what was put away and not released.
+
+    Raises:
+        StoreUnavailableError: The views are being built, or their medium refuses.
+    """
+    found = set()
+    for service, environment, name in quarantined(orders):
+        side = query.named(service, environment, name)
+        pair = None if side is None else pair_of(side.canary)
+        if pair is not None:
+            found.add(pair)
+    return frozenset(found)
 
 
 def _sorted_out(

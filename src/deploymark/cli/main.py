@@ -55,6 +55,7 @@ COMMANDS = {
     "run": "wrap a deploy command: markers before and after it",
     "id": "print the deployment id of this run",
     "flush": "deliver what the spool holds",
+    "gate": "wait until a pipeline may go on, or say why it may not",
     "receipt": "fetch the proof that an entry was logged",
     "up": "run the server",
     "ls": "list deployments",

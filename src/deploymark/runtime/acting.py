@@ -3,15 +3,18 @@
 The only place that picks sources of counts, actuators and notifiers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from deploymark.act.alerts import alerts_of
 from deploymark.act.backing import LogBacking
+from deploymark.act.budgets import Budgets
 from deploymark.act.controller import Controller, Hands, Scope
 from deploymark.act.execute import Executor
+from deploymark.act.gate_book import GateBook
+from deploymark.act.gating import Gating, Grounds, Load
 from deploymark.act.plan import EMBEDDED
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
@@ -19,9 +22,11 @@ from deploymark.act.verdicts import Verdicts
 from deploymark.errors import NotFoundError, UsageError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
+from deploymark.judge.ruling import Known, zone_names
 from deploymark.model.canonical import encode
 from deploymark.model.vocabulary import DECISION, Assurance
 from deploymark.ports import Clock, CountsSource, LogReader, Meter
+from deploymark.projections.broker.gated import GateQuery
 from deploymark.projections.broker.rolling import RollingQuery
 from deploymark.projections.database import Views
 from deploymark.runtime.actuators import build_actuator
@@ -30,6 +35,7 @@ from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.notifying import Teller, open_routes, patience_of
 from deploymark.runtime.system import steady_ms
+from deploymark.runtime.zones import time_zones
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
 from deploymark.telemetry.room import TelemetryRoom
 
@@ -43,10 +49,12 @@ class Acting:
     Attributes:
         rollouts: What people see and ask.
         controller: Takes rollouts further.
+        gate: Tells pipelines whether they may go on.
     """
 
     rollouts: Rollouts
     controller: Controller
+    gate: GateBook
 
 
 @contextmanager
@@ -100,6 +108,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     def tell(fields: Mapping[str, Any]) -> int:
         return say(DECISION, encode(dict(fields)))
 
+    gating = _gating(log, configuration, views, load, sources)
     verdicts = Verdicts(
         lambda content: intake.keep_evidence(content, PLATFORM),
         lambda kind, payload, content: intake.say_with(kind, payload, content, PLATFORM).index,
@@ -118,6 +127,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         actuators=actuators,
         meter=meter,
         steady_ms=steady_ms,
+        objection=gating.objection,
     )
     controller = Controller(plans, _terms(configuration), hands)
     rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.wanted)
@@ -127,19 +137,49 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
 
     telling = _Telling(configuration, rollouts, clock, meter)
     # Who tells people may wait for them; rollouts shall not.
-    keepers = [
-        Housekeeper([Task("rollouts", configuration.act.turn_seconds, turn)], meter),
-        Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter),
-    ]
+    keepers = []
     if plans:
-        for keeper in keepers:
-            keeper.start()
+        turns = Task("rollouts", configuration.act.turn_seconds, turn)
+        keepers.append(Housekeeper([turns], meter))
+    # Who has no plan is told when somebody breaks the glass of a gate.
+    if plans or configuration.policy.rules:
+        keepers.append(Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter))
+    with _running(keepers):
+        yield Acting(rollouts, controller, GateBook(gating, tell, clock, meter))
+
+
+@contextmanager
+def _running(keepers: Sequence[Housekeeper]) -> Iterator[None]:
+    for keeper in keepers:
+        keeper.start()
     try:
-        yield Acting(rollouts, controller)
+        yield
     finally:
-        if plans:
-            for keeper in keepers:
-                keeper.stop()
+        for keeper in keepers:
+            keeper.stop()
+
+
+def _gating(
+    log: OpenLog,
+    configuration: Configuration,
+    views: Views,
+    load: Load,
+    sources: Mapping[str, CountsSource],
+) -> Gating:
+    plans, rules, query = configuration.plans, configuration.policy.rules, GateQuery(views)
+    return Gating(
+        Grounds(
+            plans=plans,
+            rules=rules,
+            known=Known(configuration.auth.identities, time_zones(zone_names(rules))),
+            rolling=RollingQuery(views),
+            query=query,
+            # Its own: the controller's is asked on another thread.
+            backed=LogBacking(log.store, log.ring),
+            load=load,
+            budgets=Budgets(plans, sources, query),
+        )
+    )
 
 
 class _Telling:

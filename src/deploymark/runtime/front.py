@@ -271,6 +271,7 @@ def open_front(
             measures=measuring,
             telemetry=telemetry,
             rollouts=acting.rollouts,
+            gate=acting.gate,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

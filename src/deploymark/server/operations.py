@@ -31,6 +31,7 @@ from deploymark.server import (
 from deploymark.server.answer import BYTES, EVENTS, JSON, TEXT
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.body import MARKER_TYPES, NDJSON
+from deploymark.server.gate_operations import GATE
 from deploymark.server.metrics import MEDIA_TYPE as METRICS
 from deploymark.server.operation import (
     ADMIN,
@@ -284,6 +285,7 @@ OPERATIONS: Final = (
         "markers", READER, reading.list_emitters, {200: in_json("All of them.", EMITTERS)},
     ),
     *ROLLOUTS,
+    *GATE,
     Operation(
         "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",
         "operation", READER, reading.list_slis, {200: ALL_ITEMS},

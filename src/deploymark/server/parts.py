@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from deploymark.act.gate_book import GateBook
 from deploymark.act.rollouts import Rollouts
 from deploymark.errors import DeploymarkError
 from deploymark.ingest.callers import Caller
@@ -234,6 +235,7 @@ class Parts:
         exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
         telemetry: Takes what running software reports; None where it is switched off.
         rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
+        gate: Tells pipelines whether they may go on, and writes that down; None in tests without.
     """
 
     intake: Intake
@@ -257,3 +259,4 @@ class Parts:
     exposition: Callable[[], bytes] = bytes
     telemetry: TelemetryRoom | None = None
     rollouts: Rollouts | None = None
+    gate: GateBook | None = None

@@ -240,6 +240,7 @@ class RolloutWorld:
         self.leases: LeaseStore = MemoryLeaseStore()
         self.gone: set[str] = set()
         self.forged: dict[str, bytes] = {}
+        self.objection: Callable[..., str] = lambda *_: ""
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:
@@ -284,6 +285,7 @@ class RolloutWorld:
             actuators=self.actuators,
             meter=self.meter,
             steady_ms=lambda: self.clock.now_ms() - self.jumped_ms,
+            objection=self.objection,
         )
         return Controller(self.plans, self.terms, hands)
 
@@ -431,8 +433,7 @@ class RolloutWorld:
 
     def entries(self, kind: str) -> list[Any]:
         """Return all entries of a type, in order."""
-        rows = self.store.entries(0, self.store.head().size)
-        read = [read_entry(row) for row in rows]
+        read = map(read_entry, self.store.entries(0, self.store.head().size))
         return [each.content for each in read if each.type == kind]
 
     def told(self) -> list[str]:

@@ -40,6 +40,8 @@ MAY = {
     "show_rollout": READERS,
     "show_evidence": READERS,
     "act": "operator admin",
+    "show_gate": READERS,
+    "ask_gate": READERS,
     "list_slis": READERS,
     "list_sli_items": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
@@ -80,7 +82,7 @@ _SEGMENTS = {
     "level": "0",
     "measure": "M1",
 }
-_TYPED = {"issue_token", "register_key", "open_session"}
+_TYPED = {"issue_token", "register_key", "open_session", "act", "ask_gate"}
 
 
 def _ask(door: Door, operation: Operation, role: Role | None) -> Reply:

@@ -17,7 +17,7 @@ from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind, Track
-from deploymark.projections.broker.rulings import DECISION, VERDICT
+from deploymark.projections.broker.rulings import DECISION, GATE, GLASS, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RULING, RUN
 from deploymark.projections.broker.view import NAME
@@ -33,7 +33,6 @@ MAX_RULED: Final = 10_000
 MAX_DECISIONS: Final = 2_000
 """Decisions of one action, of all services, that are looked back on, the newest."""
 
-GATE: Final = "gate"
 PLANNED: Final = "planned"
 FAIL: Final = "fail"
 DEEDS: Final = ("shift", "promote", "pause", "resume", "roll_back", "approve")
@@ -233,6 +232,14 @@ class RollingQuery:
         found = [each for action in ORDERS for each in self._decided(action, MAX_RULED)]
         return sorted(found, key=lambda each: each.idx)
 
+    def glasses(self) -> list[Ruled]:
+        """Return the newest gates that a person opened, in the order of the log.
+
+        Raises:
+            StoreUnavailableError: As `size`.
+        """
+        return self._decided(GLASS, MAX_DECISIONS)
+
     def failed(self, environment: str) -> list[Ruled]:
         """Return the newest verdicts of an environment that said `fail`, in the order of the log.
 
@@ -402,7 +409,7 @@ def _about(
                 RULING.c.type == kind,
                 RULING.c.principal == LOCAL_PRINCIPAL,
                 RULING.c.environment == row.environment,
-                RULING.c.action != GATE,
+                RULING.c.action.not_in((GATE, GLASS)),
                 or_(RULING.c.service.is_(None), RULING.c.service == row.service),
                 or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == row.number),
             )

@@ -15,8 +15,15 @@ from deploymark.projections.logged import LoggedEntry
 
 VERDICT, DECISION = "verdict", "decision"
 
+GATE: Final = "gate"
+GLASS: Final = "break_glass"
+"""The action in the row of a gate that a person opened; those of its answers say `gate`."""
+
 MAX_RULINGS: Final = 64
 """Verdicts, and decisions, that are listed with a deployment, the newest."""
+
+MAX_ANSWERS: Final = 8
+"""Answers of gates among its decisions: whoever asks often must not push the others out."""
 
 
 class RulingRow(NamedTuple):
@@ -25,7 +32,8 @@ class RulingRow(NamedTuple):
     Attributes:
         idx: Of its entry.
         type: `verdict` or `decision`.
-        action: Of a decision, "" of a verdict.
+        action: Of a decision, "" of a verdict; `GLASS` where a person opened a gate, so that these
+            few are found among the many answers of gates.
         result: Of a verdict or a gate, "" of other decisions.
         deployment: The id that it names, perhaps an alias; "" when it is about none, as a freeze.
         occurrence: The one that it names; None for the deployment as such.
@@ -62,7 +70,7 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
     return RulingRow(
         idx=entry.index,
         type=VERDICT if isinstance(said, Verdict) else DECISION,
-        action="" if isinstance(said, Verdict) else said.action,
+        action=_action(said),
         result=said.result or "",
         deployment=deployment,
         occurrence=occurrence,
@@ -71,6 +79,12 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
         principal=entry.leaf.principal,
         document=json.dumps(document, separators=(",", ":")),
     )
+
+
+def _action(said: Verdict | Decision) -> str:
+    if isinstance(said, Verdict):
+        return ""
+    return GLASS if said.action == GATE and said.break_glass else said.action
 
 
 def is_about(row: Any, run: Any, names: set[str]) -> bool:  # noqa: ANN401 - rows of their tables
