@@ -277,6 +277,23 @@ def test_an_instance_that_has_ended_is_replaced_by_the_next_order(tmp_path: Path
         assert set(answers(fleet, 20)) == {(200, "2")}
 
 
+def test_what_was_promoted_stays_as_many_beside_the_next_canary(tmp_path: Path) -> None:
+    with running(tmp_path) as fleet:
+        fleet.follow(order(Deed.PROMOTE, 100))
+        fleet.deploy("newer", "d-newer", release(tmp_path, "3"), 1)
+        next_one = msgspec.structs.replace(
+            order(Deed.SHIFT, 25),
+            canary=Release("d-newer~1", "3", ""),
+            stable=Release("d-new~1", "2", ""),
+        )
+        fleet.follow(next_one)
+        assert {name: len(fleet.processes()[name]) for name in ("old", "new", "newer")} == {
+            "old": 0,
+            "new": 2,
+            "newer": 1,
+        }
+
+
 def test_what_is_not_deployed_and_what_is_late_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as fleet:
         fleet.follow(order(Deed.SHIFT, 10, fence=5))
