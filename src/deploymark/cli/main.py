@@ -55,6 +55,7 @@ COMMANDS = {
     "flush": "deliver what the spool holds",
     "receipt": "fetch the proof that an entry was logged",
     "up": "run the server",
+    "demo": "roll out a healthy and a regressing release of a real service on this machine",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
     "instances": "list the instances that run",
