@@ -388,6 +388,23 @@ def test_a_process_that_does_not_want_to_end_is_ended(
     assert is_gone(child.process)
 
 
+def test_a_process_is_asked_once_to_end(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def note(*_):\n"
+        "    with open('asked', 'a') as file: file.write('x')\n"
+        "    time.sleep(0.3)\n"
+        "    sys.exit()\n"
+        "signal.signal(15, note); print('{}', flush=True); time.sleep(600)"
+    )
+    child = Child(["-c", program], tmp_path)
+    child.begin({})
+    child.ask_to_end()
+    wait_until((tmp_path / "asked").exists)
+    child.end()
+    assert (tmp_path / "asked").read_text() == "x"
+
+
 def test_an_answer_that_comes_late_is_not_taken_for_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
