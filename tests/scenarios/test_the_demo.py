@@ -78,8 +78,12 @@ def assert_nothing_is_left(place: Path) -> None:
 
 
 def decided(steps: list[Json]) -> list[str]:
-    """Return what the machine decided, in its order."""
-    return [each["action"] for each in steps if each["event"] == "decided"]
+    """Return what the machine decided, in its order.
+
+    A failure that is likely before it is proven pauses first; which comes first is up to chance.
+    """
+    actions = [each["action"] for each in steps if each["event"] == "decided"]
+    return [action for action in actions if action != "pause"]
 
 
 def replayed(steps: list[Json]) -> list[str]:
@@ -113,7 +117,7 @@ def test_a_healthy_release_is_promoted_and_a_failing_one_rolled_back(tmp_path: P
         assert decided(steps) == ["shift", "promote", "shift", "quarantine", "roll_back"]
         assert replayed(steps) == ["pass", "fail"]
         for each in steps:
-            if each["event"] == "decided" and each["action"] != "quarantine":
+            if each["event"] == "decided" and each["action"] in ("shift", "promote", "roll_back"):
                 assert len(each["held"]) == 10
                 assert each["against"] == []
         (over,) = (each for each in steps if each["event"] == "over")

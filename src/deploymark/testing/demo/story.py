@@ -29,8 +29,9 @@ WAIT_SECONDS: Final = 120
 
 _BASE_ERRORS: Final = 0.02
 _BAD_ERRORS: Final = 0.2
-_SLOW_SHARE: Final = 0.02
+_SLOW_SHARE: Final = 0.05
 _SLOW_SECONDS: Final = 0.1
+_BAD_SHARE: Final = 0.02
 _BAD_SECONDS: Final = 1.0
 _PERCENT: Final = 100
 _SOON_LOOKS: Final = 5
@@ -86,14 +87,14 @@ def acts(seed: int, *, latency: bool) -> tuple[Act, Act, Act]:
             typical_seconds=0.001,
             seed=seed,
         )
-        worse = replace(well, version="3.0", slow_seconds=_BAD_SECONDS)
-        usual = f"{_SLOW_SHARE:.0%} of its requests take {_SLOW_SECONDS:g} s longer"
-        what = f"those {_SLOW_SHARE:.0%} take {_BAD_SECONDS:g} s longer"
+        worse = replace(well, version="3.0", slow_share=_BAD_SHARE, slow_seconds=_BAD_SECONDS)
+        usual = f"{_PERCENT * _SLOW_SHARE:g} % of its requests take {_SLOW_SECONDS:g} s longer"
+        what = f"{_PERCENT * _BAD_SHARE:g} % of its requests take {_BAD_SECONDS:g} s longer"
     else:
         well = Behaviour("1.0", error_rate=_BASE_ERRORS, seed=seed)
         worse = replace(well, version="3.0", error_rate=_BAD_ERRORS)
-        usual = f"{_BASE_ERRORS:.0%} of its requests fail"
-        what = f"{_BAD_ERRORS:.0%} of its requests fail"
+        usual = f"{_PERCENT * _BASE_ERRORS:g} % of its requests fail"
+        what = f"{_PERCENT * _BAD_ERRORS:g} % of its requests fail"
     equal = replace(well, version="2.0")
     return (
         Act("1.0", REPLICAS, well, usual, ""),
@@ -326,8 +327,7 @@ def added_up(entries: int, faults: Sequence[str]) -> Told:
 def over(ends: Mapping[str, str], *, as_told: bool) -> Told:
     """Tell how it ended."""
     shown = ", ".join(
-        f"version {version} was {what.replace('_', ' ')}" if what else f"version {version} hangs"
-        for version, what in ends.items()
+        f"version {version} was {what.replace('_', ' ')}" for version, what in ends.items()
     )
     text = f"It ended {'as told' if as_told else 'otherwise than told'}: {shown}."
     return Told("over", text, {"ends": dict(ends), "as_told": as_told})

@@ -55,13 +55,13 @@ class Watcher:
         """Tell a rollout until it has ended.
 
         Returns:
-            How it ended (`promoted`, `rolled_back`, or "" when nothing ended it in time), and the
-            entry of the verdict that it ended on.
+            How it ended (`promoted`, `rolled_back`; when nothing ended it in time `paused` or
+            `undecided`), and the entry of the verdict that it ended on.
 
         Raises:
             ServerUnavailableError: The server gives no answer.
         """
-        told, looks, verdict = -1, -1, None
+        told, looks, verdict, stands = -1, -1, None, "undecided"
         for _ in self._polls(seconds):
             shown = self._show(deployment)
             last = shown.get("verdict")
@@ -75,7 +75,8 @@ class Watcher:
                     verdict = each.get("verdict_index") or verdict
             if shown.get("ended"):
                 return str(shown["ended"]), verdict
-        return "", verdict
+            stands = "paused" if shown.get("paused_by") else "undecided"
+        return stands, verdict
 
     def _polls(self, seconds: float) -> Any:  # noqa: ANN401 - a range
         for number in range(int(seconds / POLL_SECONDS)):
