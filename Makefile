@@ -22,8 +22,8 @@ help:
 setup: ## prepare .venv (every other target does this by itself)
 	@tools/bootstrap
 
-demo: setup ## run the main job once, on this machine, and show what it did
-	@examples/deploy-a-service/run
+demo: setup ## roll out a healthy and a failing release on this machine, for real; about a minute
+	@$(bin)/deploymark demo --once
 
 ##@ Develop
 

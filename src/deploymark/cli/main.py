@@ -58,6 +58,7 @@ COMMANDS = {
     "gate": "wait until a pipeline may go on, or say why it may not",
     "receipt": "fetch the proof that an entry was logged",
     "up": "run the server",
+    "demo": "roll out a healthy and a regressing release of a real service on this machine",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
     "instances": "list the instances that run",

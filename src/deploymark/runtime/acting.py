@@ -1,6 +1,6 @@
 """Opens the room that acts: the controller, what it works with, and what people ask of it.
 
-The only place that picks sources of counts, actuators and notifiers.
+With `sources`, `actuators` and `notifying` the only place that picks adapters for it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +15,10 @@ from deploymark.act.controller import Controller, Hands, Scope
 from deploymark.act.execute import Executor
 from deploymark.act.gate_book import GateBook
 from deploymark.act.gating import Gating, Grounds, Load
-from deploymark.act.plan import EMBEDDED
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
-from deploymark.errors import NotFoundError, UsageError
+from deploymark.errors import NotFoundError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
 from deploymark.judge.ruling import Known, zone_names
@@ -34,6 +33,7 @@ from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.notifying import Teller, open_routes, patience_of
+from deploymark.runtime.sources import open_sources
 from deploymark.runtime.system import steady_ms
 from deploymark.runtime.zones import time_zones
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
@@ -82,17 +82,11 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         meter: Counts what went wrong.
 
     Raises:
-        UsageError: A plan names a source or an actuator that there is not.
+        UsageError: A plan names a source or an actuator that there is not, or one that cannot do
+            what it wants.
     """
     plans = configuration.plans
-    sources = _sources(configuration, telemetry)
-    for (service, environment), plan in plans.items():
-        if plan.source not in sources:
-            raise UsageError(
-                f"The plan of {service} in {environment} counts from {plan.source!r}, which is no "
-                f"source; known: {', '.join(sources) or 'none'}.",
-                field=_field((service, environment)) + "/source",
-            )
+    sources = open_sources(configuration, telemetry)
     actuators = {
         scope: actuator
         for scope, plan in plans.items()
@@ -227,16 +221,6 @@ def evidence_of(reader: LogReader) -> Callable[[str], bytes]:
 
 def _field(scope: Scope) -> str:
     return f"/rollouts/{scope[0]}/{scope[1]}"
-
-
-def _sources(
-    configuration: Configuration, telemetry: TelemetryRoom | None
-) -> dict[str, CountsSource]:
-    del configuration
-    found: dict[str, CountsSource] = {}
-    if telemetry is not None:
-        found[EMBEDDED] = telemetry.counts
-    return found
 
 
 def _terms(configuration: Configuration) -> Terms:

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from deploymark.act.plan import RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
+from deploymark.integrations.prometheus.client import PrometheusSettings
 from deploymark.judge.policy import Identity, Rule, check_rules
 from deploymark.judge.ruling import Known, check_examples, zone_names
 from deploymark.model.inspection import Inspector
@@ -215,6 +216,7 @@ class Configuration(_Section, frozen=True):
 
     Attributes:
         services: What is expected to run, by name of the service.
+        prometheus: Where counts may come from, by the names that plans give as their source.
         rollouts: How services are rolled out, by name of the service and of the environment.
     """
 
@@ -226,6 +228,7 @@ class Configuration(_Section, frozen=True):
     alerts: AlertsSection = AlertsSection()
     services: dict[str, ExpectedService] = {}
     act: ActSection = ActSection()
+    prometheus: dict[str, PrometheusSettings] = {}
     rollouts: dict[str, dict[str, RolloutPlan]] = {}
 
     @property

@@ -23,7 +23,7 @@ from deploymark.runtime.config import (
 _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
-    if field.name not in {"services", "rollouts"}  # whose names people give
+    if field.name not in {"services", "rollouts", "prometheus"}  # whose names people give
 }
 EVERYTHING = """
 [server]
@@ -102,6 +102,7 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     expected = msgspec.to_builtins(configuration)
     assert expected.pop("services") == {}
     assert expected.pop("rollouts") == {}
+    assert expected.pop("prometheus") == {}
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]

@@ -277,6 +277,23 @@ def test_an_instance_that_has_ended_is_replaced_by_the_next_order(tmp_path: Path
         assert set(answers(fleet, 20)) == {(200, "2")}
 
 
+def test_what_was_promoted_stays_as_many_beside_the_next_canary(tmp_path: Path) -> None:
+    with running(tmp_path) as fleet:
+        fleet.follow(order(Deed.PROMOTE, 100))
+        fleet.deploy("newer", "d-newer", release(tmp_path, "3"), 1)
+        next_one = msgspec.structs.replace(
+            order(Deed.SHIFT, 25),
+            canary=Release("d-newer~1", "3", ""),
+            stable=Release("d-new~1", "2", ""),
+        )
+        fleet.follow(next_one)
+        assert {name: len(fleet.processes()[name]) for name in ("old", "new", "newer")} == {
+            "old": 0,
+            "new": 2,
+            "newer": 1,
+        }
+
+
 def test_what_is_not_deployed_and_what_is_late_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as fleet:
         fleet.follow(order(Deed.SHIFT, 10, fence=5))
@@ -369,6 +386,23 @@ def test_a_process_that_does_not_want_to_end_is_ended(
     child.begin({})
     child.end()
     assert is_gone(child.process)
+
+
+def test_a_process_is_asked_once_to_end(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def note(*_):\n"
+        "    with open('asked', 'a') as file: file.write('x')\n"
+        "    time.sleep(0.3)\n"
+        "    sys.exit()\n"
+        "signal.signal(15, note); print('{}', flush=True); time.sleep(600)"
+    )
+    child = Child(["-c", program], tmp_path)
+    child.begin({})
+    child.ask_to_end()
+    wait_until((tmp_path / "asked").exists)
+    child.end()
+    assert (tmp_path / "asked").read_text() == "x"
 
 
 def test_an_answer_that_comes_late_is_not_taken_for_the_next(

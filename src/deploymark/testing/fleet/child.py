@@ -44,6 +44,7 @@ class Child:
         )
         self._buffer = b""
         self._asked = 0
+        self._is_asked_to_end = False
 
     @property
     def process(self) -> int:
@@ -101,8 +102,9 @@ class Child:
         return said
 
     def ask_to_end(self) -> None:
-        """Ask it to end, and do not wait."""
-        if self.is_running():
+        """Ask it to end, once, and do not wait: a second signal would meet it half closed."""
+        if self.is_running() and not self._is_asked_to_end:
+            self._is_asked_to_end = True
             with suppress(ProcessLookupError):
                 self._process.terminate()
 

@@ -56,6 +56,7 @@ class Deployed:
         deployment: Its id, as markers carry it.
         release: What it is.
         replicas: How many instances it was deployed with.
+        whole: How many instances it was promoted with; 0 when it was not.
         weight: Percent of the traffic that it gets.
         instances: Those that run, by port.
     """
@@ -64,6 +65,7 @@ class Deployed:
     deployment: str
     release: ReleaseDirectory
     replicas: int
+    whole: int = 0
     weight: float = 0.0
     instances: dict[int, Child] = field(default_factory=dict)
 
@@ -172,11 +174,14 @@ class Fleet:
             before = {each.name: each.weight for each in self._deployed.values()}
             weights = {canary.name: order.weight, stable.name: _WHOLE - order.weight}
             try:
+                wanted = _wanted(order.deed, canary, stable)
                 self._weigh(weights)
-                self._settle(_wanted(order.deed, canary, stable))
+                self._settle(wanted)
             except BaseException:
                 self._weigh(before)
                 raise
+            # What took the place of all of them stays as many, also beside the next canary.
+            canary.whole = wanted[canary.name] if order.deed is Deed.PROMOTE else 0
             return (
                 f"{canary.name} gets {order.weight:g} % of the traffic, {_counted(canary, stable)}."
             )
@@ -326,11 +331,16 @@ def _wanted(deed: Deed, canary: Deployed, stable: Deployed) -> dict[str, int]:
     """Return how many instances of each shall run."""
     match deed:
         case Deed.SHIFT:
-            return {canary.name: canary.replicas, stable.name: stable.replicas}
+            return {canary.name: canary.replicas, stable.name: _whole(stable)}
         case Deed.PROMOTE:
-            return {canary.name: max(canary.replicas, stable.replicas), stable.name: 0}
+            return {canary.name: max(canary.replicas, _whole(stable)), stable.name: 0}
         case Deed.ROLL_BACK:
-            return {canary.name: 0, stable.name: stable.replicas}
+            return {canary.name: 0, stable.name: _whole(stable)}
+
+
+def _whole(deployed: Deployed) -> int:
+    """Return how many instances of it carry all of the traffic."""
+    return max(deployed.whole, deployed.replicas)
 
 
 def _alive(deployed: Deployed) -> int:
