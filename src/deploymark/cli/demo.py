@@ -190,7 +190,12 @@ class _Noted:
 def _noted_signals() -> Iterator[_Noted]:
     """Note signals that ask to end, so that they interrupt nothing half done."""
     noted = _Noted()
-    before = {number: signal.signal(number, noted.note) for number in _SIGNALS}
+    before = {
+        number: signal.signal(number, noted.note)
+        for number in _SIGNALS
+        # Under nohup the end of the terminal shall end nothing.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield noted
     finally:
