@@ -262,10 +262,15 @@ class Service:
             time.sleep(0.25)
         raise AssertionError(self.command("canary", "show", name))
 
-    def canaries(self) -> list[str]:
-        """Return the deployments that are rolled out, without their numbers."""
-        lines = self.command("canary", "--json").splitlines()
-        return [json.loads(line)["deployment_id"].partition("~")[0] for line in lines]
+    def await_canary(self, stable: str) -> str:
+        """Wait until another deployment is rolled out, and return its id without its number."""
+        for _ in range(SECONDS * 4):
+            for line in self.command("canary", "--json").splitlines():
+                name: str = json.loads(line)["deployment_id"].partition("~")[0]
+                if name != stable:
+                    return name
+            time.sleep(0.25)
+        raise AssertionError(self.command("canary"))
 
     def await_look(self, name: str) -> int:
         """Wait until a rollout was judged at its first step, and return that verdict's entry."""

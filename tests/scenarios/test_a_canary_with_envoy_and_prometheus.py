@@ -237,6 +237,7 @@ def deeds(shown: Json) -> list[str]:
     return [each["action"] for each in shown["decisions"] if each.get("outcome") == "succeeded"]
 
 
+@pytest.mark.soak  # a pass takes its time here; a local fleet shows one in every run
 def test_a_healthy_canary_gets_all_of_the_traffic(tmp_path: Path) -> None:
     with world(tmp_path) as shop:
         canary = shop.deploy("2", USUAL, canary=True)

@@ -106,7 +106,7 @@ def test_the_how_to_is_followed_word_for_word(place: Path) -> None:
         service.traffic.serve(GOOD, ("v1", stable))
         service.follow("3. Say that what runs is good", STABLE=stable)
         service.follow("4. Deploy a canary", ARTIFACT=f"shop@{digest_of('v2')}")
-        (canary,) = service.canaries()
+        canary = service.await_canary(stable)
         service.traffic.serve(GOOD, ("v1", stable), ("v2", canary))
         service.observe(GOOD, canary, "v2")
         service.await_look(canary)

@@ -141,6 +141,7 @@ def test_a_healthy_release_is_promoted_and_a_failing_one_rolled_back(tmp_path: P
     assert_nothing_is_left(tmp_path)
 
 
+@pytest.mark.soak  # the same story once more; what is other than in the first takes a minute
 def test_a_slow_release_is_rolled_back_and_the_command_ends_by_itself(tmp_path: Path) -> None:
     done = subprocess.run(
         [BIN / "deploymark", "demo", "--once", "--seed", "1", "--latency", "--no-open"],

@@ -79,9 +79,7 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
             yield from _values(home, f"{full}.{name}", part)
         return
     shown = ", ".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else value
-    # What stands in a table of its own is told by that table's origin.
-    origin = home.origins.get(full) or home.origins.get(full.rpartition(".")[0], "default")
-    yield fine(f"{full} = {shown!r} ({origin})")
+    yield fine(f"{full} = {shown!r} ({home.origins.get(full, 'default')})")
 
 
 def exposure(home: Home) -> Iterator[Remark]:

@@ -52,14 +52,14 @@ def test_a_rule_that_only_warns_holds_nothing() -> None:
 def test_it_begins_once_the_rule_passes() -> None:
     with policed(OwnerRule(name="owner")) as (world, _):
         stable_of(world)
-        world.deploy("v2", weight=0)
+        canary = world.deploy("v2", weight=0)
         world.go_on(20)
         assert world.splitter.deeds == []
         world.say(
             phase="planned",
             artifact={"digest": digest_of("v2")},
             version="v2",
-            action="ci/v2",
+            deployment_id=canary,
             owner="team:shop",
             emitter={"kind": "ci", "id": "deploy.yml"},
         )

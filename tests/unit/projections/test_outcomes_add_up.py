@@ -102,7 +102,7 @@ def stories(*batches: int, told: list[tuple[Told, int]]) -> Iterator[Story]:
 
 
 @given(logs, st.integers(1, 4), st.integers(0, 15_000))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_lists_add_up_to_the_measures(
     told: list[tuple[Told, int]], limit: int, until: int
 ) -> None:
@@ -122,7 +122,7 @@ def test_the_lists_add_up_to_the_measures(
 
 
 @given(logs)
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_every_item_is_proven_by_entries_of_the_log(told: list[tuple[Told, int]]) -> None:
     with stories(told=told) as story:
         store = story.log.store
@@ -157,7 +157,7 @@ def proves(entry: LoggedEntry, says: str) -> None:
 
 
 @given(logs)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_canaries_and_rollbacks_are_as_a_plain_recount_of_the_log_has_them(
     told: list[tuple[Told, int]],
 ) -> None:
@@ -194,7 +194,7 @@ def test_canaries_and_rollbacks_are_as_a_plain_recount_of_the_log_has_them(
 
 
 @given(logs, st.sets(st.integers(1, 24), max_size=6))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_a_replay_ends_with_the_same_rows_byte_for_byte(
     told: list[tuple[Told, int]], batches: set[int]
 ) -> None:

@@ -3,7 +3,7 @@
 It sees what any reader sees, and changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from deploymark.errors import ServerUnavailableError
@@ -73,7 +73,7 @@ class Watcher:
                     told = each["index"]
                     self._say(story.decided(told, each))
                     verdict = each.get("verdict_index") or verdict
-            if shown.get("ended"):
+            if shown.get("ended") and _is_marked(shown):
                 return str(shown["ended"]), verdict
             stands = "paused" if shown.get("paused_by") else "undecided"
         return stands, verdict
@@ -91,3 +91,10 @@ class Watcher:
     def _say(self, told: Told | None) -> None:
         if told is not None:
             self.tell(told)
+
+
+def _is_marked(shown: Mapping[str, Any]) -> bool:
+    """Tell whether the marker that says how a rollout ended stands beside the decision."""
+    if shown["ended"] == "rolled_back":
+        return bool(shown["state"] == "rolled_back")
+    return shown["live_at"] is not None
