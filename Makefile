@@ -41,7 +41,7 @@ check: setup ## before each commit, under a minute: lint, types, layers, unit te
 
 test: setup ## every test, at most twelve minutes
 	@tools/system-packages
-	@timeout --foreground --signal=INT --kill-after=30 $(TEST_SECONDS) $(bin)/pytest -n $(TESTS_AT_ONCE) $(ARGS)
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_SECONDS) $(bin)/pytest -n $(TESTS_AT_ONCE) --dist worksteal $(ARGS)
 
 soak: setup ## the tests that run for many minutes
 	@tools/system-packages
