@@ -7,6 +7,8 @@ bin := .venv/bin
 
 # Tests must end within twelve minutes; a hanging one is interrupted so that pytest says which.
 TEST_SECONDS ?= 720
+# Two tests for each core at a time: many of them wait for processes and disks.
+TESTS_AT_ONCE ?= $(shell echo $$((2 * $$(nproc))))
 # More pytest arguments, as in: make check ARGS='-k receipt'
 ARGS ?=
 
@@ -22,8 +24,8 @@ help:
 setup: ## prepare .venv (every other target does this by itself)
 	@tools/bootstrap
 
-demo: setup ## run the main job once, on this machine, and show what it did
-	@examples/deploy-a-service/run
+demo: setup ## roll out a healthy and a failing release on this machine, for real; about a minute
+	@$(bin)/deploymark demo --once
 
 ##@ Develop
 
@@ -39,7 +41,7 @@ check: setup ## before each commit, under a minute: lint, types, layers, unit te
 
 test: setup ## every test, at most twelve minutes
 	@tools/system-packages
-	@timeout --foreground --signal=INT --kill-after=30 $(TEST_SECONDS) $(bin)/pytest -n 2 $(ARGS)
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_SECONDS) $(bin)/pytest -n $(TESTS_AT_ONCE) --dist worksteal $(ARGS)
 
 soak: setup ## the tests that run for many minutes
 	@tools/system-packages

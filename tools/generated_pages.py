@@ -18,6 +18,7 @@ import msgspec
 
 from body_fields import fields_table, limits_of, type_of
 from deploymark import errors
+from deploymark.act.alerts import TELLINGS as ALERTS
 from deploymark.ingest.refusals import TELLINGS
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.findings import COURSES, TEXTS
@@ -325,6 +326,35 @@ def findings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+_ALERTS_HEAD = """\
+# Alerts
+
+What people are told about deployments, by code. [How to be told](../howto/alerts.md) connects an
+Alertmanager or a webhook. A *page* wakes somebody, a *ticket* waits until morning. Alerts about
+deploymark itself, and on findings, are rules for Prometheus
+([scraping](../howto/scrape-with-prometheus.md)).
+
+*deployment* stands for its id with service and environment, or for the place where nothing is known
+of one.
+"""
+
+
+def alerts_page() -> str:
+    """Return docs/reference/alerts.md: each code, what it says, what to do, when it is over.
+
+    Each has a heading of its own, because alerts link to it.
+    """
+    lines = [_NOTICE, _ALERTS_HEAD, "| code | urgency | says |", "|---|---|---|"]
+    sections = []
+    for code, telling in ALERTS.items():
+        says = telling.says.format(about="*deployment*")
+        lines.append(f"| [`{code}`](#{code}) | {telling.urgency} | {_cell(says)} |")
+        sections += ["", f"## `{code}`", "", _prose(says), ""]
+        sections += [f"- urgency: {telling.urgency}", f"- what to do: {_prose(telling.remedy)}"]
+        sections += [f"- over when: {_prose(telling.ends)}"]
+    return "\n".join(lines + sections) + "\n"
+
+
 def _pattern(message: str) -> str:
     """Show what a message is filled in with as words in italics."""
     return re.sub(r"\{(\w+)\}", r"*\1*", message)
@@ -361,6 +391,7 @@ def pages() -> dict[pathlib.Path, str]:
         DOCS / "reference" / "errors.md": errors_page(),
         DOCS / "reference" / "http.md": http_page(),
         DOCS / "reference" / "findings.md": findings_page(),
+        DOCS / "reference" / "alerts.md": alerts_page(),
         DOCS / "coverage.md": coverage_page(),
         **({DOCS / "reference" / "cli.md": cli_page(parser)} if parser is not None else {}),
     }

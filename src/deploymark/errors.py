@@ -270,6 +270,41 @@ class JudgeError(RefusedError):
     default_hint = "docs/reference/judge.md says what a plan and a look hold."
 
 
+class ActionRefusedError(RefusedError):
+    """A guard, a policy or the state of the rollout does not let the action through."""
+
+    code = "action_refused"
+    default_hint = "The reasons say what does not hold; an operator may break the glass."
+
+
+class StaleActionError(RefusedError):
+    """The action was chosen on what was known earlier; more is known now."""
+
+    code = "stale_action"
+    default_hint = "Look at the rollout again, then act with its newest index."
+
+
+class ActuatorRefusedError(RefusedError):
+    """An actuator did nothing, and would refuse the same order again."""
+
+    code = "actuator_refused"
+    default_hint = "Correct what the message names, in the plan or where the actuator acts."
+
+
+class OutcomeUnknownError(RefusedError):
+    """An actuator was asked and nobody knows what came of it: it is not asked again by itself."""
+
+    code = "outcome_unknown"
+    default_hint = "Look at what runs, then say which it is by acting again."
+
+
+class NotifierRefusedError(RefusedError):
+    """Whoever tells people refuses an alert, and would refuse it again."""
+
+    code = "notifier_refused"
+    default_hint = "Correct the address or the secret of the notifier in the configuration."
+
+
 class UsageError(RefusedError):
     """The command line or configuration is wrong."""
 
@@ -383,6 +418,41 @@ class ServerUnavailableError(UnavailableError):
 
     code = "server_unavailable"
     default_hint = "Is `deploymark up` running, and does DEPLOYMARK_URL or --url name it?"
+
+
+class CountsUnavailableError(UnavailableError):
+    """A source of counts does not answer; that says nothing about the release."""
+
+    code = "counts_unavailable"
+    default_hint = "The look goes without it; the verdict stays open until it answers."
+
+
+class ActuatorUnavailableError(UnavailableError):
+    """An actuator could not be asked; it did nothing."""
+
+    code = "actuator_unavailable"
+    default_hint = "It is tried again; a person is told when it lasts."
+
+    def __init__(
+        self, message: str, *, hint: str = "", field: str = "", wait_seconds: float | None = None
+    ) -> None:
+        """Say also how long it asks to be left alone, None when it does not say."""
+        super().__init__(message, hint=hint, field=field)
+        self.wait_seconds = wait_seconds
+
+
+class FleetUnavailableError(UnavailableError):
+    """A process of the local fleet does not start, or does not answer."""
+
+    code = "fleet_unavailable"
+    default_hint = "What it printed says why; end the fleet and start it again."
+
+
+class NotifierUnavailableError(UnavailableError):
+    """Whoever tells people did not answer; some alerts may have come."""
+
+    code = "notifier_unavailable"
+    default_hint = "All of them are handed over again."
 
 
 class ObservationError(UnavailableError):

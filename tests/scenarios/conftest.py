@@ -25,6 +25,8 @@ SHELL = ("/bin/bash", "-euo", "pipefail", "-c")
 
 # The conformance tests' own reading of the standards; it shares nothing with the source.
 sys.path.append(str(ROOT / "tests" / "conformance"))
+# The made-up account of AWS, which cannot reach the real one.
+sys.path.append(str(ROOT / "tests" / "integration" / "aws"))
 
 
 def run_in(place: Path, command: Sequence[str], exit_code: int) -> CompletedProcess[str]:

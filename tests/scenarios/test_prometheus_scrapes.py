@@ -226,7 +226,22 @@ def test_any_metric_is_joined_with_its_deployment(team: Team) -> None:
 
             # 4. The measures are the same here and there.
             slis = {each["measure"]: each for each in team._items(f"/v1/slis?after={last}")}
-            assert list(slis) == ["M2", "M3", "M8", "M10"]
+            assert list(slis) == [
+                "M1",
+                "M2",
+                "M3",
+                "M4",
+                "M6",
+                "M7",
+                "M8",
+                "M9",
+                "M10",
+                "M11",
+                "M14",
+            ]
+            assert (slis["M1"]["numerator"], slis["M1"]["denominator"]) == (1, 1)
+            (item,) = team._items("/v1/slis/M1/items")
+            assert (item["deployment_id"], item["result"]) == (f"{stable}~1", "succeeded")
             assert (slis["M10"]["numerator"], slis["M10"]["denominator"]) == (3, 3)
             found = prom.query('deploymark_measure_numerator{measure="M10"}')
             assert [n for _, n in found] == [3]

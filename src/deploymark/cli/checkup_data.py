@@ -78,7 +78,7 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
         for name, part in value.items():
             yield from _values(home, f"{full}.{name}", part)
         return
-    shown = ", ".join(value) or "none" if isinstance(value, tuple | dict) else value
+    shown = ", ".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else value
     yield fine(f"{full} = {shown!r} ({home.origins.get(full, 'default')})")
 
 

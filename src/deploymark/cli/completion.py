@@ -52,6 +52,10 @@ def _completion(options: argparse.Namespace, output: Output) -> int:
     from deploymark.cli.main import build_parser  # noqa: PLC0415 - it imports this module
 
     tree = dict(_levels(build_parser(), ("deploymark",)))
+    for path in tree:
+        # What is called `rollback adopt` is found below `rollback`.
+        if len(path) > 1 and path[-1] not in (above := tree[path[:-1]][0]):
+            above.append(path[-1])
     output.raw({"bash": _bash, "zsh": _zsh, "fish": _fish}[options.shell](tree))
     return 0
 
@@ -70,9 +74,9 @@ def _levels(
             below = dict(action.choices)
         else:
             flags += [(flag, action.help or "") for flag in action.option_strings]
-    yield path, (sorted(below), flags)
+    yield path, (sorted({name.partition(" ")[0] for name in below}), flags)
     for name, inner in below.items():
-        yield from _levels(inner, (*path, name))
+        yield from _levels(inner, (*path, *name.split()))
 
 
 def _bash(tree: _Tree) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from deploymark.cli.output import Output, drop_output, shortened
 from deploymark.errors import (
+    ActionRefusedError,
     BrokenError,
     DeploymarkError,
     ForbiddenError,
@@ -24,6 +25,7 @@ from deploymark.errors import (
     LogBusyError,
     ProofError,
     SignatureError,
+    StaleActionError,
     UnauthenticatedError,
     UnavailableError,
     UnsignedRefusedError,
@@ -53,14 +55,22 @@ COMMANDS = {
     "run": "wrap a deploy command: markers before and after it",
     "id": "print the deployment id of this run",
     "flush": "deliver what the spool holds",
+    "gate": "wait until a pipeline may go on, or say why it may not",
     "receipt": "fetch the proof that an entry was logged",
     "up": "run the server",
+    "demo": "roll out a healthy and a regressing release of a real service on this machine",
     "ls": "list deployments",
     "show": "show one deployment, its markers and what is known of it",
     "instances": "list the instances that run",
     "timeline": "list what happened",
     "findings": "list what is wrong, and what to do",
     "watch": "follow markers as they are admitted",
+    "canary": "list what is rolled out, show one, judge a verdict again",
+    "promote": "give a canary all of the traffic",
+    "approve": "let a rollout go on from its step",
+    "rollback": "return the traffic to the release that ran before",
+    "rollback adopt": "say that a release is good to return to",
+    "freeze": "stop what happens by itself in an environment",
     "observe": "see which processes of a service run here, and what they execute",
     "tokens": "who may call the server",
     "keys": "producer keys: who may sign what",
@@ -72,7 +82,11 @@ COMMANDS = {
     "openapi": "print the description of the HTTP interface",
     "completion": "print what makes a shell complete this command",
 }
-"""Every command, in the order of the help, each a module beside this one."""
+"""Every command, in the order of the help, each a module beside this one.
+
+A command of two words stands beside the one of its first: `rollback ID` and `rollback adopt ID`,
+which argparse cannot tell apart below one parser.
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -83,6 +97,12 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own arguments
         super().__init__(**{"formatter_class": _Help, **settings, "allow_abbrev": False})
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Read a command line; only the parser of all commands is asked for a whole one."""
+        return super().parse_args(_joined(args), namespace)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -159,9 +179,16 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, sentence in COMMANDS.items():
         if only in (None, name):
-            module = import_module(f"deploymark.cli.{name}")
+            module = import_module(f"deploymark.cli.{name.replace(' ', '_')}")
             module.add_parser(commands, sentence)
     return parser
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Return a command line in which a command of two words is one."""
+    name = " ".join(arguments[:2])
+    two = len(arguments) > 1 and name in COMMANDS
+    return [name, *arguments[2:]] if two else list(arguments)
 
 
 def _command_of(arguments: Sequence[str]) -> str | None:
@@ -196,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if any("\0" in argument for argument in arguments):
         raise UsageError("An argument contains a NUL character.")
-    return build_parser(_command_of(arguments)).parse_args(arguments)
+    return build_parser(_command_of(_joined(arguments))).parse_args(arguments)
 
 
 def _report(error: Exception, output: Output) -> int:
@@ -243,6 +270,8 @@ def _report_own_fault(error: Exception, output: Output) -> None:
 def exit_code(error: DeploymarkError) -> int:
     """Return the exit code that says the same as an error."""
     match error:
+        case ActionRefusedError() | StaleActionError():
+            return NO
         case KeyUntrustedError() | UnauthenticatedError() | ForbiddenError():
             return NOT_ALLOWED
         case UnsignedRefusedError():

@@ -9,5 +9,6 @@ the host; `settings` is what it was told.
 
 The room sits below the server and above the model. Standard library only, `cryptography` when a
 key signs. Every deploy job starts it anew, so what only some need (`ssl`, keys, proxies) is loaded
-when it is needed. It verifies nothing and knows no store of the server.
+when it is needed. It verifies nothing and knows no store of the server. `guarded` is
+for adapters that tell others than the server something, by the same careful connection.
 """

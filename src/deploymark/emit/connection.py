@@ -48,17 +48,26 @@ class Connection:
     Args:
         endpoint: Which server, and which way to it.
         deadline: When to give up; set for each request.
+        address: IP address and port to connect to, where they were looked up already.
+        authorities: A file of the authorities to trust for https; those of the host without one.
 
     Raises:
         OSError: The server or the proxy cannot be reached, or is not whom its certificate says.
         ServerUnavailableError: The proxy answers something else than HTTP.
     """
 
-    def __init__(self, endpoint: Endpoint, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        deadline: Deadline,
+        address: tuple[str, int] | None = None,
+        authorities: str = "",
+    ) -> None:
         self._deadline = deadline
+        self._authorities = authorities
         self._nothing_yet: tuple[type[OSError], ...] = (BlockingIOError,)
         self._socket = socket.create_connection(
-            endpoint.reached,  # type: ignore[arg-type]  # getaddrinfo takes bytes as well
+            address or endpoint.reached,  # type: ignore[arg-type]  # getaddrinfo takes bytes as well
             deadline.left(),
         )
         try:
@@ -71,15 +80,15 @@ class Connection:
             self.close()
             raise
 
-    def ask(self, request: bytes, max_body_bytes: int) -> Response:
-        """Send a request and return the response.
+    def ask(self, request: bytes, max_body_bytes: int, *, until_closed: bool = False) -> Response:
+        """Send a request and return the response; see `read_response`.
 
         Raises:
             OSError: The connection ended, or the time is over (TimeoutError).
             ServerUnavailableError: What came back is no whole HTTP response.
         """
         self._send(request)
-        return read_response(self._receive, max_body_bytes)
+        return read_response(self._receive, max_body_bytes, until_closed=until_closed)
 
     def is_quiet(self) -> bool:
         """Whether it still stands, and nothing came since the last response.
@@ -135,6 +144,6 @@ class Connection:
 
         # The handshake takes its timeout as a whole, not for each byte.
         self._socket.settimeout(self._deadline.left())
-        context = ssl.create_default_context()
+        context = ssl.create_default_context(cafile=self._authorities or None)
         self._socket = context.wrap_socket(self._socket, server_hostname=name)
         self._nothing_yet = (BlockingIOError, ssl.SSLWantReadError)

@@ -89,12 +89,14 @@ def http_date(ms: int) -> str:
     )
 
 
-def read_response(receive: Receive, max_body_bytes: int) -> Response:
+def read_response(receive: Receive, max_body_bytes: int, *, until_closed: bool = False) -> Response:
     """Read one response to a POST (RFC 9112, section 6.3).
 
     Args:
         receive: Where bytes come from; what it raises is passed on.
         max_body_bytes: A longer body is refused.
+        until_closed: A body may end with the connection. It cannot be told from one that was cut
+            off, so this is for whoever needs no more than the status.
 
     Raises:
         ServerUnavailableError: What came is no whole response that can be trusted.
@@ -109,6 +111,8 @@ def read_response(receive: Receive, max_body_bytes: int) -> Response:
         if version == 0 or length is not None or coding.lower() != "chunked":
             _refuse("its response contradicts itself about where it ends")
         body = _read_chunks(source, max_body_bytes)
+    elif length is None and until_closed:
+        return Response(status, headers, source.rest(max_body_bytes), reusable=False)
     elif length is None:
         # It would end with the connection, and so would one that was cut off.
         _refuse(f"its response of status {status} does not say where it ends")
@@ -162,6 +166,14 @@ class _Source:
         while len(self._buffer) < count:
             self._more()
         return self._take(count)
+
+    def rest(self, most: int) -> bytes:
+        """Return everything until the peer ends the connection."""
+        while came := self._receive():
+            self._buffer += came
+            if len(self._buffer) > most:
+                _refuse(f"its response has more than {most} bytes")
+        return self._take(len(self._buffer))
 
     def is_empty(self) -> bool:
         """Whether nothing came beyond what was asked for."""

@@ -177,9 +177,42 @@ class Intake:
             "size": len(content),
             "timestamp": format_instant(self._clock.now_ms()),
         }
-        envelope = sign_envelope(DETAIL, encode(payload), [self._signer])
         blob = Blob(digest.digest(), salt, content)
-        return named, _expected(self._receiver.keep(envelope, blob, caller))
+        return named, self._keep(DETAIL, encode(payload), blob, caller)
+
+    def keep_evidence(self, content: bytes, caller: Caller) -> str:
+        """Store what verdicts rest on, never to be erased, and return its digest `sha256:…`.
+
+        Raises:
+            UnavailableError, BrokenError: As `submit`.
+        """
+        digest = hashlib.sha256(content)
+        named = f"sha256:{digest.hexdigest()}"
+        payload = {
+            "action": "stored",
+            "digest": named,
+            "erasable": False,
+            "size": len(content),
+            "timestamp": format_instant(self._clock.now_ms()),
+        }
+        self._keep(DETAIL, encode(payload), Blob(digest.digest(), b"", content), caller)
+        return named
+
+    def say_with(
+        self, payload_type: str, payload: bytes, content: bytes, caller: Caller
+    ) -> Admitted:
+        """Append an entry that names evidence by its digest, together with that evidence.
+
+        Raises:
+            RefusedError: It breaks its schema, or names other content.
+            UnavailableError, BrokenError: As `submit`.
+        """
+        blob = Blob(hashlib.sha256(content).digest(), b"", content)
+        return self._keep(payload_type, payload, blob, caller)
+
+    def _keep(self, payload_type: str, payload: bytes, blob: Blob, caller: Caller) -> Admitted:
+        envelope = sign_envelope(payload_type, payload, [self._signer])
+        return _expected(self._receiver.keep(envelope, blob, caller))
 
     def erase_detail(self, digest: str, reason: str, caller: Caller) -> Admitted:
         """Erase content that was stored, with the entry that says so and why.

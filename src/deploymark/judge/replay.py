@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from deploymark.errors import CanonicalError, JudgeError
 from deploymark.judge.assessment import Assessment
@@ -85,6 +85,21 @@ def replay(head: bytes, looks: Sequence[bytes]) -> Judgement:
         raise JudgeError("The looks are not those that the verdict rests on.", field="/looks")
     assessment = Assessment(read.plan, read.placebo)
     return [assessment.take(_read(text, Look)) for text in looks][-1]
+
+
+def replay_step(basis: bytes, looks: Sequence[bytes]) -> Judgement:
+    """Judge again from what is kept of one step of a rollout.
+
+    Args:
+        basis: Canonical text of the step's `Head`, which was written before its first look and
+            so names none.
+        looks: Canonical texts of its looks, in their order.
+
+    Raises:
+        JudgeError: As `replay`.
+    """
+    whole = structs.replace(_read(basis, Head), looks=tuple(map(digest_of, looks)))
+    return replay(text_of(whole), looks)
 
 
 def _read(text: bytes, kind: type[Any]) -> Any:  # noqa: ANN401 - of the kind that is asked for

@@ -130,16 +130,24 @@ class Decision(_Entry, frozen=True):
     """A change of what runs: decided, approved, executed, and what came of it (decision/v1).
 
     Attributes:
+        action: `shift` gives the canary another share of the traffic; `gate` answers whether
+            something may go on, and changes nothing.
         deployment_id: The occurrence acted on; absent for a freeze.
         target_deployment_id: The release that a rollback returns to.
         actor: The person's handle, or `policy`.
         outcome: Only of the stage `outcome`.
+        step: Number of the rollout step that it leads to, or is about; from 1.
+        weight: Percent of the traffic that the canary then has.
+        fence: Of the lease that it was decided under: rises with every holder.
+        result: The answer of a gate.
+        reasons: Why the answer of a gate is no pass, one sentence each.
         decision_index: The entry of the earlier stage that this one continues.
         verdict_index: The verdict that it rests on.
         break_glass: A person overrode a policy or guard, with the reason stated.
     """
 
     action: Literal[
+        "shift",
         "promote",
         "pause",
         "resume",
@@ -150,6 +158,7 @@ class Decision(_Entry, frozen=True):
         "quarantine",
         "release",
         "adopt",
+        "gate",
     ]
     stage: Literal["decided", "approved", "executed", "outcome"]
     environment: Name
@@ -165,6 +174,11 @@ class Decision(_Entry, frozen=True):
     decision_index: Count | None = None
     idempotency_key: Value | None = None
     break_glass: bool = False
+    step: Positive | None = None
+    weight: Percent | None = None
+    fence: Count | None = None
+    result: Literal["pass", "fail", "inconclusive"] | None = None
+    reasons: Annotated[tuple[Text, ...], Meta(max_length=ITEMS)] | None = None
 
 
 class Suspect(_Entry, frozen=True):
@@ -308,6 +322,8 @@ def _key_rules(fields: dict[str, object]) -> Faults:
 def _decision_rules(fields: dict[str, object]) -> Faults:
     if fields.get("stage") == "outcome":
         yield from _require(fields, "The stage `outcome` states how it ended.", "outcome")
+    if fields.get("action") == "gate":
+        yield from _require(fields, "A gate answers.", "result", "service")
     if fields.get("break_glass") is True:
         yield from _require(fields, "Who breaks the glass says why.", "reason")
 

@@ -4,7 +4,9 @@ import re
 from typing import Final
 
 PRODUCTION: Final = frozenset({"prod", "production", "prd", "live"})
-"""Words of a name that make it one of production: `prod`, `eu-prod`, `Production 2`."""
+"""Words of a name that make it one of production: `prod`, `eu-prod`, `Production 2`.
+
+Views keep what follows from them; another word is another version of the broker's and outcomes'."""
 
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 

@@ -79,9 +79,31 @@ class Inspector:
         choices = [choice for choice in kind.types if not isinstance(choice, kinds.NoneType)]
         if value is None and len(choices) < len(kind.types):
             return iter(())
+        tag = _tag_of(choices)
+        if tag and isinstance(value, dict):
+            return self._tagged(value, choices, tag, pointer, strict=strict)
         # Of several types the last is the widest: numbers are written int | float.
         choices = [choice for choice in choices if _may_be(choice, value)] or choices
         return self._check(value, choices[-1], pointer, strict=strict)
+
+    def _tagged(
+        self,
+        value: dict[Any, Any],
+        choices: list[kinds.Type],
+        tag: str,
+        pointer: str,
+        *,
+        strict: bool,
+    ) -> Faults:
+        """Check a value against the one of several Structs that its tag names."""
+        named = {each.tag: each for each in choices if isinstance(each, kinds.StructType)}
+        if tag not in value:
+            return iter([self._missing(f"{pointer}/{tag}")])
+        said = value[tag]
+        if not isinstance(said, str) or said not in named:
+            return self._choice(said, list(named), f"{pointer}/{tag}")
+        rest = {name: part for name, part in value.items() if name != tag}
+        return self._struct(rest, named[said], pointer, strict=strict)
 
     def _struct(
         self, value: object, kind: kinds.StructType, pointer: str, *, strict: bool
@@ -235,6 +257,12 @@ def show(value: object) -> str:  # noqa: PLR0911 - one case per JSON type
             return repr(value[:_SHOWN]) + "…"
         case _:
             return repr(value)
+
+
+def _tag_of(choices: list[kinds.Type]) -> str | None:
+    """Return the field that tells several Structs apart, None where there is none."""
+    tags = {each.tag_field if isinstance(each, kinds.StructType) else None for each in choices}
+    return tags.pop() if len(choices) > 1 and len(tags) == 1 else None
 
 
 def _may_be(kind: kinds.Type, value: object) -> bool:

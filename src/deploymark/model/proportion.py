@@ -24,17 +24,28 @@ class Proportion(NamedTuple):
         return self.numerator / self.denominator if self.denominator else None
 
     def interval(self) -> tuple[float, float] | None:
-        """Return the Wilson score interval (E. B. Wilson, 1927) at 95 %; None of nothing.
-
-        It holds what it promises also near 0 and 1 and for few things, where the usual
-        plus-or-minus does not.
-        """
-        count, total = self.numerator, self.denominator
-        if not total:
+        """Return the interval of `wilson` at 95 %; None of nothing."""
+        if not self.denominator:
             return None
-        share, square = count / total, _Z * _Z / total
-        middle = share + square / 2
-        spread = _Z * sqrt(share * (1 - share) / total + square / (4 * total))
-        low, high = (middle - spread) / (1 + square), (middle + spread) / (1 + square)
+        low, high = wilson(self.numerator / self.denominator, self.denominator)
         # Exact at the ends, where rounding would leave a trace.
-        return (0.0 if count == 0 else low, 1.0 if count == total else high)
+        return (
+            0.0 if self.numerator == 0 else low,
+            1.0 if self.numerator == self.denominator else high,
+        )
+
+
+def wilson(share: float, total: float) -> tuple[float, float]:
+    """Return the Wilson score interval (E. B. Wilson, 1927) at 95 %.
+
+    It holds what it promises also near 0 and 1 and for few things, where the usual plus-or-minus
+    does not.
+
+    Args:
+        share: That was found, from 0 to 1.
+        total: Of how many, more than 0.
+    """
+    square = _Z * _Z / total
+    middle = share + square / 2
+    spread = _Z * sqrt(share * (1 - share) / total + square / (4 * total))
+    return (middle - spread) / (1 + square), (middle + spread) / (1 + square)

@@ -8,12 +8,27 @@ A port is a Protocol small enough to memorise. Adapters (`storage`, `integration
 Ports say what must hold, never how. They raise errors of `deploymark.errors` only.
 """
 
+from deploymark.ports.acting import (
+    Actuator,
+    Deed,
+    Found,
+    LeaseStore,
+    Order,
+    Release,
+)
 from deploymark.ports.admission import (
     ListedDeployment,
     Position,
     RegistryStore,
 )
 from deploymark.ports.clock import Clock
+from deploymark.ports.counts import (
+    Cell,
+    Cohort,
+    CohortCounts,
+    CountsSource,
+    MetricQuery,
+)
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -30,6 +45,11 @@ from deploymark.ports.log import (
     WitnessState,
 )
 from deploymark.ports.meter import Meter
+from deploymark.ports.notifying import (
+    Alert,
+    Notifier,
+    Urgency,
+)
 from deploymark.ports.operation import (
     LedgerStore,
     SessionRecord,
@@ -61,21 +81,31 @@ from deploymark.ports.telemetry import (
     TelemetryStore,
     TraceNote,
 )
+from deploymark.ports.told_order import encode_order, order_fields
 
 __all__ = [
     "EXCERPTS_KEPT",
     "SALT_BYTES",
     "TRACES_KEPT",
+    "Actuator",
+    "Alert",
     "Batch",
     "Blob",
+    "Cell",
     "Clock",
+    "Cohort",
+    "CohortCounts",
     "CountKey",
     "Counted",
+    "CountsSource",
+    "Deed",
     "EnvelopeSigner",
     "Excerpt",
+    "Found",
     "GaugeKey",
     "Gauged",
     "Head",
+    "LeaseStore",
     "LedgerStore",
     "ListedDeployment",
     "LogReader",
@@ -84,14 +114,18 @@ __all__ = [
     "MarkedKey",
     "Measured",
     "Meter",
+    "MetricQuery",
     "Node",
     "NoteSigner",
+    "Notifier",
     "ObservedInstance",
     "Observer",
+    "Order",
     "Place",
     "Position",
     "PublishedCheckpoint",
     "RegistryStore",
+    "Release",
     "RollbackGuard",
     "SessionRecord",
     "StoredEntry",
@@ -101,7 +135,10 @@ __all__ = [
     "TokenRecord",
     "TokenStore",
     "TraceNote",
+    "Urgency",
     "Witness",
     "WitnessState",
     "Witnessed",
+    "encode_order",
+    "order_fields",
 ]

@@ -27,7 +27,7 @@ class CountKey(NamedTuple):
 
     Attributes:
         place: Who answered them.
-        bucket_s: The beginning of their ten seconds, in seconds since the epoch.
+        bucket_s: The beginning of their bucket, in seconds since the epoch.
         protocol: `http`, `rpc`, `messaging` or `other`.
         origin: `metric` or `span`: what they were counted from.
     """
@@ -174,7 +174,10 @@ class TelemetryQuery(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """From when to when, in seconds, the metrics of an instance cover one protocol."""
+    """From when to when, in seconds, the metrics of an instance cover one protocol.
+
+    The end is that of the last bucket, give or take a minute: buckets have several lengths.
+    """
 
     place: Place
     protocol: str
@@ -228,6 +231,10 @@ class TelemetryStore(Protocol):
 
     def measured(self, query: TelemetryQuery) -> list[Measured]:
         """Return which instances count their requests by metrics, whenever they did."""
+        ...
+
+    def first_seen(self, query: TelemetryQuery) -> list[tuple[Place, int]]:
+        """Return of each instance the earliest bucket of counts or gauges that is kept."""
         ...
 
     def traces(self, query: TelemetryQuery, limit: int) -> list[TraceNote]:

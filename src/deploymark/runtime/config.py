@@ -7,7 +7,7 @@ that is silently ignored is worse than none.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,11 +15,24 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.act.plan import RolloutPlan, check_rollout
+from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
+from deploymark.integrations.prometheus.client import PrometheusSettings
+from deploymark.judge.policy import Identity, Rule, check_rules
+from deploymark.judge.ruling import Known, check_examples, zone_names
 from deploymark.model.inspection import Inspector
-from deploymark.model.limits import VALUE_BYTES, Name, Names
+from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
+from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
-from deploymark.telemetry.limits import BODY_BYTES, GAUGES, MEGABYTE
+from deploymark.runtime.zones import time_zones
+from deploymark.telemetry.limits import (
+    BODY_BYTES,
+    BUCKET_SECONDS,
+    GAUGES,
+    LAG_SECONDS,
+    MEGABYTE,
+)
 
 DEFAULT_DATA = Path("deploymark-data")
 DEFAULT_LISTEN = "127.0.0.1:8420"
@@ -76,13 +89,25 @@ class AuthSection(_Section, frozen=True):
 
     Attributes:
         signed_without_token: A producer's signature is enough to hand in a marker.
+        identities: Who is who, by handle: one person under several names.
         requests_per_second: Of one caller in the long run, or of one network without a token.
         requests_burst: At once.
     """
 
     signed_without_token: bool = True
+    identities: dict[str, Identity] = {}
     requests_per_second: Rate = 2_000.0
     requests_burst: Burst = 4_000
+
+
+class EnvironmentPolicy(_Section, frozen=True):
+    """What an environment asks for.
+
+    Attributes:
+        action_assurance: Who must stand behind markers on which something is done automatically.
+    """
+
+    action_assurance: Literal["attributed", "signed"] = "attributed"
 
 
 class PolicySection(_Section, frozen=True):
@@ -92,16 +117,32 @@ class PolicySection(_Section, frozen=True):
         anonymous_environments: Globs of environments about which anyone may say anything.
         allow_email: E-mail addresses are admitted in people fields and text.
         allow_phone: Phone numbers are admitted there.
+        rules: What may be deployed where; the gate asks them.
         signed_environments: Environments where a producer must sign what is announced; other
             announcements there are admitted, and found.
         deadlines: How long silence is borne, in seconds.
+        environments: What single environments ask for.
     """
 
     anonymous_environments: Names = ()
     allow_email: bool = False
     allow_phone: bool = False
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=256)] = ()
     signed_environments: Names = ()
     deadlines: Deadlines = Deadlines()
+    environments: dict[str, EnvironmentPolicy] = {}
+
+
+class ActSection(_Section, frozen=True):
+    """Whether anything is done automatically.
+
+    Attributes:
+        automation: The kill switch: without it nothing is changed, and people are told.
+        turn_seconds: How often rollouts are looked at.
+    """
+
+    automation: bool = True
+    turn_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
 
 
 class TelemetrySection(_Section, frozen=True):
@@ -113,6 +154,8 @@ class TelemetrySection(_Section, frozen=True):
         max_bytes: Of the store; the oldest is forgotten first.
         max_body_bytes: Of one request, packed and unpacked.
         gauges: Names of metrics of which the values are kept.
+        bucket_seconds: What is counted together; the grain of verdicts from telemetry.
+        lag_seconds: How long after the end of a bucket a verdict takes it for complete.
     """
 
     enabled: bool = True
@@ -120,6 +163,52 @@ class TelemetrySection(_Section, frozen=True):
     max_bytes: Annotated[int, Meta(ge=16 * MEGABYTE)] = 512 * MEGABYTE
     max_body_bytes: Annotated[int, Meta(ge=65_536, le=64 * MEGABYTE)] = BODY_BYTES
     gauges: Names = GAUGES
+    bucket_seconds: Annotated[int, Meta(ge=1, le=60)] = BUCKET_SECONDS
+    lag_seconds: Annotated[int, Meta(ge=0, le=3_600)] = LAG_SECONDS
+
+
+class NotifierSection(_Section, frozen=True):
+    """One of those who are told what people should know.
+
+    Attributes:
+        kind: What it is.
+        url: Where it is.
+        secret_file: Holds its secret: the password or token of an Alertmanager, the `whsec_…` that
+            signs for a webhook. Read at every call.
+        user: Of an Alertmanager that wants a password; otherwise the secret is a bearer token.
+        urgencies: What it is told.
+        allow_plain_http: It may be reached by http on another host.
+    """
+
+    kind: Literal["alertmanager", "webhook"]
+    url: Text
+    secret_file: Value = ""
+    user: Value = ""
+    urgencies: Annotated[tuple[Urgency, ...], Meta(min_length=1)] = (Urgency.PAGE, Urgency.TICKET)
+    allow_plain_http: bool = False
+
+    def __repr__(self) -> str:
+        """Say who is told what, and no path, which often is a secret."""
+        shown = destination(self.url, allow_plain_http=True).shown
+        return f"{self.kind} {shown} ({' and '.join(self.urgencies)})"
+
+
+class AlertsSection(_Section, frozen=True):
+    """Who is told what people should know, and when.
+
+    Attributes:
+        notifiers: All of them are told; without one nobody is.
+        runbooks: The address of the page that explains the codes, as people reach it.
+        repeat_seconds: How often they are told what lasts.
+        quiet_seconds: What comes back sooner after its end is the same alert.
+        least_seconds: How long an alert lasts at least.
+    """
+
+    notifiers: Annotated[tuple[NotifierSection, ...], Meta(max_length=16)] = ()
+    runbooks: Text = "docs/reference/alerts.md"
+    repeat_seconds: Annotated[int, Meta(ge=1, le=300)] = 60
+    quiet_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    least_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
 
 
 class Configuration(_Section, frozen=True):
@@ -127,6 +216,8 @@ class Configuration(_Section, frozen=True):
 
     Attributes:
         services: What is expected to run, by name of the service.
+        prometheus: Where counts may come from, by the names that plans give as their source.
+        rollouts: How services are rolled out, by name of the service and of the environment.
     """
 
     server: ServerSection = ServerSection()
@@ -134,7 +225,20 @@ class Configuration(_Section, frozen=True):
     auth: AuthSection = AuthSection()
     policy: PolicySection = PolicySection()
     telemetry: TelemetrySection = TelemetrySection()
+    alerts: AlertsSection = AlertsSection()
     services: dict[str, ExpectedService] = {}
+    act: ActSection = ActSection()
+    prometheus: dict[str, PrometheusSettings] = {}
+    rollouts: dict[str, dict[str, RolloutPlan]] = {}
+
+    @property
+    def plans(self) -> dict[tuple[str, str], RolloutPlan]:
+        """How services are rolled out, by service and environment."""
+        return {
+            (service, environment): plan
+            for service, by_environment in self.rollouts.items()
+            for environment, plan in by_environment.items()
+        }
 
     @property
     def expectations(self) -> Expectations:
@@ -223,6 +327,57 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
             field=fault.field,
         )
     try:
-        return msgspec.convert(content, Configuration)
+        configuration = msgspec.convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
         raise UsageError(f"{name}: {error}.") from error
+    for place, notifier in enumerate(configuration.alerts.notifiers):
+        _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
+    for (service, environment), plan in configuration.plans.items():
+        _check_plan(plan, name, f"/rollouts/{service}/{environment}")
+    _check_rules(configuration.policy.rules, configuration.auth.identities, name)
+    return configuration
+
+
+def _check_plan(plan: RolloutPlan, name: str, field: str) -> None:
+    try:
+        check_rollout(plan, field)
+    except UsageError as error:
+        message = f"{name}: {error.message}"
+        raise UsageError(message, hint=error.hint, field=error.field) from None
+
+
+def _check_notifier(notifier: NotifierSection, name: str, field: str) -> None:
+    try:
+        destination(notifier.url, allow_plain_http=notifier.allow_plain_http)
+    except UsageError as error:
+        message = f"{name}: {field}/url: {error.message}"
+        raise UsageError(message, hint=error.hint, field=f"{field}/url") from None
+    if notifier.user and (notifier.kind != "alertmanager" or not notifier.secret_file):
+        raise UsageError(
+            f"{name}: {field}/user is for an Alertmanager with a password in secret_file.",
+            field=f"{field}/user",
+        )
+    if notifier.kind == "webhook" and not notifier.secret_file:
+        raise UsageError(
+            f"{name}: {field}/secret_file is missing; a webhook is told nothing unsigned.",
+            hint="Make one with: echo whsec_$(head -c 24 /dev/urandom | base64)",
+            field=f"{field}/secret_file",
+        )
+
+
+def _check_rules(rules: Sequence[Rule], identities: Mapping[str, Identity], name: str) -> None:
+    """Refuse rules that make no sense, or that do not say what their examples expect."""
+    try:
+        check_rules(rules)
+        known = Known(identities, time_zones(zone_names(rules)))
+    except UsageError as error:
+        field = error.field or "/policy/rules"
+        raise UsageError(f"{name}: {error.message}", hint=error.hint, field=field) from None
+    for each in check_examples(rules, known):
+        place = [rule.name for rule in rules].index(each.rule)
+        raise UsageError(
+            f"{name}: the rule {each.rule} says {each.answer} of its example {each.example}, "
+            f"which expects {each.expected}: {each.reason}",
+            hint="Correct the rule or the example; docs/reference/policy.md explains both.",
+            field=f"/policy/rules/{place}/examples/{each.example}",
+        )

@@ -30,14 +30,17 @@ from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
+from deploymark.projections.outcomes import OutcomesView
+from deploymark.projections.outcomes_query import Outcomes
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
+from deploymark.runtime.acting import open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
-from deploymark.runtime.measuring import Measuring, sources_of
+from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
 from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
@@ -181,6 +184,7 @@ def open_front(
             SearchView(),
             BrokerView(expectations),
             TimelineView(expectations),
+            OutcomesView(),
         ]
         runner = Runner(log.store, views, projected, meter)
         runner.start()
@@ -200,13 +204,11 @@ def open_front(
         watching = Housekeeper([looking], meter)
         publishing = Housekeeper([_publishing(log, configuration.log.publish_seconds)], meter)
         bookkeeping = Housekeeper(_bookkeeping(log, ledger, findings, clock), meter)
-        stack.callback(watching.stop)
-        stack.callback(publishing.stop)
-        stack.callback(bookkeeping.stop)
+        for keeper in (watching, publishing, bookkeeping):
+            stack.callback(keeper.stop)
         stack.callback(intake.close)
-        watching.start()
-        publishing.start()
-        bookkeeping.start()
+        for keeper in (watching, publishing, bookkeeping):
+            keeper.start()
         # 5. What running software reports; it is asked to stop before the intake that it feeds.
         auth = configuration.auth
         throttle = Throttle(clock, auth.requests_per_second, auth.requests_burst)
@@ -221,13 +223,32 @@ def open_front(
                 meter=meter,
             )
         )
-        # 6. Who may come in.
+        # 6. What is rolled out, and by what plan.
+        acting = stack.enter_context(
+            open_acting(
+                log,
+                configuration,
+                views,
+                intake,
+                telemetry,
+                holder=secrets.token_hex(8),
+                clock=clock,
+                meter=meter,
+            )
+        )
+        # 7. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
-        # 7. What the server measures of itself.
+        # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
-        measuring = Measuring(BrokerCensus(views, expectations), sources, clock)
+        measuring = Measuring(
+            BrokerCensus(views, expectations),
+            sources,
+            Outcomes(views),
+            deltas_of(views, telemetry),
+            clock,
+        )
         parts = Parts(
             intake=intake,
             tokens=tokens,
@@ -246,11 +267,11 @@ def open_front(
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
             gauges=_Gauges(ledger, clock),
-            exposition=Exposition(
-                measuring.census, measuring.readings, log.view, runner, clock=clock, meter=meter
-            ),
-            slis=measuring.slis,
+            exposition=Exposition(measuring, log.view, runner, clock=clock, meter=meter),
+            measures=measuring,
             telemetry=telemetry,
+            rollouts=acting.rollouts,
+            gate=acting.gate,
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

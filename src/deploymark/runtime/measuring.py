@@ -1,24 +1,34 @@
 """Connects the measures that the server takes of itself with what they are counted from.
 
-A measure is plugged in here: one source, by its id. What has no source does not appear.
+A measure is plugged in here: one source, by its id; those of outcomes come together. What has no
+source does not appear.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
+from deploymark.errors import NotFoundError
 from deploymark.ingest.ledger import Ledger
 from deploymark.model.distribution import BOUNDS, Distribution
 from deploymark.model.proportion import Proportion
 from deploymark.ports import Clock, TelemetryQuery
 from deploymark.projections.broker.census import BrokerCensus, Census
+from deploymark.projections.broker.questions import Item, Items
+from deploymark.projections.database import Views
+from deploymark.projections.error_delta import MEASURE as DELTA
+from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.measures import (
     MEASURES,
     VISIBLE_WITHIN_SECONDS,
+    DeltaReading,
     Reading,
     Source,
     read_all,
     shown,
+    shown_delta,
 )
+from deploymark.projections.outcome_questions import SliQuery, window_of
+from deploymark.projections.outcomes_query import COUNTERS, Outcomes, Taken
 from deploymark.server.exposition import KEEP_SECONDS
 from deploymark.server.recent import Recent
 from deploymark.telemetry.room import TelemetryRoom
@@ -27,6 +37,14 @@ M8_WINDOW_SECONDS: Final = 86_400
 """How far back spans are counted, unless less is kept."""
 
 _SPANS_KEEP_SECONDS: Final = 60.0  # a day of spans is added up once a minute
+_WEEK_KEEP_SECONDS: Final = 15.0  # and a week of deployments for each scrape
+_LISTS: Final = {
+    "M2": "GET /v1/emitters tells how late each emitter is.",
+    "M3": "GET /v1/emitters names the numbers that are missing.",
+    "M8": "GET /v1/telemetry/marked tells it by service.",
+    "M10": "GET /v1/instances lists what runs.",
+}
+"""Where to look at what a measure counts, if it has no list of its own."""
 _SERVICES: Final = 100_000
 
 _TIME_TO_MARKER: Final = "deploymark_time_to_marker_seconds"
@@ -40,13 +58,26 @@ class Measuring:
 
     Args:
         census: Counts what runs and what is wrong.
-        sources: Of the measures that are not counted from the census.
+        sources: Of the measures that are counted neither from the census nor from the outcomes.
+        outcomes: Counts what came of deployments.
+        deltas: Compares errors after them with before; None without telemetry.
         clock: Tells the time.
     """
 
-    def __init__(self, census: BrokerCensus, sources: Mapping[str, Source], clock: Clock) -> None:
+    def __init__(
+        self,
+        census: BrokerCensus,
+        sources: Mapping[str, Source],
+        outcomes: Outcomes,
+        deltas: ErrorDeltas | None,
+        clock: Clock,
+    ) -> None:
         self._census = Recent(census.take, clock, KEEP_SECONDS)
+        self._week = Recent(lambda: self._take(SliQuery()), clock, _WEEK_KEEP_SECONDS)
+        self._delta = Recent(lambda: self._compare(SliQuery()), clock, _SPANS_KEEP_SECONDS)
         self._sources = sources
+        self._outcomes = outcomes
+        self._deltas = deltas
         self._clock = clock
 
     def census(self) -> Census:
@@ -58,29 +89,86 @@ class Measuring:
         return self._census.read()
 
     def readings(self, after: int = -1) -> dict[str, Reading]:
-        """Return what was counted for each measure, as of an entry or later.
+        """Return what was counted for each share, as of an entry or later, in the last week.
 
         Raises:
             StoreUnavailableError: As `census`, or a source's medium refuses.
         """
+        return self._readings(self._week.read(lambda each: each.as_of > after), after)
+
+    def delta(self) -> DeltaReading | None:
+        """Return M4 of the last week, at most a minute old; None without telemetry.
+
+        Raises:
+            StoreUnavailableError: As `readings`.
+        """
+        return self._delta.read()
+
+    def slis(self, query: SliQuery, after: int = -1) -> list[Item]:
+        """Return the measures as the interface shows them, as of an entry or later.
+
+        Raises:
+            QueryError: The window is none.
+            StoreUnavailableError: As `readings`.
+        """
+        if query == SliQuery() and after < 0:
+            readings, delta = self.readings(), self.delta()
+        else:
+            readings, delta = self._readings(self._take(query), after), self._compare(query)
+        found = {name: shown(MEASURES[name], each) for name, each in readings.items()}
+        if delta is not None:
+            found[DELTA] = shown_delta(MEASURES[DELTA], delta)
+        return [found[name] for name in MEASURES if name in found]
+
+    def items(self, query: SliQuery) -> Items:
+        """Return what a measure counts, one by one, the latest first.
+
+        Raises:
+            NotFoundError: There is no such measure, or no list of it.
+            QueryError: A filter, the limit or the cursor is not what it may be.
+            StoreUnavailableError: As `readings`.
+        """
+        now_ms = self._clock.now_ms()
+        if query.measure in COUNTERS:
+            return self._outcomes.items(query, now_ms)
+        if query.measure == DELTA and self._deltas is not None:
+            return self._deltas.items(query, now_ms)
+        raise NotFoundError(
+            f"There is no list of a measure {query.measure[:16]!r}.",
+            hint=_LISTS.get(query.measure, f"There is one of {', '.join((*COUNTERS, DELTA))}."),
+        )
+
+    def _take(self, query: SliQuery) -> Taken:
+        return self._outcomes.take(window_of(query, self._clock.now_ms()))
+
+    def _compare(self, query: SliQuery) -> DeltaReading | None:
+        if self._deltas is None:
+            return None
+        return self._deltas.take(window_of(query, self._clock.now_ms()))
+
+    def _readings(self, taken: Taken, after: int) -> dict[str, Reading]:
         census = self._census.read(lambda each: each.as_of > after)
         now_ms = self._clock.now_ms()
         covered = Reading(census.covered, now_ms, now_ms)
-        return read_all({**self._sources, "M10": lambda: covered})
-
-    def slis(self, after: int) -> Sequence[dict[str, Any]]:
-        """Return the measures as the interface shows them; as `readings`."""
-        return [shown(MEASURES[name], each) for name, each in self.readings(after).items()]
+        found = {**taken.readings, **read_all(self._sources), "M10": covered}
+        return {name: found[name] for name in MEASURES if name in found}
 
 
 def sources_of(
     distributions: Distributions, ledger: Ledger, telemetry: TelemetryRoom | None, clock: Clock
 ) -> dict[str, Source]:
-    """Return the sources of all measures that are not counted from the census."""
+    """Return the sources of the measures that are counted from the books and from telemetry."""
     found = {"M2": time_to_marker(distributions, clock), "M3": ingestion(ledger, clock)}
     if telemetry is not None:
         found["M8"] = propagation(telemetry, clock)
     return found
+
+
+def deltas_of(views: Views, telemetry: TelemetryRoom | None) -> ErrorDeltas | None:
+    """Return what compares errors after deployments with before; None without telemetry."""
+    if telemetry is None:
+        return None
+    return ErrorDeltas(views, telemetry.reader, telemetry.settings.retention_seconds)
 
 
 def time_to_marker(distributions: Distributions, clock: Clock) -> Source:

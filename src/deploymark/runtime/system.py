@@ -19,6 +19,11 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+def steady_ms() -> int:
+    """Return milliseconds of a clock that nobody sets: only differences mean something."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class ProcessMeter:
     """Counts in memory; see `ports.Meter`."""
 

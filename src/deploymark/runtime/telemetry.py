@@ -60,6 +60,8 @@ def open_telemetry(  # noqa: PLR0913 - one argument for each neighbour
                 max_bytes=section.max_bytes,
                 max_body_bytes=section.max_body_bytes,
                 gauges=section.gauges,
+                bucket_seconds=section.bucket_seconds,
+                lag_seconds=section.lag_seconds,
             ),
             rules=rules,
             confirmations=Confirmations(intake.submit, clock, meter, allow),

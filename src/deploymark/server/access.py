@@ -98,7 +98,7 @@ async def list_tokens(desk: Desk, request: Request) -> Answer:
 
 async def issue_token(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/tokens`: the one time that the token's text is shown."""
-    asked = await _read(desk, request, NewToken)
+    asked = await read_small(desk, request, NewToken)
     issued = await run_in_threadpool(
         desk.parts.tokens.issue,
         asked.name,
@@ -120,7 +120,7 @@ async def revoke_token(desk: Desk, request: Request) -> Answer:
 async def open_session(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/session`: a token becomes a cookie."""
     parts, network = desk.parts, request.network
-    token = (await _read(desk, request, NewSession)).token
+    token = (await read_small(desk, request, NewSession)).token
     caller = Caller("", frozenset(), network=network)
     try:
         caller = parts.tokens.authenticate(token, network)
@@ -164,7 +164,7 @@ async def list_keys(desk: Desk, _: Request) -> Answer:
 
 async def register_key(desk: Desk, request: Request) -> Answer:
     """Answer `POST /v1/keys`."""
-    asked = await _read(desk, request, NewKey)
+    asked = await read_small(desk, request, NewKey)
     fields: dict[str, Any] = {name: getattr(asked, name) for name in asked.__struct_fields__}
     admitted = await run_in_threadpool(desk.parts.keys.register, fields, request.caller)
     return json_answer(acknowledgement(admitted), 200 if admitted.duplicate else _CREATED)
@@ -187,7 +187,12 @@ def _cookie(settings: Settings, request: Request, value: str, seconds: int) -> t
     return b"set-cookie", "; ".join(parts).encode("ascii")
 
 
-async def _read(desk: Desk, request: Request, kind: type[T]) -> T:
+async def read_small(desk: Desk, request: Request, kind: type[T]) -> T:
+    """Return the small JSON body of a request.
+
+    Raises:
+        MediaTypeError, BodyError, TooLargeError, SlowRequestError: It is none.
+    """
     media_type(request, _JSON)
     seconds = desk.settings.body_seconds
     return read_as(await read_body(request, SMALL_BODY_BYTES, seconds, desk.bodies), kind)

@@ -44,6 +44,7 @@ from deploymark.server.problems import SERVER_FAULT, problem_answer, status_of
 from deploymark.server.request import Request
 from deploymark.server.settings import Settings
 from deploymark.server.stream import Feed
+from deploymark.server.waiting import WaitingRoom
 
 UNKNOWN = "unknown"
 
@@ -75,6 +76,7 @@ class Application:
             RequestMeter(),
             encode_json(document_of(OPERATIONS)),
             BodyBudget(),
+            WaitingRoom(),
         )
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in OPERATIONS:

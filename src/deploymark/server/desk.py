@@ -8,6 +8,7 @@ from deploymark.server.metrics import RequestMeter
 from deploymark.server.parts import Parts
 from deploymark.server.settings import Settings
 from deploymark.server.stream import Feed
+from deploymark.server.waiting import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Desk:
         requests: What was asked, for the metrics.
         document: The OpenAPI document, encoded.
         bodies: The room that all bodies have together.
+        waiting: Where requests wait for something to change.
     """
 
     parts: Parts
@@ -31,3 +33,4 @@ class Desk:
     requests: RequestMeter
     document: bytes
     bodies: BodyBudget
+    waiting: WaitingRoom

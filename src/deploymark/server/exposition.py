@@ -5,14 +5,14 @@ again for each of several scrapers. What cannot be counted now is left out of th
 counter says so: a sample that is missing is seen, one that is old is believed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
 
 from deploymark.errors import DeploymarkError
 from deploymark.log.reader import LogView
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import Census
-from deploymark.projections.measures import MEASURES, Reading
+from deploymark.projections.measures import MEASURES, DeltaReading, Reading
 from deploymark.server.metrics import Labels, family, render
 from deploymark.server.parts import Runner
 from deploymark.server.recent import Recent
@@ -23,12 +23,27 @@ KEEP_SECONDS: Final = 2.0
 Lines = Iterable[str]
 
 
+class Measured(Protocol):
+    """What is counted (`runtime.measuring`); may wait, and raises `DeploymarkError`."""
+
+    def census(self) -> Census:
+        """Count what runs and what is wrong."""
+        ...
+
+    def readings(self) -> dict[str, Reading]:
+        """Count for the measures that are shares."""
+        ...
+
+    def delta(self) -> DeltaReading | None:
+        """Count for the one that is a difference; None without telemetry."""
+        ...
+
+
 class Exposition:
     """Renders the page; call it on a thread.
 
     Args:
-        census: Counts what runs and what is wrong.
-        measures: Counts for the measures.
+        measures: Counts what runs and what is wrong, and for the measures.
         view: The log.
         runner: Tells how much of it the views have seen.
         clock: Tells the time.
@@ -37,15 +52,13 @@ class Exposition:
 
     def __init__(
         self,
-        census: Callable[[], Census],
-        measures: Callable[[], dict[str, Reading]],
+        measures: Measured,
         view: LogView,
         runner: Runner,
         *,
         clock: Clock,
         meter: Meter,
     ) -> None:
-        self._census = census
         self._measures = measures
         self._view = view
         self._runner = runner
@@ -59,7 +72,7 @@ class Exposition:
 
     def _render(self) -> bytes:
         found: list[Lines] = []
-        for part in (self._lag, self._counted, self._measured):
+        for part in (self._lag, self._counted, self._measured, self._compared):
             try:
                 found.append(list(part()))
             except DeploymarkError as error:
@@ -74,7 +87,7 @@ class Exposition:
         yield from family("view_lag_seconds", "gauge", {(): waits_ms / 1_000})
 
     def _counted(self) -> Iterator[str]:
-        census = self._census()
+        census = self._measures.census()
         findings: dict[Labels, float] = {
             (("code", code), ("severity", severity), ("production", _word(production))): count
             for (code, severity, production), count in census.findings.items()
@@ -95,7 +108,7 @@ class Exposition:
         yield from family("info_omitted", "gauge", omitted)
 
     def _measured(self) -> Iterator[str]:
-        readings = self._measures()
+        readings = self._measures.readings()
         for part in ("numerator", "denominator"):
             samples: dict[Labels, float] = {
                 (("measure", name),): getattr(each.share, part) for name, each in readings.items()
@@ -105,6 +118,30 @@ class Exposition:
             (("measure", name),): MEASURES[name].target for name in readings
         }
         yield from family("measure_target", "gauge", targets)
+        times: dict[Labels, float] = {
+            (("measure", name), ("quantile", quantile)): seconds
+            for name, each in readings.items()
+            if each.seconds is not None
+            for quantile, seconds in (("0.5", each.seconds.median), ("0.95", each.seconds.p95))
+            if seconds is not None
+        }
+        yield from family("measure_seconds", "gauge", times)
+
+    def _compared(self) -> Iterator[str]:
+        delta = self._measures.delta()
+        if delta is None:
+            return
+        windows = delta.difference._asdict().items()
+        for name in ("errors", "requests"):
+            counts: dict[Labels, float] = {
+                (("window", window),): getattr(tally, name) for window, tally in windows
+            }
+            yield from family(f"post_deploy_{name}", "gauge", counts)
+        amounts: dict[Labels, float] = {
+            (("result", result),): count for result, count in delta.left_out.items()
+        }
+        amounts[(("result", "counted"),)] = delta.deployments
+        yield from family("post_deploy_deployments", "gauge", amounts)
 
 
 def _word(is_so: bool) -> str:  # noqa: FBT001 - that is the value

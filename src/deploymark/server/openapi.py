@@ -24,6 +24,7 @@ TAGS = {
     "entries": "Everything in the log.",
     "details": "Longer or personal text beside the log, erasable.",
     "deployments": "What the markers add up to.",
+    "rollouts": "What is rolled out, what is asked of it, and whether a pipeline may go on.",
     "telemetry": "What running software reports (OpenTelemetry).",
     "formats": "The formats on the wire.",
     "access": "Tokens, sessions and keys.",

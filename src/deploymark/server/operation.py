@@ -13,10 +13,11 @@ from msgspec import Struct
 from deploymark.errors import NotFoundError, RequestError
 from deploymark.ingest.callers import Caller
 from deploymark.model.vocabulary import Role
-from deploymark.server.answer import Answer, Streaming
+from deploymark.server.answer import JSON, Answer, Streaming
 from deploymark.server.desk import Desk
 from deploymark.server.request import Request
 from deploymark.server.settings import Settings
+from deploymark.server.shapes import ITEMS
 
 Handler = Callable[[Desk, Request], Awaitable[Answer | Streaming]]
 Retelling = Callable[[Request, Answer], Answer]
@@ -102,6 +103,21 @@ class Access(Struct, frozen=True):
 
 PUBLIC = Access(public=True)
 ANY_CALLER = Access()
+READER = Access((Role.READER,))
+ADMIN = Access((Role.ADMIN,))
+OPERATOR = Access((Role.OPERATOR,))
+EMITTER = Access((Role.EMITTER,))
+
+BODY_PROBLEMS = (408, 413, 415, 422)
+"""Statuses of problems that any operation with a body may give."""
+
+
+def in_json(description: str, schema: Any = None) -> Reply:  # noqa: ANN401 - a type or a schema
+    """Return an answer in JSON."""
+    return Reply(description, (Media(JSON, schema),))
+
+
+ALL_ITEMS = in_json("All of them.", ITEMS)
 
 
 class Operation(Struct, frozen=True):

@@ -4,7 +4,7 @@ Routes, authentication, authorisation, OpenAPI and docs/reference/http.md are ma
 address is answered that does not stand here. Add freely; do not rename (spec: api).
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -31,15 +31,22 @@ from deploymark.server import (
 from deploymark.server.answer import BYTES, EVENTS, JSON, TEXT
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.body import MARKER_TYPES, NDJSON
+from deploymark.server.gate_operations import GATE
 from deploymark.server.metrics import MEDIA_TYPE as METRICS
 from deploymark.server.operation import (
+    ADMIN,
+    ALL_ITEMS,
     ANY_CALLER,
+    BODY_PROBLEMS,
+    EMITTER,
     PUBLIC,
+    READER,
     Access,
     Media,
     Operation,
     Parameter,
     Reply,
+    in_json,
 )
 from deploymark.server.parameters import (
     AFTER,
@@ -47,6 +54,8 @@ from deploymark.server.parameters import (
     CURSOR,
     INDEX,
     PREFER,
+    SLI,
+    SLI_FILTERS,
     STEP,
     STREAM_FILTERS,
     TELEMETRY_FILTERS,
@@ -54,6 +63,7 @@ from deploymark.server.parameters import (
     limit_of,
 )
 from deploymark.server.request import Request
+from deploymark.server.rollout_operations import ROLLOUTS
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.server.shapes import (
     ABOUT,
@@ -72,9 +82,6 @@ from deploymark.server.shapes import (
 )
 from deploymark.telemetry.replies import ENCODINGS
 
-READER: Final = Access((Role.READER,))
-ADMIN: Final = Access((Role.ADMIN,))
-EMITTER: Final = Access((Role.EMITTER,))
 # Whose word counts without a token, a producer's signature say, is admission's to decide.
 HANDS_IN: Final = Access(
     (Role.EMITTER,), anonymous=True, described="without a token as admission allows"
@@ -106,27 +113,23 @@ _METRICS = Access(
 )
 
 
-def _json(description: str, schema: Any = None) -> Reply:  # noqa: ANN401 - a type or a schema
-    return Reply(description, (Media(JSON, schema),))
-
-
 _TEXT = Reply("Text.", (Media(TEXT),))
-_ITEMS = _json("All of them.", ITEMS)
 _HANDED_IN = tuple(Media(kind, None if kind == NDJSON else "handed_in") for kind in MARKER_TYPES)
 _BATCH = Media(JSON, BATCH)
 _ADMITTED = {
-    201: _json(
+    201: in_json(
         "It stands in the log; of a batch, all are new.", {"anyOf": [ACKNOWLEDGEMENT, BATCH]}
     ),
-    200: _json("It stood there already; of a batch, all did.", {"anyOf": [ACKNOWLEDGEMENT, BATCH]}),
-    207: _json("A batch of which some were admitted; each result has its status.", BATCH),
+    200: in_json(
+        "It stood there already; of a batch, all did.", {"anyOf": [ACKNOWLEDGEMENT, BATCH]}
+    ),
+    207: in_json("A batch of which some were admitted; each result has its status.", BATCH),
     **{
         status: Reply("Refused; of a batch, all of it.", (Media(PROBLEM_TYPE, PROBLEM), _BATCH))
         for status in (400, 401, 403, 409, 413, 422, 429)
     },
 }
 _ADMISSION_PROBLEMS = (408, 415, 503)
-_BODY_PROBLEMS = (408, 413, 415, 422)
 _OTLP = tuple(Media(kind) for kind in ENCODINGS)
 _TAKEN = {
     200: Reply("Taken; `partial_success` tells how many items were refused, and why.", _OTLP),
@@ -160,12 +163,12 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/markers", "list_markers", "Find markers by what they say.", "markers",
-        READER, reading.list_markers, {200: _json("One page.", PAGE)},
+        READER, reading.list_markers, {200: in_json("One page.", PAGE)},
         parameters=(*filters_of(MarkerQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/markers/{index}", "show_marker", "Show one marker.", "markers",
-        READER, reading.show_marker, {200: _json("The marker.", ENTRY)},
+        READER, reading.show_marker, {200: in_json("The marker.", ENTRY)},
         parameters=(INDEX,), problems=(404,),
     ),
     Operation(
@@ -183,12 +186,12 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/entries", "list_entries", "Find entries of any type.", "entries",
-        READER, reading.list_entries, {200: _json("One page.", PAGE)},
+        READER, reading.list_entries, {200: in_json("One page.", PAGE)},
         parameters=(*filters_of(EntryQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/entries/{index}", "show_entry", "Show one entry.", "entries",
-        READER, reading.show_entry, {200: _json("The entry.", ENTRY)},
+        READER, reading.show_entry, {200: in_json("The entry.", ENTRY)},
         parameters=(INDEX,), problems=(404,),
     ),
     Operation(
@@ -203,8 +206,8 @@ OPERATIONS: Final = (
     ),
     Operation(
         "POST", "/v1/details", "keep_detail", "Keep longer or personal text, erasable.", "details",
-        EMITTER, admission.keep_detail, {201: _json("Its digest, for a marker to name.", DETAIL)},
-        body=tuple(Media(kind) for kind in admission.DETAIL_TYPES), problems=(*_BODY_PROBLEMS, 503),
+        EMITTER, admission.keep_detail, {201: in_json("Its digest, for a marker to name.", DETAIL)},
+        body=tuple(Media(kind) for kind in admission.DETAIL_TYPES), problems=(*BODY_PROBLEMS, 503),
     ),
     Operation(
         "GET", "/v1/details/{digest}", "show_detail", "Show kept content.", "details",
@@ -213,7 +216,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "DELETE", "/v1/details/{digest}", "erase_detail", "Erase kept content.", "details",
-        ADMIN, admission.erase_detail, {200: _json("The entry that says so.", ACKNOWLEDGEMENT)},
+        ADMIN, admission.erase_detail, {200: in_json("The entry that says so.", ACKNOWLEDGEMENT)},
         parameters=(
             _DIGEST,
             Parameter(
@@ -226,7 +229,7 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/v1/deployments", "list_deployments",
         "List deployments, each with its latest occurrence.", "deployments",
-        READER, broker.list_deployments, {200: _json("One page.", FOUND)},
+        READER, broker.list_deployments, {200: in_json("One page.", FOUND)},
         parameters=(
             *filters_of(
                 DeploymentQuery,
@@ -239,7 +242,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/deployments/{id}", "show_deployment", "Show one deployment.", "deployments",
-        READER, broker.show_deployment, {200: _json("The deployment.", {"type": "object"})},
+        READER, broker.show_deployment, {200: in_json("The deployment.", {"type": "object"})},
         parameters=(
             Parameter("id", Annotated[str, Meta(max_length=80)], "`d-…`, or `d-…~2`.", "path"),
             AFTER,
@@ -248,22 +251,22 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/instances", "list_instances", "List instances that run.", "deployments",
-        READER, broker.list_instances, {200: _json("One page.", FOUND)},
+        READER, broker.list_instances, {200: in_json("One page.", FOUND)},
         parameters=(*filters_of(InstanceQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/findings", "list_findings", "List what is wrong, and what to do.",
-        "deployments", READER, broker.list_findings, {200: _json("One page.", FOUND)},
+        "deployments", READER, broker.list_findings, {200: in_json("One page.", FOUND)},
         parameters=(*filters_of(FindingQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/coverage", "show_coverage", "Count the instances that run what they should.",
-        "deployments", READER, broker.show_coverage, {200: _json("One page.", FOUND)},
+        "deployments", READER, broker.show_coverage, {200: in_json("One page.", FOUND)},
         parameters=(*filters_of(CoverageQuery), AFTER), problems=(503,),
     ),
     Operation(
         "GET", "/v1/timeline", "list_timeline", "List what happened, the last first.",
-        "deployments", READER, broker.list_timeline, {200: _json("One page.", FOUND)},
+        "deployments", READER, broker.list_timeline, {200: in_json("One page.", FOUND)},
         parameters=(
             *filters_of(
                 TimelineQuery,
@@ -279,13 +282,25 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/v1/emitters", "list_emitters",
         "List emitters, what is missing of each, how late they are and how far off.",
-        "markers", READER, reading.list_emitters, {200: _json("All of them.", EMITTERS)},
+        "markers", READER, reading.list_emitters, {200: in_json("All of them.", EMITTERS)},
     ),
+    *ROLLOUTS,
+    *GATE,
     Operation(
         "GET", "/v1/slis", "list_slis", "List the measures that the server takes of itself.",
-        "operation", READER, reading.list_slis, {200: _ITEMS}, parameters=(AFTER,),
-        problems=(503,),
-        description="Each with numerator, denominator, Wilson interval, formula and window.",
+        "operation", READER, reading.list_slis, {200: ALL_ITEMS},
+        parameters=(*SLI_FILTERS[:3], AFTER), problems=(503,),
+        description=(
+            "Each with numerator, denominator, interval, formula and window. Environment and times "
+            "choose for those that count deployments, canaries, rollbacks and promotions."
+        ),
+    ),
+    Operation(
+        "GET", "/v1/slis/{measure}/items", "list_sli_items",
+        "List what a measure counts, the latest first, each with the entries that say so.",
+        "operation", READER, reading.list_sli_items, {200: in_json("One page.", FOUND)},
+        parameters=(SLI, *SLI_FILTERS, AFTER), problems=(404, 503),
+        description="In the same window, numerators and denominators add up to the measure's.",
     ),
     Operation(
         "POST", "/v1/traces", "take_traces", "Take spans from an OpenTelemetry exporter.",
@@ -305,7 +320,7 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/v1/telemetry/red", "show_red",
         "Show requests, errors and latencies, by deployment and instance.", "telemetry",
-        READER, otlp.show_red, {200: _json("One page.", ITEMS)},
+        READER, otlp.show_red, {200: in_json("One page.", ITEMS)},
         parameters=(*TELEMETRY_FILTERS, STEP, BY), problems=(404,),
         description=(
             "Counts stand in the bucket in which their interval ended; `since` says when it began. "
@@ -316,22 +331,22 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/v1/telemetry/marked", "show_marked",
         "Show how many spans carry a deployment id (M8).", "telemetry",
-        READER, otlp.show_marked, {200: _json("All of them.", ITEMS)},
+        READER, otlp.show_marked, {200: in_json("All of them.", ITEMS)},
         parameters=(*TELEMETRY_FILTERS[:4], CURSOR, STEP), problems=(404,),
     ),
     Operation(
         "GET", "/v1/telemetry/traces", "show_traces", "Show slow and failing traces.", "telemetry",
-        READER, otlp.show_traces, {200: _json("The newest.", ITEMS)},
+        READER, otlp.show_traces, {200: in_json("The newest.", ITEMS)},
         parameters=(*TELEMETRY_FILTERS[:6], limit_of(otlp.ITEMS)), problems=(404,),
     ),
     Operation(
         "GET", "/v1/telemetry/logs", "show_logs", "Show excerpts of logs, errors first.",
-        "telemetry", READER, otlp.show_logs, {200: _json("The newest.", ITEMS)},
+        "telemetry", READER, otlp.show_logs, {200: in_json("The newest.", ITEMS)},
         parameters=(*TELEMETRY_FILTERS[:6], limit_of(otlp.ITEMS)), problems=(404,),
     ),
     Operation(
         "GET", "/v1/schema", "list_schemas", "List the formats.", "formats",
-        PUBLIC, reading.list_schemas, {200: _ITEMS},
+        PUBLIC, reading.list_schemas, {200: ALL_ITEMS},
     ),
     Operation(
         "GET", "/v1/schema/{name}/{version}", "show_schema", "Show a format's JSON Schema.",
@@ -344,12 +359,12 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/tokens", "list_tokens", "List tokens, without their secrets.", "access",
-        ADMIN, access.list_tokens, {200: _ITEMS},
+        ADMIN, access.list_tokens, {200: ALL_ITEMS},
     ),
     Operation(
         "POST", "/v1/tokens", "issue_token", "Make a token; its text is shown this once.",
-        "access", ADMIN, access.issue_token, {201: _json("The token.", NEW_TOKEN)},
-        body=(Media(JSON, access.NewToken),), problems=_BODY_PROBLEMS,
+        "access", ADMIN, access.issue_token, {201: in_json("The token.", NEW_TOKEN)},
+        body=(Media(JSON, access.NewToken),), problems=BODY_PROBLEMS,
     ),
     Operation(
         "DELETE", "/v1/tokens/{id}", "revoke_token", "End a token and its sessions.", "access",
@@ -358,12 +373,12 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/session", "show_session", "Say who I am.", "access",
-        ANY_CALLER, access.show_session, {200: _json("Principal and roles.", SESSION)},
+        ANY_CALLER, access.show_session, {200: in_json("Principal and roles.", SESSION)},
     ),
     Operation(
         "POST", "/v1/session", "open_session", "Exchange a token for a browser's cookie.",
-        "access", PUBLIC, access.open_session, {201: _json("With a CSRF token.", SESSION)},
-        body=(Media(JSON, access.NewSession),), problems=(401, 429, *_BODY_PROBLEMS),
+        "access", PUBLIC, access.open_session, {201: in_json("With a CSRF token.", SESSION)},
+        body=(Media(JSON, access.NewSession),), problems=(401, 429, *BODY_PROBLEMS),
         description=(
             "Requests that change something then repeat `csrf_token` in the header X-CSRF-Token."
         ),
@@ -374,16 +389,16 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/keys", "list_keys", "List the producers' keys.", "access",
-        READER, access.list_keys, {200: _ITEMS},
+        READER, access.list_keys, {200: ALL_ITEMS},
     ),
     Operation(
         "POST", "/v1/keys", "register_key", "Register a producer's key.", "access",
         ADMIN, access.register_key,
         {
-            201: _json("The entry that says so.", ACKNOWLEDGEMENT),
-            200: _json("It stood there already.", ACKNOWLEDGEMENT),
+            201: in_json("The entry that says so.", ACKNOWLEDGEMENT),
+            200: in_json("It stood there already.", ACKNOWLEDGEMENT),
         },
-        body=(Media(JSON, access.NewKey),), problems=(403, *_BODY_PROBLEMS, 503),
+        body=(Media(JSON, access.NewKey),), problems=(403, *BODY_PROBLEMS, 503),
     ),
     Operation(
         "GET", "/log/checkpoint", "show_checkpoint", "Show the newest published checkpoint.", "log",
@@ -417,7 +432,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/openapi.json", "openapi", "Show this interface as OpenAPI 3.1.", "operation",
-        PUBLIC, probes.openapi, {200: _json("The document.", {"type": "object"})},
+        PUBLIC, probes.openapi, {200: in_json("The document.", {"type": "object"})},
     ),
     Operation(
         "GET", "/problems/{code}", "show_problem", "Explain a kind of problem.", "operation",

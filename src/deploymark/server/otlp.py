@@ -17,7 +17,7 @@ from deploymark.server.body import media_type, read_body
 from deploymark.server.desk import Desk
 from deploymark.server.request import Request
 from deploymark.telemetry.collector import Handed
-from deploymark.telemetry.limits import AHEAD_SECONDS, BUCKET_SECONDS
+from deploymark.telemetry.limits import AHEAD_SECONDS
 from deploymark.telemetry.query import Page
 from deploymark.telemetry.replies import ENCODINGS, JSON, PROTOBUF, status, success
 from deploymark.telemetry.room import TelemetryRoom
@@ -65,10 +65,11 @@ def as_status(request: Request, answer: Answer) -> Answer:
 async def show_red(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/telemetry/red`."""
     room, query = _room(desk), _query(desk, request)
-    step_s = request.parameters.get("step", BUCKET_SECONDS)
+    bucket_s = room.settings.bucket_seconds
+    step_s = request.parameters.get("step", bucket_s)
     by_instance = request.parameters.get("by", "instance") == "instance"
-    if step_s % BUCKET_SECONDS:
-        raise RequestError(f"The step is {step_s} seconds; it is a multiple of {BUCKET_SECONDS}.")
+    if step_s % bucket_s:
+        raise RequestError(f"The step is {step_s} seconds; it is a multiple of {bucket_s}.")
     return await run_in_threadpool(
         lambda: _page(room.reader.red(query, step_s, by_instance=by_instance))
     )
@@ -77,7 +78,7 @@ async def show_red(desk: Desk, request: Request) -> Answer:
 async def show_marked(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/telemetry/marked`."""
     room, query = _room(desk), _query(desk, request)
-    step_s = request.parameters.get("step", BUCKET_SECONDS)
+    step_s = request.parameters.get("step", room.settings.bucket_seconds)
     return await run_in_threadpool(lambda: _page(room.reader.marked(query, step_s)))
 
 
@@ -122,7 +123,8 @@ def _room(desk: Desk) -> TelemetryRoom:
 def _query(desk: Desk, request: Request) -> TelemetryQuery:
     asked = request.parameters
     now_s = desk.parts.clock.now_ms() // _MS
-    until_s = _second(asked.get("until"), now_s + AHEAD_SECONDS + BUCKET_SECONDS)
+    bucket_s = _room(desk).settings.bucket_seconds
+    until_s = _second(asked.get("until"), now_s + AHEAD_SECONDS + bucket_s)
     since_s = _second(asked.get("cursor") or asked.get("since"), until_s - ASKED_SECONDS)
     return TelemetryQuery(
         since_s,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from deploymark.model.vocabulary import Kind, Phase
+from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import DEFAULT_LIMIT, ENTRY_TYPES, MAX_LIMIT
 from deploymark.server.operation import Parameter
 
@@ -59,6 +60,13 @@ def filters_of(query: type[Struct], **told: str) -> tuple[Parameter, ...]:
     )
 
 
+SLI = Parameter("measure", Annotated[str, Meta(max_length=8)], "Such as `M1`.", "path")
+SLI_FILTERS = filters_of(
+    SliQuery,
+    environment="In this environment; where the name says production when left out.",
+    since="Counted then or later (RFC 3339); a week before `until` when left out.",
+    until="Counted before then (RFC 3339); now when left out.",
+)[1:]
 TELEMETRY_FILTERS = (
     Parameter("since", _Word, "Counted then or later (RFC 3339); 15 minutes before `until`."),
     Parameter("until", _Word, "Counted before then (RFC 3339); now."),
@@ -70,8 +78,9 @@ TELEMETRY_FILTERS = (
 )
 STEP = Parameter(
     "step",
-    Annotated[int, Meta(ge=10, le=86_400)],
-    "Seconds that are counted together, a multiple of 10; 10 when left out.",
+    Annotated[int, Meta(ge=1, le=86_400)],
+    "Seconds that are counted together, a multiple of `telemetry.bucket_seconds`, which it is"
+    " when left out.",
 )
 BY = Parameter(
     "by", Literal["instance", "deployment"], "Tell instances apart, or add them up exactly."

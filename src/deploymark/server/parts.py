@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from deploymark.act.gate_book import GateBook
+from deploymark.act.rollouts import Rollouts
 from deploymark.errors import DeploymarkError
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted
@@ -26,6 +28,7 @@ from deploymark.projections.broker.questions import (
     InstanceQuery,
     Items,
 )
+from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
 from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.telemetry.room import TelemetryRoom
@@ -208,9 +211,16 @@ def _nothing(*_: object) -> None:
     """Do nothing."""
 
 
-def _no_slis(_: int) -> Sequence[dict[str, Any]]:
-    """Return none."""
-    return []
+class Measures(Protocol):
+    """The measures that the server takes of itself (`runtime.measuring`); waits for the disk."""
+
+    def slis(self, query: SliQuery, after: int) -> Sequence[dict[str, Any]]:
+        """Return all of them, as of an entry or later."""
+        ...
+
+    def items(self, query: SliQuery) -> Items:
+        """Return what one of them counts, or raise NotFoundError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +233,9 @@ class Parts:
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
         exposition: More of its page, rendered; may wait, and never raises `DeploymarkError`.
-        slis: What `/v1/slis` answers, as of an entry or later; waits for the disk.
         telemetry: Takes what running software reports; None where it is switched off.
+        rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
+        gate: Tells pipelines whether they may go on, and writes that down; None in tests without.
     """
 
     intake: Intake
@@ -238,6 +249,7 @@ class Parts:
     timeline: Timeline
     emitters: Emitters
     keys: Keys
+    measures: Measures
     clock: Clock
     meter: ReadableMeter
     policy_text: str = ""
@@ -245,5 +257,6 @@ class Parts:
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict
     exposition: Callable[[], bytes] = bytes
-    slis: Callable[[int], Sequence[dict[str, Any]]] = _no_slis
     telemetry: TelemetryRoom | None = None
+    rollouts: Rollouts | None = None
+    gate: GateBook | None = None

@@ -35,6 +35,8 @@ STATUS: dict[type[DeploymarkError], int] = {
     errors.TokenError: 422,
     errors.TooLargeError: 413,
     errors.ConflictError: 409,
+    errors.ActionRefusedError: 409,
+    errors.StaleActionError: 409,
     errors.NotFoundError: 404,
     errors.NotPublishedError: 404,  # with Retry-After: it will stand there in a moment
     errors.MethodError: 405,

@@ -22,6 +22,7 @@ from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
 from deploymark.model.vocabulary import Role
 from deploymark.ports import LogReader
+from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import (
     ENTRY_TYPES,
     EntryQuery,
@@ -76,6 +77,17 @@ async def asked_of(desk: Desk, request: Request) -> dict[str, Any]:
     if after is not None and after >= desk.parts.runner.position():
         await _wait(desk, after)
     return asked
+
+
+async def catch_up(desk: Desk) -> None:
+    """Wait until the views have seen everything that stands in the log by now.
+
+    Raises:
+        ViewsBehindError: They have not in time.
+    """
+    newest = (await run_in_threadpool(desk.parts.view.reader.head)).size - 1
+    if newest >= desk.parts.runner.position():
+        await _wait(desk, newest)
 
 
 async def _wait(desk: Desk, after: int) -> None:
@@ -186,9 +198,18 @@ def _emitters(desk: Desk) -> dict[str, Any]:
 
 async def list_slis(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/slis`."""
-    await asked_of(desk, request)
+    query = SliQuery(**await asked_of(desk, request))
     after = request.parameters.get("after", -1)
-    return json_answer({"items": await run_in_threadpool(desk.parts.slis, after)})
+    return json_answer({"items": await run_in_threadpool(desk.parts.measures.slis, query, after)})
+
+
+async def list_sli_items(desk: Desk, request: Request) -> Answer:
+    """Answer `GET /v1/slis/{measure}/items`."""
+    query = SliQuery(**await asked_of(desk, request))
+    found = await run_in_threadpool(desk.parts.measures.items, query)
+    return json_answer(
+        {"items": found.items, "next_cursor": found.next_cursor, "as_of": found.as_of}
+    )
 
 
 async def list_schemas(_: Desk, __: Request) -> Answer:

@@ -48,6 +48,27 @@ BATCH = _object(
     "results",
     results={"type": "array", "items": {"anyOf": [ACKNOWLEDGEMENT, PROBLEM]}},
 )
+GATE = _object(
+    "decision reasons decision_index service environment deployment_id rollout as_of",
+    decision={"enum": ["pass", "fail", "inconclusive"]},
+    reasons={
+        "type": "array",
+        "items": _object(
+            "about answer counts reason",
+            about=_TEXT | {"description": "`policy:<rule>`, `verdict`, `rollout` and others."},
+            answer={"enum": ["pass", "fail", "unknown"]},
+            counts=_FLAG | {"description": "It bears on the decision."},
+            reason=_TEXT,
+        ),
+    },
+    decision_index={"type": ["integer", "null"], "description": "The entry that says so."},
+    service=_TEXT,
+    environment=_TEXT,
+    deployment_id=_MAYBE_TEXT | {"description": "Null when none was found."},
+    rollout=_MAYBE_TEXT | {"description": "How far it has come; null when that is not known."},
+    as_of=_COUNT,
+    rules={"type": "array", "items": _THING, "description": "With `explain`."},
+)
 ENTRY = _object(
     "index type received_at principal assurance key_id ids occurrence repeat",
     index=_COUNT,

@@ -86,6 +86,7 @@ class Collector:
         privacy: Raises `RefusedError` for a text that may not be kept.
         gauges: Names of metrics of which the values are kept.
         retention_seconds: What is older is not counted.
+        bucket_seconds: What is counted together.
         confirm: Told of every resource that is admitted.
 
     Raises:
@@ -101,11 +102,13 @@ class Collector:
         privacy: Callable[[str], None],
         gauges: Iterable[str],
         retention_seconds: int,
+        bucket_seconds: int,
         confirm: Callable[[Origin, Caller], None],
     ) -> None:
         streams, receipts = store.load()
         self._codecs = codecs
         self._rules = rules
+        self._bucket_seconds = bucket_seconds
         self._confirm = confirm
         self._places = Places()
         self._streams = Streams()
@@ -184,6 +187,7 @@ class Collector:
             is_marked=bool(origin.deployment),
             request=self._requests,
             now_s=now_s,
+            bucket_seconds=self._bucket_seconds,
         )
 
     def _origin(self, codec: Codec, encoding: str, resource: bytes) -> Origin:

@@ -41,7 +41,10 @@ VALUE_BYTES: Final = 256
 # Time --------------------------------------------------------------------------------------------
 
 BUCKET_SECONDS: Final = 10
-"""Counts are kept for so many seconds together."""
+"""Counts are kept for so many seconds together, unless the configuration says otherwise."""
+
+LAG_SECONDS: Final = 15
+"""So long after the end of a bucket everything about it has come, where exporters are as usual."""
 
 WINDOW_SECONDS: Final = 60
 """Traces and log excerpts compete for their places within so many seconds."""

@@ -20,7 +20,7 @@ from deploymark.telemetry.limits import (
     NAME_CHARACTERS,
     PLACES,
 )
-from deploymark.telemetry.pending import METRIC, bucket_of
+from deploymark.telemetry.pending import METRIC
 from deploymark.telemetry.requests import MEASURES, Measure, divisor_of, is_error
 from deploymark.telemetry.signals import Form, Metric, Point, Raw
 from deploymark.telemetry.streams import Family, Increase, Silence, Streams
@@ -150,7 +150,7 @@ class MetricCounter:
         self, sender: Sender, measure: Measure, point: Point, found: Increase, second: int
     ) -> None:
         requests = found.latency.total
-        bucket_s = bucket_of(second)
+        bucket_s = sender.bucket_of(second)
         since_s = min(found.since_ns // NANO or bucket_s, bucket_s)
         since_s = max(since_s, bucket_s - self._retention_seconds)
         self._cover(sender.place, measure.protocol, since_s, second)
@@ -191,7 +191,7 @@ class MetricCounter:
                 return
             labels.add(label)
         _remember(self._labels, (sender.place, metric.name), labels)
-        key = GaugeKey(sender.place, bucket_of(second), metric.name, label)
+        key = GaugeKey(sender.place, sender.bucket_of(second), metric.name, label)
         sender.pending.add_gauge(key, point.value)
 
 

@@ -16,16 +16,10 @@ from deploymark.ports import (
     Telemetry,
     TraceNote,
 )
-from deploymark.telemetry.limits import BUCKET_SECONDS
 from deploymark.telemetry.requests import SPAN_BOUNDS
 
 METRIC: Final = "metric"
 SPAN: Final = "span"
-
-
-def bucket_of(seconds: int) -> int:
-    """Return the beginning of the bucket that a second belongs to."""
-    return seconds - seconds % BUCKET_SECONDS
 
 
 class _Spans:

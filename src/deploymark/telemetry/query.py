@@ -44,7 +44,9 @@ class Page(NamedTuple):
 
 
 def requests_of(
-    rows: Iterable[tuple[CountKey, Counted]], measured: Iterable[Measured]
+    rows: Iterable[tuple[CountKey, Counted]],
+    measured: Iterable[Measured],
+    bucket_seconds: int = BUCKET_SECONDS,
 ) -> list[tuple[CountKey, Counted]]:
     """Return counts without those of spans that metrics count as well."""
     covered = {(each.place, each.protocol): each for each in measured}
@@ -55,7 +57,7 @@ def requests_of(
             until_s = 0 if cover is None else cover.until_s + MEASURED_SECONDS
             if (
                 cover is not None
-                and cover.since_s <= key.bucket_s + BUCKET_SECONDS - 1
+                and cover.since_s <= key.bucket_s + bucket_seconds - 1
                 and (key.bucket_s <= until_s)
             ):
                 continue
@@ -70,7 +72,7 @@ def combined(
 
     Args:
         rows: What to add up, ordered by bucket.
-        step_s: Length of the new buckets, a multiple of ten seconds.
+        step_s: Length of the new buckets, a multiple of the old ones'.
         by_instance: Keep instances apart; otherwise the instance is "".
     """
     found: dict[CountKey, Counted] = {}
@@ -89,11 +91,18 @@ class TelemetryReader:
     Args:
         store: What is kept.
         page_rows: Rows of counts that one answer reads at most.
+        bucket_seconds: What is counted together.
     """
 
-    def __init__(self, store: TelemetryStore, page_rows: int = PAGE_ROWS) -> None:
+    def __init__(
+        self,
+        store: TelemetryStore,
+        page_rows: int = PAGE_ROWS,
+        bucket_seconds: int = BUCKET_SECONDS,
+    ) -> None:
         self._store = store
         self._page_rows = page_rows
+        self._bucket_seconds = bucket_seconds
 
     def requests(self, query: TelemetryQuery) -> tuple[list[tuple[CountKey, Counted]], int | None]:
         """Return requests by bucket and instance, whole buckets only.
@@ -107,11 +116,15 @@ class TelemetryReader:
         """
         rows = self._store.counts(query, self._page_rows + 1)
         rows, next_s = _whole_buckets(rows, self._page_rows)
-        return requests_of(rows, self._store.measured(query)), next_s
+        return requests_of(rows, self._store.measured(query), self._bucket_seconds), next_s
 
     def gauges(self, query: TelemetryQuery) -> tuple[list[tuple[GaugeKey, Gauged]], int | None]:
         """Return gauges by bucket and instance; as `requests`."""
         return _whole_buckets(self._store.gauges(query, self._page_rows + 1), self._page_rows)
+
+    def first_seen(self, query: TelemetryQuery) -> list[tuple[Place, int]]:
+        """Return of each instance the earliest bucket in which it was heard, whenever that was."""
+        return self._store.first_seen(query)
 
     def red(self, query: TelemetryQuery, step_s: int, *, by_instance: bool) -> Page:
         """Return requests, errors and latencies, as plain values."""
@@ -143,7 +156,7 @@ def _whole_buckets(rows: list[Any], limit: int) -> tuple[list[Any], int | None]:
     whole = [row for row in rows if row[0].bucket_s < last_s]
     if not whole:
         raise QueryError(
-            f"The ten seconds from {_instant(last_s)} have more than {limit} rows.",
+            f"The bucket of {_instant(last_s)} has more than {limit} rows.",
             hint="Ask for one service or deployment.",
         )
     return whole, last_s

@@ -10,9 +10,10 @@ from deploymark.errors import StoreUnavailableError
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.privacy import check_personal, check_secrets
 from deploymark.ports import Clock, Meter, TelemetryStore
+from deploymark.telemetry.cohorts import EmbeddedCounts
 from deploymark.telemetry.collector import Collector
 from deploymark.telemetry.confirmations import Confirmations
-from deploymark.telemetry.limits import GAUGES
+from deploymark.telemetry.limits import BUCKET_SECONDS, GAUGES, LAG_SECONDS
 from deploymark.telemetry.query import TelemetryReader
 from deploymark.telemetry.reception import Reception
 from deploymark.telemetry.signals import Codec
@@ -29,12 +30,16 @@ class Settings(Struct, frozen=True):
         max_bytes: Of the store; the oldest is forgotten first.
         max_body_bytes: Of one request.
         gauges: Names of metrics of which the values are kept.
+        bucket_seconds: What is counted together.
+        lag_seconds: How long after the end of a bucket it is taken for complete.
     """
 
     retention_seconds: int
     max_bytes: int
     max_body_bytes: int
     gauges: tuple[str, ...] = GAUGES
+    bucket_seconds: int = BUCKET_SECONDS
+    lag_seconds: int = LAG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class TelemetryRoom:
     Attributes:
         reception: Takes requests in.
         reader: Answers questions.
+        counts: Counts requests of cohorts, for verdicts.
         settings: How it is set up.
         store: What is kept.
         clock: Tells the time.
@@ -51,6 +57,7 @@ class TelemetryRoom:
 
     reception: Reception
     reader: TelemetryReader
+    counts: EmbeddedCounts
     settings: Settings
     store: TelemetryStore
     clock: Clock
@@ -115,11 +122,19 @@ def make_room(
             privacy=privacy,
             gauges=settings.gauges,
             retention_seconds=settings.retention_seconds,
+            bucket_seconds=settings.bucket_seconds,
             confirm=confirmations.sight,
         )
 
     reception = Reception(store, collect, clock, meter)
-    return TelemetryRoom(reception, TelemetryReader(store), settings, store, clock)
+    reader = TelemetryReader(store, bucket_seconds=settings.bucket_seconds)
+    counts = EmbeddedCounts(
+        reader,
+        bucket_seconds=settings.bucket_seconds,
+        lag_seconds=settings.lag_seconds,
+        gauges=settings.gauges,
+    )
+    return TelemetryRoom(reception, reader, counts, settings, store, clock)
 
 
 def _codecs() -> dict[str, Codec]:

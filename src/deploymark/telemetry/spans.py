@@ -11,7 +11,7 @@ from deploymark.errors import RequestError
 from deploymark.ports import TRACES_KEPT, CountKey, MarkedKey, Place, TraceNote
 from deploymark.telemetry.contest import Contests
 from deploymark.telemetry.limits import NAME_CHARACTERS, WINDOW_SECONDS
-from deploymark.telemetry.pending import SPAN, bucket_of
+from deploymark.telemetry.pending import SPAN
 from deploymark.telemetry.requests import protocol_of, span_failed
 from deploymark.telemetry.sampling import weight_of
 from deploymark.telemetry.signals import Raw, Span
@@ -52,7 +52,7 @@ class SpanCounter:
                     self._entry(sender, span, tally)
         if tally.items:
             place = sender.place
-            key = MarkedKey(place.service, place.environment, bucket_of(sender.now_s))
+            key = MarkedKey(place.service, place.environment, sender.bucket_of(sender.now_s))
             sender.pending.add_marked(key, tally.items, marked=sender.is_marked)
         return tally
 
@@ -64,7 +64,7 @@ class SpanCounter:
         protocol = protocol_of(span.attributes)
         failed = span_failed(span, protocol)
         duration_ns = max(0, span.end_ns - span.start_ns)
-        key = CountKey(sender.place, bucket_of(second), protocol, SPAN)
+        key = CountKey(sender.place, sender.bucket_of(second), protocol, SPAN)
         if not self._is_measured(key.place, protocol, key.bucket_s):
             weight = weight_of(span.trace_state)
             sender.pending.add_span(key, duration_ns / NANO, weight, failed=failed)

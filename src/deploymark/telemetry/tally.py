@@ -23,6 +23,7 @@ class Sender(Struct, frozen=True):
         is_marked: It carries a deployment id.
         request: The number of the request.
         now_s: The time of receipt.
+        bucket_seconds: How long a bucket is.
     """
 
     codec: Codec
@@ -32,6 +33,11 @@ class Sender(Struct, frozen=True):
     is_marked: bool
     request: int
     now_s: int
+    bucket_seconds: int
+
+    def bucket_of(self, second: int) -> int:
+        """Return the beginning of the bucket that a second belongs to."""
+        return second - second % self.bucket_seconds
 
     def second_of(self, time_ns: int, retention_seconds: int) -> int | None:
         """Return the second that something counts for, None when it is too old.

@@ -64,6 +64,7 @@ def exercise_telemetry_store(opened: Opener) -> None:
     _adds_counts_up(store)
     _adds_gauges_and_marks_up(store)
     _chooses(store)
+    _tells_who_is_new(store)
     _bounds_answers(store)
     _keeps_the_best_traces(store)
     _keeps_the_gravest_excerpts(store)
@@ -123,6 +124,17 @@ def _chooses(store: TelemetryStore) -> None:
     assert found(service="other") == found(environment="' OR '1'='1") == []
 
 
+def _tells_who_is_new(store: TelemetryStore) -> None:
+    quiet = Place("shop", "prod", "d-two", "i-3")
+    for at_s in (START_S + 20, START_S + 10):
+        gauge = GaugeKey(quiet, at_s, "cpu", "")
+        store.save(telemetry(gauges={gauge: Gauged(1.0, 1.0, 1.0, 1)}))
+    found = store.first_seen(EVER)
+    assert found == [(HERE, START_S), (THERE, START_S + 10), (quiet, START_S + 10)]
+    later = EVER._replace(since_s=START_S + 100, deployment="d-two")
+    assert store.first_seen(later) == found[1:]
+
+
 def _bounds_answers(store: TelemetryStore) -> None:
     assert len(store.counts(EVER, 1)) == 1
     assert store.counts(EVER, 1)[0][0].bucket_s == START_S
@@ -177,10 +189,11 @@ def _forgets(store: TelemetryStore) -> None:
     assert store.oldest_s() == START_S + 10
     assert (store.traces(EVER, 10), store.excerpts(EVER, 10)) == ([], [])
     assert [key.bucket_s for key, _ in store.marked(EVER, 10, 10)] == [START_S + 10]
-    assert store.gauges(EVER, 10) == []
+    assert [key.bucket_s for key, _ in store.gauges(EVER, 10)] == [START_S + 10, START_S + 20]
     store.trim(START_S + 1_000)
     assert store.oldest_s() is None
     assert store.measured(EVER) == []
+    assert store.first_seen(EVER) == []
     assert store.load()[0] == {}
     store.close()
     store.close()

@@ -27,7 +27,9 @@ def completed(place: Path, script: str, *words: str) -> list[str]:
 
 
 ASKED = {
-    "a command": ([""], set(COMMANDS)),
+    "a command": ([""], {name for name in COMMANDS if " " not in name}),
+    "the second word of a command": (["rollback", "ad"], {"adopt"}),
+    "a flag of a command of two words": (["rollback", "adopt", "--rea"], {"--reason"}),
     "the beginning of a command": (["to"], {"tokens"}),
     "an action": (["log", "che"], {"checkpoint"}),
     "an action of an action": (["log", "witness", "s"], {"serve"}),

@@ -139,6 +139,16 @@ def test_the_configuration_is_explained_value_by_value(run: Run, team: Path) -> 
     assert "demand no witness" in said(told, "trust")
 
 
+def test_notifiers_are_named_without_what_is_secret_in_their_addresses(
+    run: Run, team: Path
+) -> None:
+    hook = "kind = 'webhook'\nurl = 'https://chat.example/hooks/hidden'\nsecret_file = 's'"
+    team.joinpath("told.toml").write_text(f"[[alerts.notifiers]]\n{hook}\n")
+    told = said(found(run, "doctor --data data --config told.toml"), "configuration")
+    assert "alerts.notifiers = 'webhook https://chat.example (page and ticket)'" in told
+    assert "hidden" not in told
+
+
 def test_what_anybody_may_do_is_said(run: Run, team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (team / "up.toml").write_text('[policy]\nanonymous_environments = ["dev-*"]\n')
     monkeypatch.setenv("DEPLOYMARK_CONFIG", "up.toml")

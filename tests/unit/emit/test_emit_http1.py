@@ -119,6 +119,21 @@ def test_a_response_is_refused_for(name: str) -> None:
     assert len(raised.value.message) < 400
 
 
+def test_a_body_ends_with_the_connection_for_who_says_so() -> None:
+    for pieces in ((b"HTTP/1.0 200 OK\r\n\r\n{}",), (_OK, b"\r\n{", b"}"), (_OK, b"\r\n")):
+        response = read_response(_peer(iter(pieces)), _LIMIT, until_closed=True)
+        assert (response.status, response.reusable) == (200, False)
+        assert response.body in {b"{}", b""}
+    told = read_response(_peer(iter((_chunked(b"{}"),))), _LIMIT, until_closed=True)
+    assert (told.body, told.reusable) == (b"{}", True)
+    with pytest.raises(ServerUnavailableError, match="1000"):
+        read_response(
+            _peer(itertools.chain([_OK, b"\r\n"], itertools.repeat(b" "))),
+            _LIMIT,
+            until_closed=True,
+        )
+
+
 _ENDLESS = {
     "one line": (_OK, b"X-A: " + b" " * 60_000),
     "one byte after the other": (b"", b"H"),

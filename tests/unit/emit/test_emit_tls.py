@@ -11,9 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from emit_samples import SampleHost
 from emit_stubs import BODIES, DRIP, TOKEN, Stub, http_answer, post_one, poster_of
 
 from deploymark.emit.delivery import Posted
+from deploymark.emit.guarded import GuardedClient, parse_networks, parse_target
 
 # No host of this name is there, so only the proxy can lead to it.
 _BEHIND_PROXY = "deploymark.invalid"
@@ -180,3 +182,18 @@ def test_a_proxy_that_refuses_is_a_problem(certificate: Path, tmp_path: Path) ->
     with Stub(b"", tls=certificate) as stub, _Proxy(stub, refusal) as proxy:
         posted = _through_proxy(stub, proxy, tmp_path)
     assert "the proxy refuses the way to it (407)" in posted.problem
+
+
+def test_a_guarded_request_trusts_the_authority_that_is_named_and_no_other(
+    certificate: Path,
+) -> None:
+    answer = http_answer("200 OK", b"{}")
+    loopback = parse_networks(["127.0.0.0/8", "::1"])
+    for authorities, trusted in ((str(certificate), True), ("", False)):
+        with Stub(answer, tls=certificate) as stub:
+            target = parse_target(stub.url)
+            client = GuardedClient(target, SampleHost(), 10, loopback, authorities)
+            exchange = client.ask("POST", {}, b"{}")
+        assert exchange.sent == trusted == (exchange.response is not None)
+        assert (stub.received != b"") == trusted
+        assert ("certificate verify failed" in exchange.problem) != trusted

@@ -69,7 +69,8 @@ def test_the_page_of_the_judge_states_the_defaults_and_bounds_of_the_code() -> N
     page = (ROOT / "docs" / "reference" / "judge.md").read_text(encoding="utf-8")
     defaults = structs.asdict(Plan(()))
     del defaults["metrics"]
-    stated = dict(re.findall(r"\| `(\w+_\w+)` \| ([\d, ]+) \|", page))
+    section = page.split("\n## Settings of a plan\n")[1].split("\n## ")[0]
+    stated = dict(re.findall(r"\| `(\w+_\w+)` \| ([\d, ]+) \|", section))
     shown = {
         name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for name, value in defaults.items()

@@ -1,10 +1,12 @@
 """The world in which stories are told to the broker."""
 
+import pathlib
 from collections.abc import Iterator
 
 import pytest
 from broker_checks import order_does_not_matter
 from broker_world import World
+from outcome_stories import Story
 
 
 @pytest.fixture
@@ -13,3 +15,11 @@ def world() -> Iterator[World]:
     with World() as told:
         yield told
         order_does_not_matter(told)
+
+
+@pytest.fixture
+def story(tmp_path: pathlib.Path) -> Iterator[Story]:
+    """Tell a story, and count what came of it."""
+    found = Story(tmp_path)
+    yield found
+    found.close()

@@ -2,8 +2,18 @@
 
 import pytest
 
+from deploymark.model.difference import Difference, Tally
 from deploymark.model.proportion import Proportion
-from deploymark.projections.measures import MEASURES, Reading, read_all, shown
+from deploymark.projections.measures import (
+    MEASURES,
+    DeltaReading,
+    Reading,
+    Spread,
+    quantile,
+    read_all,
+    shown,
+    shown_delta,
+)
 from generated_pages import ROOT
 
 _PAGE = (ROOT / "docs" / "reference" / "measures.md").read_text(encoding="utf-8")
@@ -39,12 +49,40 @@ def test_a_measure_is_shown_with_everything_that_it_rests_on() -> None:
             "high": pytest.approx(0.943318),
         },
         "target": 0.99,
+        "aim": "at_least",
         "formula": MEASURES["M3"].formula,
         "formula_version": 1,
         "counts": MEASURES["M3"].counts,
         "leaves_out": MEASURES["M3"].leaves_out,
         "window": {"since": "1970-01-01T00:00:00.000Z", "until": "1970-01-01T00:01:00.000Z"},
     }
+
+
+def test_a_measure_of_times_is_shown_with_them() -> None:
+    reading = Reading(Proportion(1, 2), 0, 60_000, Spread(30.0, 900.0, 600))
+    told = shown(MEASURES["M11"], reading)
+    assert told["seconds"] == {"median": 30.0, "p95": 900.0, "within": 600}
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.5, 5), (0.95, 10), (0.0, 1), (0.1, 1), (0.11, 2), (1.0, 10)]
+)
+def test_a_quantile_is_a_time_that_was_measured(share: float, expected: float) -> None:
+    assert quantile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], share) == expected
+    assert quantile([], share) is None
+
+
+def test_the_difference_is_shown_with_both_windows_and_what_is_left_out() -> None:
+    difference = Difference(Tally(4, 1_000, 1_000), Tally(16.5, 1_000, 1_000))
+    told = shown_delta(MEASURES["M4"], DeltaReading(difference, 3, {"not_over": 1}, 0, 60_000))
+    assert told["before"] == {"numerator": 4, "denominator": 1_000, "seen": 1_000, "value": 0.004}
+    assert told["after"]["numerator"] == 16.5
+    assert told["value"] == pytest.approx(0.0125)
+    assert told["interval"]["method"] == "newcombe"
+    assert (told["deployments"], told["left_out"]) == (3, {"not_over": 1})
+    assert (told["target"], told["aim"]) == (0.005, "at_most")
+    nothing = shown_delta(MEASURES["M4"], DeltaReading(Difference(), 0, {}, 0, 60_000))
+    assert (nothing["value"], nothing["interval"]) == (None, None)
 
 
 def test_nothing_counted_is_no_value_rather_than_a_perfect_one() -> None:

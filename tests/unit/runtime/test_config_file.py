@@ -23,7 +23,7 @@ from deploymark.runtime.config import (
 _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
-    if field.name != "services"  # whose names people give
+    if field.name not in {"services", "rollouts", "prometheus"}  # whose names people give
 }
 EVERYTHING = """
 [server]
@@ -41,6 +41,9 @@ signed_without_token = false
 requests_per_second = 10
 requests_burst = 20
 
+[auth.identities.ann]
+git_names = ["Ann Ames"]
+
 [policy]
 anonymous_environments = ["sandbox-*"]
 allow_email = true
@@ -50,12 +53,39 @@ signed_environments = ["prod"]
 [policy.deadlines]
 marker = 1
 
+[policy.environments.prod]
+action_assurance = "signed"
+
+[act]
+automation = false
+turn_seconds = 0.5
+
+[[policy.rules]]
+name = "owned"
+kind = "owner"
+
 [telemetry]
 enabled = false
 retention_hours = 12.5
 max_bytes = 33554432
 max_body_bytes = 1048576
 gauges = ["process.cpu.utilization"]
+bucket_seconds = 1
+lag_seconds = 2
+
+[alerts]
+runbooks = "https://docs.example/alerts"
+repeat_seconds = 30
+quiet_seconds = 0
+least_seconds = 0
+
+[[alerts.notifiers]]
+kind = "alertmanager"
+url = "http://am.example:9093/prefix"
+user = "deploymark"
+secret_file = "am.secret"
+urgencies = ["page"]
+allow_plain_http = true
 """
 
 
@@ -71,9 +101,18 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     assert {name: set(section) for name, section in said.items()} == _SECTIONS
     expected = msgspec.to_builtins(configuration)
     assert expected.pop("services") == {}
+    assert expected.pop("rollouts") == {}
+    assert expected.pop("prometheus") == {}
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]
+    expected["alerts"]["notifiers"][0]["urgencies"] = ["page"]
+    assert [(each["name"], each["kind"]) for each in expected["policy"].pop("rules")] == [
+        ("owned", "owner")
+    ]
+    del said["policy"]["rules"]
+    assert expected["auth"].pop("identities")["ann"]["git_names"] == ("Ann Ames",)
+    del said["auth"]["identities"]
     assert expected == {
         name: {
             key: tuple(value) if isinstance(value, list) else value
@@ -107,6 +146,7 @@ def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) 
     assert read_configuration(_written(tmp_path, "# nothing yet\n[server]\n")) == Configuration()
 
 
+NOTIFIER = "[[alerts.notifiers]]\nkind = 'webhook'\nurl = 'https://a.example/hook'\n"
 WRONG: dict[str, tuple[str, str, str]] = {
     # what the file says, where the error points, what message and hint say of it
     "an unknown section": ("[sever]\nlisten = 'x:1'", "/sever", "`server`"),
@@ -146,6 +186,84 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[policy]\nanonymous_environments = ['']",
         "/policy/anonymous_environments/0",
         "empty",
+    ),
+    "a setting of a notifier": (
+        NOTIFIER + "urgency = 'page'",
+        "/alerts/notifiers/0/urgency",
+        "`urgencies`",
+    ),
+    "a kind of notifier": (
+        "[[alerts.notifiers]]\nkind='alertmanger'\nurl='https://a.example'",
+        "/alerts/notifiers/0/kind",
+        "`alertmanager`",
+    ),
+    "a notifier without a kind": (
+        "[[alerts.notifiers]]\nurl='https://a.example'",
+        "/alerts/notifiers/0/kind",
+        "missing",
+    ),
+    "a notifier that is a table": (
+        "[alerts.notifiers]\nkind='webhook'",
+        "/alerts/notifiers",
+        "a list",
+    ),
+    "an urgency": (NOTIFIER + "urgencies = ['pages']", "/alerts/notifiers/0/urgencies/0", "`page`"),
+    "no urgency": (NOTIFIER + "urgencies = []", "/alerts/notifiers/0/urgencies", "at least 1"),
+    "a webhook without a secret": (NOTIFIER, "/alerts/notifiers/0/secret_file", "whsec_"),
+    "a webhook with a user": (
+        NOTIFIER + "user = 'a'\nsecret_file = 'b'",
+        "/alerts/notifiers/0/user",
+        "Alertmanager",
+    ),
+    "a user without a secret": (
+        "[[alerts.notifiers]]\nkind='alertmanager'\nurl='https://a.example'\nuser='a'",
+        "/alerts/notifiers/0/user",
+        "secret_file",
+    ),
+    "a notifier on another host in plain text": (
+        "[[alerts.notifiers]]\nkind='alertmanager'\nurl='http://a.example'",
+        "/alerts/notifiers/0/url",
+        "allow_plain_http",
+    ),
+    "a rule without a kind": (
+        "[[policy.rules]]\nname = 'a'",
+        "/policy/rules/0/kind",
+        "`kind` is required",
+    ),
+    "a rule of no known kind": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'tickets'",
+        "/policy/rules/0/kind",
+        "Did you mean `ticket`?",
+    ),
+    "a setting of another rule": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'owner'\nmost = 3",
+        "/policy/rules/0/most",
+        "not a known field",
+    ),
+    "a rule without a name": (
+        "[[policy.rules]]\nkind = 'owner'",
+        "/policy/rules/0/name",
+        "`name` is required",
+    ),
+    "a fact of no example": (
+        "policy.rules = [{name='a', kind='owner', examples=[{expect='pass', facts={owners=1}}]}]",
+        "/policy/rules/0/examples/0/facts/owners",
+        "`owner`",
+    ),
+    "a rule that does not say what its example expects": (
+        "policy.rules = [{name='a', kind='owner', examples=[{expect='pass', facts={}}]}]",
+        "/policy/rules/0/examples/0",
+        "Nobody is named as its owner",
+    ),
+    "two rules of one name": (
+        "policy.rules = [{name = 'a', kind = 'owner'}, {name = 'a', kind = 'ticket'}]",
+        "/policy/rules/1/name",
+        "Two rules",
+    ),
+    "a zone of no clock": (
+        "[[policy.rules]]\nname = 'a'\nkind = 'window'\nzone = 'X/Y'\nweekly = [{days = ['mon']}]",
+        "/policy/rules",
+        "+01:00",
     ),
     "no TOML": ("[server", "", "TOML"),
     "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),

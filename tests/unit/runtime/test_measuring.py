@@ -5,15 +5,29 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from broker_markers import ci
+from outcome_stories import Story
 
+from deploymark.errors import NotFoundError
 from deploymark.ingest.account import Fate, Numbered
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.ledger import Ledger
 from deploymark.model.distribution import Distribution
+from deploymark.model.instants import format_instant
 from deploymark.model.proportion import Proportion
 from deploymark.ports import Marked, MarkedKey, Telemetry
+from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.expectations import Expectations
 from deploymark.projections.measures import Reading
-from deploymark.runtime.measuring import ingestion, propagation, time_to_marker
+from deploymark.projections.outcome_questions import SliQuery
+from deploymark.projections.outcomes_query import Outcomes
+from deploymark.runtime.measuring import (
+    Measuring,
+    deltas_of,
+    ingestion,
+    propagation,
+    time_to_marker,
+)
 from deploymark.storage.memory import MemoryLogStore
 from deploymark.storage.memory_ledger import MemoryLedgerStore
 from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
@@ -90,3 +104,72 @@ def test_m8_is_added_up_once_a_minute(room: TelemetryRoom) -> None:
     assert read().share == Proportion(0, 0)
     clock.advance(60)
     assert read().share == Proportion(18, 20)
+
+
+# The measures together ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    """A log with one deployment, which was live an hour before it is asked."""
+    found = Story(tmp_path)
+    found.say(ci("applied"), 0)
+    yield found
+    found.close()
+
+
+def measuring_of(story: Story, clock: ManualClock, room: TelemetryRoom | None) -> Measuring:
+    views = story.log.views
+    census = BrokerCensus(views, Expectations())
+    return Measuring(census, {}, Outcomes(views), deltas_of(views, room), clock)
+
+
+def asked_clock() -> ManualClock:
+    return ManualClock(START_MS + 3_600_000)
+
+
+def test_the_measures_stand_in_the_order_of_their_ids(story: Story, room: TelemetryRoom) -> None:
+    slis = measuring_of(story, asked_clock(), room).slis(SliQuery())
+    assert [each["measure"] for each in slis] == ["M1", "M4", "M6", "M7", "M9", "M10", "M11", "M14"]
+    assert (slis[0]["numerator"], slis[0]["denominator"]) == (1, 1)
+    assert slis[1]["left_out"] == {"no_telemetry": 1}
+
+
+def test_without_telemetry_errors_are_not_compared(story: Story) -> None:
+    measuring = measuring_of(story, asked_clock(), None)
+    assert measuring.delta() is None
+    assert "M4" not in [each["measure"] for each in measuring.slis(SliQuery())]
+    with pytest.raises(NotFoundError):
+        measuring.items(SliQuery(measure="M4"))
+
+
+def test_a_measure_is_as_fresh_as_is_asked_for(story: Story) -> None:
+    measuring = measuring_of(story, asked_clock(), None)
+    assert measuring.readings()["M7"].share == Proportion(0, 1)
+    index = story.say(ci("rolled_back"), 60)
+    assert measuring.readings()["M7"].share == Proportion(0, 1)
+    assert measuring.slis(SliQuery(), index)[2]["numerator"] == 1
+    assert measuring.readings(index)["M7"].share == Proportion(1, 1)
+
+
+def test_the_window_and_the_environment_choose(story: Story) -> None:
+    story.say(ci("applied", environment="staging"), 60)
+    measuring = measuring_of(story, asked_clock(), None)
+    (item,) = measuring.items(SliQuery(measure="M1", environment=("staging",))).items
+    assert item["environment"] == "staging"
+    asked = SliQuery(environment=("staging",))
+    assert measuring.slis(asked)[0]["denominator"] == 1
+    early = SliQuery(until=format_instant(START_MS))
+    assert measuring.slis(early)[0]["denominator"] == 0
+    assert measuring.slis(early)[0]["window"]["until"] == format_instant(START_MS)
+
+
+@pytest.mark.parametrize(
+    ("measure", "hint"), [("M10", "/v1/instances"), ("M3", "/v1/emitters"), ("M99", "M14, M4")]
+)
+def test_who_asks_for_a_list_that_is_not_there_is_told_where_to_look(
+    story: Story, measure: str, hint: str
+) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        measuring_of(story, asked_clock(), None).items(SliQuery(measure=measure))
+    assert hint in refused.value.hint

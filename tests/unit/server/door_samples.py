@@ -31,6 +31,7 @@ from deploymark.projections.broker.questions import (
     InstanceQuery,
     Items,
 )
+from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page, plan_query
 from deploymark.projections.timeline_query import TimelineQuery
 from deploymark.server.application import Application
@@ -145,6 +146,19 @@ class OneTimeline:
         return Items([{"index": 0, "phase": list(query.phase)}], None, 1)
 
 
+class AskedMeasures:
+    """One measure, which repeats what it was asked."""
+
+    def slis(self, query: SliQuery, after: int) -> Sequence[dict[str, Any]]:
+        return [{"environment": list(query.environment), "since": query.since, "after": after}]
+
+    def items(self, query: SliQuery) -> Items:
+        if query.measure != "M1":
+            raise NotFoundError("There is no list of it.")
+        asked = {"limit": query.limit, "until": query.until}
+        return Items([{"environment": list(query.environment), **asked}], "next", 7)
+
+
 class LogKeys:
     """The keys of a log."""
 
@@ -202,6 +216,7 @@ class Door:
                 timeline=OneTimeline(),
                 emitters=NoEmitters(),
                 keys=LogKeys(self.log, self.intake),
+                measures=AskedMeasures(),
                 clock=self.log.clock,
                 meter=ReadMeter(),
                 policy_text="log log.example\n",

@@ -4,10 +4,11 @@ import pytest
 from door_samples import Door, marker
 
 from deploymark.errors import StoreUnavailableError
+from deploymark.model.difference import Difference, Tally
 from deploymark.model.proportion import Proportion
 from deploymark.model.vocabulary import Role
 from deploymark.projections.broker.census import Census, Running
-from deploymark.projections.measures import Reading
+from deploymark.projections.measures import DeltaReading, Reading, Spread
 from deploymark.server.exposition import Exposition
 from deploymark.testing.meter import ListMeter
 
@@ -31,6 +32,7 @@ class Counted:
     def __init__(self) -> None:
         self.times = 0
         self.refuses = False
+        self.compares = True
 
     def census(self) -> Census:
         self.times += 1
@@ -39,7 +41,14 @@ class Counted:
         return CENSUS
 
     def readings(self) -> dict[str, Reading]:
-        return {"M10": Reading(CENSUS.covered, 0, 0)}
+        times = Reading(Proportion(1, 2), 0, 0, Spread(30.5, None, 600))
+        return {"M10": Reading(CENSUS.covered, 0, 0), "M11": times}
+
+    def delta(self) -> DeltaReading | None:
+        if not self.compares:
+            return None
+        difference = Difference(Tally(4, 1_000, 1_000), Tally(16.5, 900, 900))
+        return DeltaReading(difference, 2, {"not_over": 1}, 0, 0)
 
 
 @pytest.fixture
@@ -55,8 +64,7 @@ def meter() -> ListMeter:
 @pytest.fixture
 def exposition(door: Door, counted: Counted, meter: ListMeter) -> Exposition:
     return Exposition(
-        counted.census,
-        counted.readings,
+        counted,
         door.log.view,
         door.views,
         clock=door.log.clock,
@@ -76,6 +84,13 @@ def test_findings_instances_and_measures_are_told(exposition: Exposition) -> Non
         'deploymark_measure_numerator{measure="M10"} 5',
         'deploymark_measure_denominator{measure="M10"} 6',
         'deploymark_measure_target{measure="M10"} 1.0',
+        'deploymark_measure_seconds{measure="M11",quantile="0.5"} 30.5',
+        'deploymark_post_deploy_errors{window="before"} 4',
+        'deploymark_post_deploy_errors{window="after"} 16.5',
+        'deploymark_post_deploy_requests{window="before"} 1000',
+        'deploymark_post_deploy_requests{window="after"} 900',
+        'deploymark_post_deploy_deployments{result="counted"} 2',
+        'deploymark_post_deploy_deployments{result="not_over"} 1',
         "deploymark_view_lag_seconds 0.0",
         "# TYPE deploymark_info gauge",
     ):
@@ -94,6 +109,13 @@ def test_each_running_instance_has_a_sample_with_its_labels_escaped(exposition: 
             'environment="prod",track="canary",cluster="eu",namespace="shop",pod="checkout-1"} 1'
         ),
     ]
+
+
+def test_what_is_not_known_has_no_sample(exposition: Exposition, counted: Counted) -> None:
+    counted.compares = False
+    page = exposition().decode()
+    assert 'quantile="0.95"' not in page
+    assert "post_deploy" not in page
 
 
 def test_the_lag_is_how_long_the_oldest_unseen_entry_waits(
@@ -132,9 +154,28 @@ def test_the_page_of_metrics_ends_with_it() -> None:
     assert b"deploymark_log_size" in page
 
 
-def test_slis_are_as_fresh_as_is_asked_for() -> None:
-    with Door(slis=lambda after: [{"after": after}]) as door:
-        door.post(marker(1))
-        assert door.ask("GET", "/v1/slis", Role.READER).json == {"items": [{"after": -1}]}
-        assert door.ask("GET", "/v1/slis?after=1", Role.READER).json["items"] == [{"after": 1}]
-        assert door.ask("GET", "/v1/slis?after=9", Role.READER).status == 400
+def test_slis_are_as_fresh_as_is_asked_for(door: Door) -> None:
+    door.post(marker(1))
+    nothing: dict[str, object] = {"environment": [], "since": None}
+    assert door.ask("GET", "/v1/slis", Role.READER).json == {"items": [{**nothing, "after": -1}]}
+    (item,) = door.ask("GET", "/v1/slis?after=1", Role.READER).json["items"]
+    assert item == {**nothing, "after": 1}
+    assert door.ask("GET", "/v1/slis?after=9", Role.READER).status == 400
+
+
+def test_slis_are_of_the_environments_and_the_time_that_are_asked_for(door: Door) -> None:
+    asked = "environment=eu&environment=us&since=2026-11-23T00:00:00Z"
+    (item,) = door.ask("GET", f"/v1/slis?{asked}", Role.READER).json["items"]
+    assert item == {"environment": ["eu", "us"], "since": "2026-11-23T00:00:00Z", "after": -1}
+    assert door.ask("GET", "/v1/slis?limit=3", Role.READER).status == 400
+
+
+def test_what_a_measure_counts_is_listed_a_page_at_a_time(door: Door) -> None:
+    asked = "limit=3&environment=eu&until=2026-11-23T00:00:00Z"
+    assert door.ask("GET", f"/v1/slis/M1/items?{asked}", Role.READER).json == {
+        "items": [{"environment": ["eu"], "limit": 3, "until": "2026-11-23T00:00:00Z"}],
+        "next_cursor": "next",
+        "as_of": 7,
+    }
+    assert door.ask("GET", "/v1/slis/M2/items", Role.READER).status == 404
+    assert door.ask("GET", "/v1/slis/M1/items?after=9", Role.READER).status == 400

@@ -36,7 +36,14 @@ MAY = {
     "show_coverage": READERS,
     "list_timeline": READERS,
     "list_emitters": READERS,
+    "list_rollouts": READERS,
+    "show_rollout": READERS,
+    "show_evidence": READERS,
+    "act": "operator admin",
+    "show_gate": READERS,
+    "ask_gate": READERS,
     "list_slis": READERS,
+    "list_sli_items": READERS,
     "take_traces": f"{EVERYONE} {WRITERS}",  # as markers: the room asks what may be said
     "take_metrics": f"{EVERYONE} {WRITERS}",
     "take_logs": f"{EVERYONE} {WRITERS}",
@@ -73,8 +80,9 @@ _SEGMENTS = {
     "version": "1",
     "code": "bad_marker",
     "level": "0",
+    "measure": "M1",
 }
-_TYPED = {"issue_token", "register_key", "open_session"}
+_TYPED = {"issue_token", "register_key", "open_session", "act", "ask_gate"}
 
 
 def _ask(door: Door, operation: Operation, role: Role | None) -> Reply:

@@ -44,13 +44,13 @@ REQUEST = traces(resource(), [span(1, START_S), span(2, START_S)])
 class OtlpDoor(Door):
     """A door with a telemetry room behind it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bucket_seconds: int = 10) -> None:
         super().__init__()
         clock, meter = self.log.clock, ReadMeter()
         self.store = SqliteTelemetryStore(folder / "telemetry.db", 64 * MEGABYTE)
         self.room: TelemetryRoom = make_room(
             self.store,
-            RoomSettings(172_800, 64 * MEGABYTE, BODY_BYTES, GAUGES),
+            RoomSettings(172_800, 64 * MEGABYTE, BODY_BYTES, GAUGES, bucket_seconds),
             rules=AdmissionRules(),
             confirmations=Confirmations(self.intake.submit, clock, meter),
             clock=clock,
@@ -173,6 +173,18 @@ def test_answers_come_in_pages_of_whole_steps(door: OtlpDoor) -> None:
     assert (refused.status, "multiple" in refused.json["detail"]) == (400, True)
     refused = door.ask("GET", "/v1/telemetry/red?since=yesterday", Role.READER)
     assert refused.status == 400
+
+
+def test_a_step_is_as_short_as_the_buckets_are(tmp_path: Path) -> None:
+    with OtlpDoor(tmp_path, bucket_seconds=2) as door:
+        door.send(traces(resource(), [span(n, START_S + n) for n in range(4)]).SerializeToString())
+        for view in ("red?by=deployment", "marked"):
+            path = f"/v1/telemetry/{view}"
+            items = door.ask("GET", path, Role.READER).json["items"]
+            assert {item["seconds"] for item in items} == {2}
+        items = door.ask("GET", "/v1/telemetry/red", Role.READER).json["items"]
+        assert [item["requests"] for item in items] == [2, 2]
+        assert door.ask("GET", "/v1/telemetry/red?step=3", Role.READER).status == 400
 
 
 # Refused -----------------------------------------------------------------------------------------

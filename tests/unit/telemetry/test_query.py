@@ -1,6 +1,7 @@
 """Answers come in whole steps, count each request once, and say where they go on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from deploymark.model.histogram import Histogram
 from deploymark.ports import Counted, CountKey, Measured, Place, TelemetryQuery
 from deploymark.telemetry.query import Page, TelemetryReader, combined, requests_of
 from deploymark.testing.otlp import resource, span, traces
+from deploymark.testing.telemetry_store import telemetry
 
 HERE = Place("shop", "prod", "d-one", "i-1")
 Ask = Callable[[TelemetryQuery], Page]
@@ -82,6 +84,25 @@ def test_a_step_that_does_not_fit_a_page_says_what_to_do(room: Room) -> None:
         reader.red(EVER, 86_400, by_instance=True)
     for number in range(5):
         room.send(traces(resource(instance=f"j-{number}"), [span(100 + number, START_S)]))
-    with pytest.raises(QueryError, match="ten seconds"):
+    with pytest.raises(QueryError, match="The bucket of"):
         reader.red(EVER, 10, by_instance=True)
     assert reader.red(EVER._replace(instance="j-1"), 10, by_instance=True).items
+
+
+def test_spans_before_the_metrics_count_to_the_length_of_a_bucket(room: Room) -> None:
+    key, counted = row(HERE, START_S)
+    later = CountKey(HERE, START_S + 6, "http", "metric")
+    measured = Counted(2, 1, 2, START_S + 5, _LATENCY)
+    room.store.save(telemetry(counts={key: counted, later: measured}))
+    for seconds, found in ((10, [later]), (5, [key, later]), (1, [key, later])):
+        reader = TelemetryReader(room.store, bucket_seconds=seconds)
+        assert [each for each, _ in reader.requests(EVER)[0]] == found
+
+
+def test_the_reader_of_a_room_knows_how_long_its_buckets_are(tmp_path: Path) -> None:
+    with Room(tmp_path, bucket_seconds=1) as room:
+        key, counted = row(HERE, START_S)
+        later = CountKey(HERE, START_S + 6, "http", "metric")
+        measured = Counted(2, 1, 2, START_S + 5, _LATENCY)
+        room.store.save(telemetry(counts={key: counted, later: measured}))
+        assert len(room.room.reader.requests(EVER)[0]) == 2

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
 from deploymark.ingest.registry_facts import kind_of
+from deploymark.model.environment import is_production
 from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.cures import cures, mismatched
@@ -26,6 +27,7 @@ from deploymark.projections.broker.scope import (
     encode_run,
     encode_witness,
 )
+from deploymark.projections.broker.settling import settling_of
 from deploymark.projections.broker.sweep import name_runs
 from deploymark.projections.broker.tables import (
     ALIAS,
@@ -291,6 +293,8 @@ class KeptScope:
             run.ended_ms,
             run.last_ms,
             run.last_index,
+            int(is_production(self.name[1])),
+            *settling_of(run),
             0 if run.over else 1,
             msgspec.json.encode(document).decode(),
             content,

@@ -15,8 +15,15 @@ from deploymark.projections.logged import LoggedEntry
 
 VERDICT, DECISION = "verdict", "decision"
 
+GATE: Final = "gate"
+GLASS: Final = "break_glass"
+"""The action in the row of a gate that a person opened; those of its answers say `gate`."""
+
 MAX_RULINGS: Final = 64
 """Verdicts, and decisions, that are listed with a deployment, the newest."""
+
+MAX_ANSWERS: Final = 8
+"""Answers of gates among its decisions: whoever asks often must not push the others out."""
 
 
 class RulingRow(NamedTuple):
@@ -25,29 +32,35 @@ class RulingRow(NamedTuple):
     Attributes:
         idx: Of its entry.
         type: `verdict` or `decision`.
-        deployment: The id that it names, perhaps an alias.
+        action: Of a decision, "" of a verdict; `GLASS` where a person opened a gate, so that these
+            few are found among the many answers of gates.
+        result: Of a verdict or a gate, "" of other decisions.
+        deployment: The id that it names, perhaps an alias; "" when it is about none, as a freeze.
         occurrence: The one that it names; None for the deployment as such.
+        principal: Who wrote it, as its leaf says: only the platform's own rulings are acted on.
         document: JSON, as it is shown.
     """
 
     idx: int
     type: str
+    action: str
+    result: str
     deployment: str
     occurrence: int | None
     service: str | None
     environment: str
+    principal: str
     document: str
 
 
-def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow | None:
-    """Return the row of an entry; None when it is about no deployment, as a freeze is.
+def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
+    """Return the row of an entry.
 
     Raises:
         IdError: It names a deployment by what is no id.
     """
-    if said.deployment_id is None:
-        return None
-    deployment, occurrence = parse_occurrence(said.deployment_id)
+    named = said.deployment_id
+    deployment, occurrence = ("", None) if named is None else parse_occurrence(named)
     stated = {name: value for name, value in msgspec.to_builtins(said).items() if value is not None}
     document = {
         "index": entry.index,
@@ -57,12 +70,21 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow | None
     return RulingRow(
         idx=entry.index,
         type=VERDICT if isinstance(said, Verdict) else DECISION,
+        action=_action(said),
+        result=said.result or "",
         deployment=deployment,
         occurrence=occurrence,
         service=said.service,
         environment=said.environment,
+        principal=entry.leaf.principal,
         document=json.dumps(document, separators=(",", ":")),
     )
+
+
+def _action(said: Verdict | Decision) -> str:
+    if isinstance(said, Verdict):
+        return ""
+    return GLASS if said.action == GATE and said.break_glass else said.action
 
 
 def is_about(row: Any, run: Any, names: set[str]) -> bool:  # noqa: ANN401 - rows of their tables

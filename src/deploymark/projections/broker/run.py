@@ -51,11 +51,13 @@ _MAPPINGS: Final = (
     "hinted",
     "platforms",
     "phases",
+    "proofs",
     "rules",
     "groups",
     "uids",
     "findings",
 )
+_PROVEN: Final = (Phase.FAILED, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 _ENDINGS: Final = (Phase.FAILED, Phase.ROLLED_BACK, Phase.REMOVED)
 _OWN: Final = 1
 
@@ -127,6 +129,7 @@ class Run(Struct):
         platforms: Digests by platform.
         learned: A digest that only evidence knows.
         phases: The first time of each phase.
+        proofs: The entry that says so, of the phases that end it badly.
         sources: By kind of emitter.
         joins: The first `MAX_JOINS` as (index, rule).
         rules: How many witnesses each rule joined.
@@ -144,6 +147,7 @@ class Run(Struct):
         replaced: The deployment that it took the place of, as `id~number`.
         rollback_of: That one, when this returned to what ran before it.
         went_live_ms: When it first did somewhere.
+        live_index: The entry by which it did.
         rolling_back_ms: Since when it is being rolled back.
         findings: By code and about.
         last_ms: The latest time that was said.
@@ -163,6 +167,7 @@ class Run(Struct):
     platforms: dict[str, str] = {}
     learned: str | None = None
     phases: dict[str, int] = {}
+    proofs: dict[str, int] = {}
     sources: dict[str, Source] = {}
     joins: list[tuple[int, str]] = []
     rules: dict[str, int] = {}
@@ -180,6 +185,7 @@ class Run(Struct):
     replaced: str | None = None
     rollback_of: str | None = None
     went_live_ms: int | None = None
+    live_index: int | None = None
     rolling_back_ms: int | None = None
     findings: dict[str, Trace] = {}
     last_ms: int = 0
@@ -288,6 +294,7 @@ def take(run: Run, witness: Witness, rule: str) -> None:
         run.went_live_ms = min(
             (s.live_ms for s in run.spots if s.live_ms is not None), default=None
         )
+        run.live_index = None if run.went_live_ms is None else witness.index
     _describe(run, witness)
     source = run.sources.get(witness.source)
     if source is None:
@@ -296,7 +303,7 @@ def take(run: Run, witness: Witness, rule: str) -> None:
         source.first_ms = min(source.first_ms, said.at_ms)
         source.last_ms = max(source.last_ms, witness.last_ms)
         source.markers += witness.count
-    _note_phase(run, said.phase, said.at_ms)
+    _note_phase(run, said.phase, said.at_ms, witness.index)
     for index in (witness.index, *witness.others):
         note_join(run, index, rule)
     run.rules[rule] = run.rules.get(rule, 0) + witness.count
@@ -307,7 +314,9 @@ def take(run: Run, witness: Witness, rule: str) -> None:
     run.last_index = max(run.last_index, witness.last_index)
 
 
-def _note_phase(run: Run, phase: str, at_ms: int) -> None:
+def _note_phase(run: Run, phase: str, at_ms: int, index: int) -> None:
+    if phase in _PROVEN and at_ms < run.phases.get(phase, at_ms + 1):
+        run.proofs[phase] = index
     run.phases[phase] = min(run.phases.get(phase, at_ms), at_ms)
     if phase in _ENDINGS:
         run.ended_by = phase

@@ -54,6 +54,13 @@ RUN: Final = Table(
     Column("ended_ms", BigInteger),
     Column("last_ms", BigInteger, nullable=False),
     Column("last_index", BigInteger, nullable=False),
+    Column("production", Integer, nullable=False),
+    Column("settled_ms", BigInteger),  # what came of a deployment: see `settling`
+    Column("settled_index", BigInteger),
+    Column("failed_index", BigInteger),
+    Column("undone_ms", BigInteger),
+    Column("undone_index", BigInteger),
+    Column("returns", Text),
     Column("watch", Integer, nullable=False),  # 1: it stands, so time can still be wrong with it
     Column("document", Text, nullable=False),
     Column("content", LargeBinary),  # the run itself, once its scope has forgotten it
@@ -63,6 +70,17 @@ Index("broker_run_by_time", RUN.c.opened_ms)
 Index("broker_run_by_id", RUN.c.id)
 Index("broker_run_by_scope", RUN.c.service, RUN.c.environment, RUN.c.opened_ms)
 Index("broker_run_by_state", RUN.c.state, RUN.c.opened_ms)
+Index(
+    "broker_run_settled",
+    RUN.c.settled_ms,
+    RUN.c.settled_index,
+    sqlite_where=RUN.c.settled_ms.is_not(None),
+)
+Index(
+    "broker_run_returns",
+    RUN.c.returns,
+    sqlite_where=RUN.c.returns.is_not(None),
+)
 Index(
     "broker_run_watched",
     RUN.c.watch,
@@ -162,13 +180,19 @@ RULING: Final = Table(
     METADATA,
     Column("idx", _BIG, primary_key=True, autoincrement=False),
     Column("type", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("result", Text, nullable=False),
     Column("deployment", Text, nullable=False),
     Column("occurrence", Integer),
     Column("service", Text),
     Column("environment", Text, nullable=False),
+    Column("principal", Text, nullable=False),
     Column("document", Text, nullable=False),
 )
 Index("broker_ruling_by_run", RULING.c.deployment, RULING.c.type, RULING.c.idx)
+Index("broker_decision", RULING.c.action, RULING.c.idx, sqlite_where=RULING.c.type == "decision")
+_FAILED = and_(RULING.c.type == "verdict", RULING.c.result == "fail")
+Index("broker_failed", RULING.c.environment, RULING.c.idx, sqlite_where=_FAILED)
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,

@@ -7,13 +7,20 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, case, func, or_, select
 
 from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.documents import instant
 from deploymark.projections.broker.findings import FindingRow, finding_of, shown
 from deploymark.projections.broker.questions import STATUSES, Item
-from deploymark.projections.broker.rulings import DECISION, MAX_RULINGS, VERDICT, is_about
+from deploymark.projections.broker.rulings import (
+    DECISION,
+    GATE,
+    MAX_ANSWERS,
+    MAX_RULINGS,
+    VERDICT,
+    is_about,
+)
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import CLOCK, FINDING, INSTANCE, RULING, RUN
 from deploymark.projections.expectations import Expectations
@@ -142,7 +149,8 @@ def _rulings_of(
     # Of each occurrence its own: those of a later one must not take the place of an earlier one's.
     about = ("deployment", "occurrence", "service", "environment", "type")
     one = [RULING.c[name] for name in about]
-    place = func.row_number().over(partition_by=one, order_by=RULING.c.idx.desc())
+    answers = case((RULING.c.action == GATE, 1), else_=0)
+    place = func.row_number().over(partition_by=[*one, answers], order_by=RULING.c.idx.desc())
     wanted = (
         RULING.c.deployment.in_(set().union(*names)),
         RULING.c.environment.in_({row.environment for row in rows}),
@@ -152,19 +160,26 @@ def _rulings_of(
         ),
     )
     every = select(RULING, place.label("place")).where(*wanted).subquery()
-    newest = select(every).where(every.c.place <= MAX_RULINGS).order_by(every.c.idx.desc())
+    most = case((every.c.action == GATE, MAX_ANSWERS), else_=MAX_RULINGS)
+    newest = select(every).where(every.c.place <= most).order_by(every.c.idx.desc())
     found = connection.execute(newest).all()
     return [
         {
-            kind: [
-                json.loads(each.document)
-                for each in found
-                if each.type == kind and is_about(each, row, known)
-            ][:MAX_RULINGS]
+            kind: _listed(
+                [each for each in found if each.type == kind and is_about(each, row, known)]
+            )
             for kind in (VERDICT, DECISION)
         }
         for row, known in zip(rows, names, strict=True)
     ]
+
+
+def _listed(rows: Sequence[Any]) -> list[Item]:
+    """Return the newest rulings as they are shown; answers of gates take the place of none."""
+    answers = [each.idx for each in rows if each.action == GATE]
+    others = [each.idx for each in rows if each.action != GATE]
+    kept = {*answers[:MAX_ANSWERS], *others[:MAX_RULINGS]}
+    return [json.loads(each.document) for each in rows if each.idx in kept]
 
 
 def _counted_of(connection: Connection, rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:

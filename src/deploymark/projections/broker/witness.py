@@ -263,6 +263,8 @@ def _facts(marker: Marker) -> dict[str, Any]:
         "changes": len(marker.changes or ()) or None,
         "requires": schema and schema.requires,
         "provides": schema and schema.provides,
+        "schema_step": schema and schema.step,
+        "approvers": list(marker.approvers or ()) or None,
         "revision": marker.revision or marker.value,
         "direction": marker.direction,
     }

@@ -180,6 +180,10 @@ class SqliteTelemetryStore:
         """See `TelemetryStore.measured`."""
         return [Measured(Place(*row[:4]), *row[4:]) for row in self._ask(sql.MEASURED, query, -1)]
 
+    def first_seen(self, query: TelemetryQuery) -> list[tuple[Place, int]]:
+        """See `TelemetryStore.first_seen`."""
+        return [(Place(*row[:4]), row[4]) for row in self._ask(sql.FIRST_SEEN, query, -1)]
+
     def traces(self, query: TelemetryQuery, limit: int) -> list[TraceNote]:
         """See `TelemetryStore.traces`."""
         return [

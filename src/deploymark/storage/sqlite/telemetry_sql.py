@@ -66,6 +66,13 @@ GAUGES = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.bucket
   ORDER BY t.bucket_s, 1, 2, 3, 4, 6, 7 LIMIT :limit"""
 MEASURED = f"""SELECT p.service, p.environment, p.deployment, p.instance, t.protocol, t.since_s,
   t.until_s FROM measured t {PLACED}"""
+# Along the primary keys: two rows are read of each place.
+FIRST_SEEN = """SELECT * FROM (
+  SELECT service, environment, deployment, instance, min(
+    coalesce((SELECT min(bucket_s) FROM count WHERE place = p.id), 9e18),
+    coalesce((SELECT min(bucket_s) FROM gauge WHERE place = p.id), 9e18)) AS first_s
+  FROM place p WHERE {where}
+  ) WHERE first_s < 9e18 ORDER BY 1, 2, 3, 4"""
 MARKED = """SELECT service, environment, bucket_s - bucket_s % :step AS at_s, sum(spans),
   sum(marked) FROM marked WHERE bucket_s >= :since AND bucket_s < :until AND {where}
   GROUP BY at_s, service, environment ORDER BY at_s, 1, 2 LIMIT :limit"""

@@ -1,0 +1,179 @@
+"""What people should know of rollouts, from what was ruled and from what is wanted now. Pure.
+
+What the log says has its times there: a canary that failed and was rolled back within a second is
+told after a restart as well. What a rollout waits for is nowhere written; it is told as long as it
+is so.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct, structs
+
+from deploymark.act.alerts import AlertCode, Concern
+from deploymark.act.course import DEEDS, POLICY, SUCCEEDED
+from deploymark.act.intent import Intent, Move
+from deploymark.judge.verdict import Advice
+from deploymark.model.entries import Decision, Verdict
+from deploymark.model.instants import parse_instant
+from deploymark.projections.broker.rolling import Ruled
+
+_BAD: Final = frozenset({Advice.PAUSE.value, Advice.ROLL_BACK.value})
+_TOLD: Final = {
+    "undecided": AlertCode.VERDICT_OPEN,
+    "outcome_unknown": AlertCode.OUTCOME_UNKNOWN,
+    "not_carried_out": AlertCode.OUTCOME_UNKNOWN,
+    "recovery_failed": AlertCode.RECOVERY_FAILED,
+    "canary_failed": AlertCode.CANARY_FAILED,
+    "budget_burns": AlertCode.BUDGET_BURNING,
+}
+_UNTIL_RESUMED: Final = (
+    AlertCode.CANARY_FAILED,
+    AlertCode.GUARD_HELD,
+    AlertCode.BUDGET_BURNING,
+    AlertCode.OUTCOME_UNKNOWN,
+    AlertCode.RECOVERY_FAILED,
+    AlertCode.ROLLOUT_HELD,
+)
+
+
+class Wanted(Struct, frozen=True):
+    """What the controller wants of a rollout, and since when it has wanted that.
+
+    Attributes:
+        intent: What.
+        since_ms: Since when.
+    """
+
+    intent: Intent
+    since_ms: int
+
+
+class _Open:
+    """The concerns about one deployment, while its entries are gone through."""
+
+    def __init__(self, service: str, environment: str, deployment: str) -> None:
+        self._about = (service, environment, deployment)
+        self._open: dict[AlertCode, Concern] = {}
+        self.over: list[Concern] = []
+
+    def begin(self, code: AlertCode, seen: str, at_ms: int, index: int) -> None:
+        known = self._open.get(code)
+        if known is None:
+            self._open[code] = Concern(code, *self._about, seen, at_ms, None, (index,))
+        else:
+            self._open[code] = structs.replace(known, seen=seen)
+
+    def end(self, at_ms: int, *codes: AlertCode) -> None:
+        for code in codes or tuple(self._open):
+            known = self._open.pop(code, None)
+            if known is not None:
+                self.over.append(structs.replace(known, ended_ms=at_ms))
+
+    def all(self) -> list[Concern]:
+        return [*self.over, *self._open.values()]
+
+
+def of_rollout(
+    service: str, environment: str, deployment: str, ruled: Iterable[Ruled]
+) -> list[Concern]:
+    """Return what was ruled about one deployment that people should know.
+
+    Args:
+        service: Of the deployment.
+        environment: Of the deployment.
+        deployment: `d-…~1`.
+        ruled: In the order of the log.
+    """
+    found = _Open(service, environment, deployment)
+    executed: set[int] = set()
+    for each in ruled:
+        at_ms = parse_instant(each.received_at)
+        if isinstance(each.said, Verdict):
+            if each.said.advice in _BAD:
+                seen = f"Look {each.said.look} says {each.said.result}, score {each.said.score:g}."
+                found.begin(AlertCode.CANARY_FAILED, seen, at_ms, each.idx)
+            continue
+        said = each.said
+        if said.stage == "executed" and said.decision_index is not None:
+            executed.add(said.decision_index)
+        _after(found, said, at_ms, each.idx, is_executed=said.decision_index in executed)
+    return found.all()
+
+
+def _after(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed: bool) -> None:
+    if said.break_glass and said.stage == "decided":
+        found.begin(AlertCode.GLASS_BROKEN, f"{said.actor}: {said.reason}", at_ms, index)
+        found.end(at_ms, AlertCode.GLASS_BROKEN)
+    if said.stage == "outcome":
+        _ended(found, said, at_ms, index, is_executed=is_executed)
+    elif said.stage == "decided" and said.action in DEEDS:
+        # Somebody acts again, so what was not known before matters no more.
+        found.end(at_ms, AlertCode.OUTCOME_UNKNOWN)
+    elif said.stage == "decided" and said.action == "resume":
+        found.end(at_ms, *_UNTIL_RESUMED)
+    elif said.stage == "decided" and said.action == "pause" and said.actor == POLICY:
+        held_back = [each for each in said.guards or () if not each.held]
+        if held_back:
+            why = " ".join(each.reason or each.name for each in held_back)
+            found.begin(AlertCode.GUARD_HELD, why, at_ms, index)
+
+
+def _ended(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed: bool) -> None:
+    if said.outcome == SUCCEEDED and said.action != "shift":
+        found.end(at_ms)
+    elif said.outcome == "unknown":
+        found.begin(AlertCode.OUTCOME_UNKNOWN, said.reason or "", at_ms, index)
+    elif said.outcome == "failed" and said.action == "roll_back":
+        code = AlertCode.RECOVERY_FAILED if is_executed else AlertCode.GUARD_HELD
+        found.begin(code, said.reason or "", at_ms, index)
+    elif said.outcome == "failed":
+        found.begin(AlertCode.ROLLOUT_HELD, said.reason or "", at_ms, index)
+
+
+def of_wanted(wanted: Wanted, service: str, environment: str, deployment: str) -> list[Concern]:
+    """Return what a rollout waits for, if somebody is to be told.
+
+    Args:
+        wanted: What the controller wants.
+        service: Of the deployment.
+        environment: Of the deployment.
+        deployment: `d-…~1`.
+    """
+    intent = wanted.intent
+    if intent.urgency is None or intent.move not in (Move.HOLD, Move.PAGE):
+        return []
+    code = _TOLD.get(intent.code, AlertCode.ROLLOUT_HELD)
+    return [Concern(code, service, environment, deployment, intent.reason, wanted.since_ms)]
+
+
+def of_orders(orders: Iterable[Ruled]) -> Iterator[Concern]:
+    """Yield the freezes that the machine made, and when a person lifted them."""
+    standing: dict[str, Concern] = {}
+    for each in orders:
+        said, at_ms = each.said, parse_instant(each.received_at)
+        if not isinstance(said, Decision):
+            continue
+        if said.action == "freeze" and said.actor == POLICY:
+            standing.setdefault(
+                said.environment,
+                Concern(
+                    AlertCode.AUTOMATION_FROZEN,
+                    "",
+                    said.environment,
+                    "",
+                    said.reason or "",
+                    at_ms,
+                    None,
+                    (each.idx,),
+                ),
+            )
+        elif said.action == "unfreeze" and said.service is None:
+            thawed = [name for name in standing if said.environment in ("*", name)]
+            for name in thawed:
+                yield structs.replace(standing.pop(name), ended_ms=at_ms)
+    yield from standing.values()
+
+
+Concerns = Callable[[int], list[Concern]]
+"""Returns what people should know as of a time; may wait."""

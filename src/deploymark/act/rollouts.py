@@ -1,0 +1,419 @@
+"""What people see of rollouts and ask of them: lists, one rollout, evidence, and requests.
+
+A request is an entry like everything else (`decision/v1`, stage `approved`, the person as actor).
+The controller answers it with a decision that names it, or holds it against the guards that also
+bind a person. What needs no controller (a freeze, a quarantine, an adoption) holds as soon as it
+is written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from deploymark.act.alerts import HORIZON_MS, Concern
+from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
+from deploymark.act.controller import Scope
+from deploymark.act.course import Course, fold
+from deploymark.act.facts import steps_of
+from deploymark.act.gather import course_of
+from deploymark.act.intent import Intent, Move
+from deploymark.act.plan import RolloutPlan
+from deploymark.errors import (
+    ActionRefusedError,
+    ForbiddenError,
+    NotFoundError,
+    QueryError,
+    StaleActionError,
+)
+from deploymark.model.entries import Decision, Verdict
+from deploymark.model.ids import parse_occurrence
+from deploymark.model.instants import format_instant, parse_instant
+from deploymark.model.limits import DeploymentName, Name, Text, Value
+from deploymark.ports import LogReader
+from deploymark.projections.broker.rolling import Rolling, RollingQuery, Ruled
+from deploymark.projections.logged import read_entry
+
+MAX_TOLD: Final = 500
+"""Deployments of the last two days that people are told of, the newest."""
+
+MAX_LOOKS: Final = 100
+"""Looks that are shown of one step, the newest."""
+
+OF_A_ROLLOUT: Final = ("promote", "pause", "resume", "roll_back", "approve")
+"""What is asked of a rollout, and answered by the controller."""
+
+OF_A_RELEASE: Final = ("quarantine", "release", "adopt")
+"""What is said of a deployment, and holds at once."""
+
+OF_A_PLACE: Final = ("freeze", "unfreeze")
+"""What is said of a service or a whole environment, and holds at once."""
+
+OF_A_GATE: Final = "gate"
+"""Breaks the glass of the gate for one occurrence of a deployment, and holds at once."""
+
+ACTIONS: Final = (*OF_A_ROLLOUT, *OF_A_RELEASE, *OF_A_PLACE, OF_A_GATE)
+
+
+class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a person asks for (`POST /v1/actions`).
+
+    Attributes:
+        action: One of `ACTIONS`.
+        deployment_id: `d-…` or `d-…~2`; without a number the newest occurrence.
+        service: Of a freeze; left out, it is about every service. Elsewhere whose deployment is
+            meant, where several services have one of this id.
+        environment: Of a freeze; elsewhere as `service`.
+        reason: Why, for whoever reads the log.
+        idempotency_key: The same key again is the same request.
+        expected_index: The newest entry about the rollout that the person had seen.
+        step: Of an approval; the one that the rollout is at unless said.
+        break_glass: Guards and policies are overridden, for that reason.
+    """
+
+    action: Name
+    deployment_id: DeploymentName | None = None
+    service: Name | None = None
+    environment: Name | None = None
+    reason: Text | None = None
+    idempotency_key: Value | None = None
+    expected_index: int | None = None
+    step: int | None = None
+    break_glass: bool = False
+
+
+Tell = Callable[[Mapping[str, Any]], int]
+"""Appends a decision and returns its index."""
+
+Load = Callable[[str], bytes]
+"""Returns evidence by its digest."""
+
+
+class Rollouts:
+    """Answers people; every method waits for the disk.
+
+    Args:
+        plans: By service and environment.
+        query: Asks the views.
+        reader: The log.
+        load: Returns evidence.
+        tell: Appends decisions.
+        wanted: What the controller last wanted.
+    """
+
+    def __init__(
+        self,
+        plans: Mapping[Scope, RolloutPlan],
+        query: RollingQuery,
+        reader: LogReader,
+        load: Load,
+        tell: Tell,
+        wanted: Callable[[], Mapping[Scope, Wanted]],
+    ) -> None:
+        self._plans = plans
+        self._query = query
+        self._reader = reader
+        self._load = load
+        self._tell = tell
+        self._wanted = wanted
+
+    def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
+        """Return what is rolled out by a plan, or stands there, in the order of the plans.
+
+        Raises:
+            StoreUnavailableError: The views are being built, or their medium refuses.
+        """
+        found = []
+        for scope in self._plans:
+            if service in (None, scope[0]) and environment in (None, scope[1]):
+                rolling = self._query.newest(*scope)
+                if rolling is not None:
+                    found.append(self._shown(rolling, looks=0))
+        return found
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Return one rollout with its newest looks.
+
+        Raises:
+            NotFoundError: No service that has a plan has such a deployment.
+            QueryError: The name is no id.
+            StoreUnavailableError: As `newest`.
+        """
+        return self._shown(self._named(name), looks=MAX_LOOKS)
+
+    def evidence(self, index: int) -> dict[str, Any]:
+        """Return what a verdict rests on: its basis and its looks, as they were kept.
+
+        Each look with the index of the verdict that was taken on it.
+
+        Raises:
+            NotFoundError: The entry is no verdict, or what it rests on is not there.
+            StoreUnavailableError: As `newest`.
+        """
+        said = read_entry(self._reader.entry(index)).content
+        if not isinstance(said, Verdict):
+            raise NotFoundError(f"The entry {index} is no verdict.")
+        rolling = self._query.named(said.service, said.environment, said.deployment_id)
+        if rolling is None:
+            raise NotFoundError(f"The deployment {said.deployment_id} is not known.")
+        before = [each for each in rolling.ruled if each.idx <= index]
+        course = _folded(rolling, before)
+        return {
+            "index": index,
+            "verdict": msgspec.to_builtins(said),
+            "basis": self._kept(said.plan_digest or ""),
+            "looks": [{"index": each.index, **self._kept(each.digest)} for each in course.looks],
+        }
+
+    def concerns(self, now_ms: int) -> list[Concern]:
+        """Return what people should know of rollouts: what lasts, and what was over lately.
+
+        Raises:
+            StoreUnavailableError: As `newest`.
+        """
+        found = list(of_orders(self._query.orders()))
+        names: dict[tuple[str, str, str], None] = {}
+        for each in self._query.deeds():
+            said = each.said
+            lately = now_ms - parse_instant(each.received_at) <= HORIZON_MS
+            if lately and isinstance(said, Decision) and said.service and said.deployment_id:
+                names[said.service, said.environment, said.deployment_id] = None
+        for each in self._query.glasses():
+            said = each.said
+            if now_ms - parse_instant(each.received_at) <= HORIZON_MS:
+                about = (said.service or "", said.environment, said.deployment_id or "")
+                found += of_rollout(*about, [each])
+        wanted = self._wanted()
+        for service, environment, name in list(names)[-MAX_TOLD:]:
+            rolling = self._query.named(service, environment, name)
+            if rolling is not None:
+                found += of_rollout(service, environment, rolling.canary.name, rolling.ruled)
+        for scope, each_wanted in wanted.items():
+            deployment = each_wanted.intent.key.partition(":")[0]
+            found += of_wanted(each_wanted, *scope, deployment)
+        return found
+
+    def ask(self, asked: ActionRequest, actor: str, now_ms: int) -> int:
+        """Write down what a person asks for, and return the index of that entry.
+
+        Raises:
+            NotFoundError: There is no such deployment, or no plan for it.
+            StaleActionError: More is known of the rollout than the person had seen.
+            ActionRefusedError: It makes no sense now.
+            ForbiddenError: The plan lets others approve.
+            QueryError: The request is not what it may be.
+            UnavailableError, BrokenError: The log refuses.
+        """
+        fields: dict[str, Any] = {
+            "action": asked.action,
+            "stage": "approved" if asked.action in OF_A_ROLLOUT else "decided",
+            "actor": actor,
+            "timestamp": format_instant(now_ms),
+            "reason": asked.reason,
+            "idempotency_key": asked.idempotency_key,
+            "break_glass": asked.break_glass or None,
+        }
+        if asked.break_glass and not asked.reason:
+            raise QueryError("Who breaks the glass says why.", field="/reason")
+        if asked.action in OF_A_PLACE:
+            if asked.environment is None:
+                raise QueryError(
+                    "A freeze names its environment, `*` for all.", field="/environment"
+                )
+            fields |= {"service": asked.service, "environment": asked.environment}
+            again = self._known(asked, self._query.orders())
+        elif asked.action in ACTIONS:
+            if asked.deployment_id is None:
+                raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
+            rolling = self._named(asked.deployment_id, asked.service, asked.environment)
+            ruled: Sequence[Ruled] = rolling.ruled
+            if asked.action == OF_A_GATE:
+                if not asked.break_glass:
+                    raise QueryError(
+                        "The gate is opened by breaking its glass.", field="/break_glass"
+                    )
+                ruled = _glasses_of(rolling, self._query.glasses())
+                fields["result"] = "pass"
+            again = self._known(asked, ruled)
+            if again is None:
+                fields |= self._about(rolling, asked, actor)
+        else:
+            raise QueryError(
+                f"{asked.action[:64]!r} is no action.",
+                hint=f"Actions are {', '.join(ACTIONS)}.",
+                field="/action",
+            )
+        if again is not None:
+            return again
+        return self._tell({name: value for name, value in fields.items() if value is not None})
+
+    def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
+        course = course_of(rolling)
+        if asked.expected_index is not None and asked.expected_index != course.newest:
+            raise StaleActionError(
+                f"You had seen {asked.expected_index}; the newest entry is {course.newest}.",
+                field="/expected_index",
+            )
+        # Rules ask for approvals, whether or not there is a plan.
+        if (
+            asked.action in OF_A_ROLLOUT
+            and asked.action != "approve"
+            and (rolling.service, rolling.environment) not in self._plans
+        ):
+            raise NotFoundError(
+                f"{rolling.service} in {rolling.environment} has no rollout plan.",
+                hint="Add one to the configuration: [rollouts.SERVICE.ENVIRONMENT].",
+            )
+        if asked.action in OF_A_ROLLOUT:
+            self._check_answerable(rolling, course, asked.action)
+        if asked.action == "approve":
+            self._check_approver(rolling, actor)
+        about: dict[str, Any] = {
+            "service": rolling.service,
+            "environment": rolling.environment,
+            "deployment_id": rolling.canary.name,
+        }
+        if asked.action == "approve" and (step := asked.step or course.step):
+            about["step"] = step
+        return about
+
+    def _check_answerable(self, rolling: Rolling, course: Course, action: str) -> None:
+        """Refuse what nobody would ever answer, because only the newest rollout goes on."""
+        if course.ended and action != "roll_back":
+            raise ActionRefusedError(
+                f"The rollout is {course.ended.replace('_', ' ')} already.",
+                hint=f"`deploymark canary show {course.deployment}` shows what was decided.",
+            )
+        if action == "approve":
+            return  # nobody answers it: it counts from where the deployment begins
+        newest = self._query.newest(rolling.service, rolling.environment)
+        if newest is None or newest.canary.name != course.deployment:
+            there = "nothing" if newest is None else newest.canary.name
+            raise ActionRefusedError(
+                f"{course.deployment} is not what is rolled out in {rolling.environment} now: "
+                f"{there} is.",
+                hint="`deploymark canary` lists what is.",
+            )
+
+    def _check_approver(self, rolling: Rolling, actor: str) -> None:
+        """Refuse the word of somebody whom the plan does not ask: it would be passed over."""
+        plan = self._plans.get((rolling.service, rolling.environment))
+        named = () if plan is None else plan.approvers
+        if named and actor not in named:
+            raise ForbiddenError(
+                f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
+                f"the plan names {', '.join(named)}."
+            )
+
+    @staticmethod
+    def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
+        """Return the entry of the same request, if it was written before."""
+        if asked.idempotency_key is None:
+            return None
+        for each in ruled:
+            said = each.said
+            if (
+                isinstance(said, Decision)
+                and said.idempotency_key == asked.idempotency_key
+                and said.action == asked.action
+            ):
+                return each.idx
+        return None
+
+    def _named(self, name: str, of: str | None = None, within: str | None = None) -> Rolling:
+        identity, number = parse_occurrence(name)
+        for service, environment, known, newest in self._query.scopes(identity):
+            if of not in (None, service) or within not in (None, environment):
+                continue
+            rolling = self._query.named(service, environment, f"{known}~{number or newest}")
+            if rolling is not None:
+                return rolling
+        raise NotFoundError(
+            f"No deployment {name[:80]!r} is known.", hint="`deploymark canary` lists rollouts."
+        )
+
+    def _kept(self, digest: str) -> dict[str, Any]:
+        return {"digest": digest, "text": self._load(digest).decode("utf-8")}
+
+    def _shown(self, rolling: Rolling, looks: int) -> dict[str, Any]:
+        course = course_of(rolling)
+        scope = (rolling.service, rolling.environment)
+        plan, wanted = self._plans.get(scope), self._wanted().get(scope)
+        intent = None if wanted is None else wanted.intent
+        document, stable = rolling.canary.document, rolling.stable
+        last = course.last
+        shown = {
+            "deployment_id": course.deployment,
+            "service": course.service,
+            "environment": course.environment,
+            "version": document["version"],
+            "digest": document["digest"],
+            "owner": document["owner"],
+            "state": document["state"],
+            "live_at": document["live_at"],
+            "target_deployment_id": None if stable is None else stable.name,
+            "strategy": None if plan is None else plan.strategy,
+            "step": course.step,
+            "steps": [] if plan is None else [each.weight for each in steps_of(plan)],
+            "weight": course.weight,
+            "since": None if course.since_ms is None else format_instant(course.since_ms),
+            "look": 0 if last is None else last.verdict.look,
+            "verdict": None
+            if last is None
+            else {"index": last.index, **msgspec.to_builtins(last.verdict)},
+            "paused_by": course.paused_by or None,
+            "ended": course.ended or None,
+            "unknown": course.unknown,
+            "doing": None if course.pending is None else course.pending.decision.action,
+            "wants": _wanted(intent, course),
+            "asked": [each.index for each in course.asked],
+            "instances": rolling.canary.bound._asdict(),
+            "newest_index": course.newest,
+        }
+        if looks:
+            shown["looks"] = [
+                {
+                    "index": each.index,
+                    "look": each.verdict.look,
+                    "result": each.verdict.result,
+                    "advice": each.verdict.advice,
+                    "score": each.verdict.score,
+                }
+                for each in course.looks[-looks:]
+            ]
+            shown["decisions"] = [
+                {
+                    "index": each.idx,
+                    "received_at": each.received_at,
+                    **msgspec.to_builtins(each.said),
+                }
+                for each in rolling.ruled
+                if isinstance(each.said, Decision)
+            ][-looks:]
+            shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
+        return shown
+
+
+def _glasses_of(rolling: Rolling, glasses: Sequence[Ruled]) -> list[Ruled]:
+    return [each for each in glasses if each.said.deployment_id == rolling.canary.name]
+
+
+def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
+    """Return what the controller last wanted of this very rollout, None where that is not known."""
+    # A freeze for a shared cause is about all of an environment, and wanted while looking at this.
+    about = (f"{course.deployment}:", f"{course.environment}:{Move.FREEZE}:")
+    if intent is None or not intent.key.startswith(about):
+        return None
+    return {
+        "move": intent.move.value,
+        "code": intent.code,
+        "reason": intent.reason,
+        "urgency": None if intent.urgency is None else intent.urgency.value,
+        "guards": msgspec.to_builtins(intent.guards),
+    }
+
+
+def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:
+    began = Course(rolling.canary.name, rolling.service, rolling.environment)
+    return fold(began, ((each.idx, each.received_at, each.said) for each in ruled))

@@ -1,0 +1,233 @@
+"""Opens the room that acts: the controller, what it works with, and what people ask of it.
+
+With `sources`, `actuators` and `notifying` the only place that picks adapters for it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploymark.act.alerts import alerts_of
+from deploymark.act.backing import LogBacking
+from deploymark.act.budgets import Budgets
+from deploymark.act.controller import Controller, Hands, Scope
+from deploymark.act.execute import Executor
+from deploymark.act.gate_book import GateBook
+from deploymark.act.gating import Gating, Grounds, Load
+from deploymark.act.rollouts import Rollouts
+from deploymark.act.scene import Terms
+from deploymark.act.verdicts import Verdicts
+from deploymark.errors import NotFoundError
+from deploymark.ingest.callers import PLATFORM
+from deploymark.ingest.intake import Intake
+from deploymark.judge.ruling import Known, zone_names
+from deploymark.model.canonical import encode
+from deploymark.model.vocabulary import DECISION, Assurance
+from deploymark.ports import Clock, CountsSource, LogReader, Meter
+from deploymark.projections.broker.gated import GateQuery
+from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.projections.database import Views
+from deploymark.runtime.actuators import build_actuator
+from deploymark.runtime.compose import OpenLog
+from deploymark.runtime.config import Configuration
+from deploymark.runtime.housekeeping import Housekeeper, Task
+from deploymark.runtime.notifying import Teller, open_routes, patience_of
+from deploymark.runtime.sources import open_sources
+from deploymark.runtime.system import steady_ms
+from deploymark.runtime.zones import time_zones
+from deploymark.storage.sqlite.leases import SqliteLeaseStore
+from deploymark.telemetry.room import TelemetryRoom
+
+_TELL_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The room that acts, open.
+
+    Attributes:
+        rollouts: What people see and ask.
+        controller: Takes rollouts further.
+        gate: Tells pipelines whether they may go on.
+    """
+
+    rollouts: Rollouts
+    controller: Controller
+    gate: GateBook
+
+
+@contextmanager
+def open_acting(  # noqa: PLR0913 - one argument for each neighbour
+    log: OpenLog,
+    configuration: Configuration,
+    views: Views,
+    intake: Intake,
+    telemetry: TelemetryRoom | None,
+    *,
+    holder: str,
+    clock: Clock,
+    meter: Meter,
+) -> Iterator[Acting]:
+    """Open the room; on leaving, what was begun is finished as far as one turn takes it.
+
+    Args:
+        log: Open for writing.
+        configuration: Plans, and what may be done automatically.
+        views: What is rolled out is read from them.
+        intake: Appends verdicts and decisions.
+        telemetry: The embedded source of counts; None where it is switched off.
+        holder: Who this process is, as the lease names it.
+        clock: Tells the time.
+        meter: Counts what went wrong.
+
+    Raises:
+        UsageError: A plan names a source or an actuator that there is not, or one that cannot do
+            what it wants.
+    """
+    plans = configuration.plans
+    sources = open_sources(configuration, telemetry)
+    actuators = {
+        scope: actuator
+        for scope, plan in plans.items()
+        if (actuator := build_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
+    }
+    query, load = RollingQuery(views), evidence_of(log.store)
+    leases = SqliteLeaseStore(log.state)
+    leases.free_all()  # the log is open for writing here, so nobody else acts on it
+
+    def say(kind: str, payload: bytes) -> int:
+        return intake.say_payload(kind, payload, PLATFORM).index
+
+    def tell(fields: Mapping[str, Any]) -> int:
+        return say(DECISION, encode(dict(fields)))
+
+    gating = _gating(log, configuration, views, load, sources)
+    verdicts = Verdicts(
+        lambda content: intake.keep_evidence(content, PLATFORM),
+        lambda kind, payload, content: intake.say_with(kind, payload, content, PLATFORM).index,
+        load,
+    )
+    hands = Hands(
+        query=query,
+        size=lambda: log.store.head().size,
+        say=say,
+        verdicts=verdicts,
+        executor=Executor(say),
+        leases=leases,
+        holder=holder,
+        backed=LogBacking(log.store, log.ring),
+        sources=sources,
+        actuators=actuators,
+        meter=meter,
+        steady_ms=steady_ms,
+        objection=gating.objection,
+    )
+    controller = Controller(plans, _terms(configuration), hands)
+    rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.wanted)
+
+    def turn() -> None:
+        controller.turn(clock.now_ms())
+
+    telling = _Telling(configuration, rollouts, clock, meter)
+    # Who tells people may wait for them; rollouts shall not.
+    keepers = []
+    if plans:
+        turns = Task("rollouts", configuration.act.turn_seconds, turn)
+        keepers.append(Housekeeper([turns], meter))
+    # Who has no plan is told when somebody breaks the glass of a gate.
+    if plans or configuration.policy.rules:
+        keepers.append(Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter))
+    with _running(keepers):
+        yield Acting(rollouts, controller, GateBook(gating, tell, clock, meter))
+
+
+@contextmanager
+def _running(keepers: Sequence[Housekeeper]) -> Iterator[None]:
+    for keeper in keepers:
+        keeper.start()
+    try:
+        yield
+    finally:
+        for keeper in keepers:
+            keeper.stop()
+
+
+def _gating(
+    log: OpenLog,
+    configuration: Configuration,
+    views: Views,
+    load: Load,
+    sources: Mapping[str, CountsSource],
+) -> Gating:
+    plans, rules, query = configuration.plans, configuration.policy.rules, GateQuery(views)
+    return Gating(
+        Grounds(
+            plans=plans,
+            rules=rules,
+            known=Known(configuration.auth.identities, time_zones(zone_names(rules))),
+            rolling=RollingQuery(views),
+            query=query,
+            # Its own: the controller's is asked on another thread.
+            backed=LogBacking(log.store, log.ring),
+            load=load,
+            budgets=Budgets(plans, sources, query),
+        )
+    )
+
+
+class _Telling:
+    """Tells people what changed at once, and what lasts again and again."""
+
+    def __init__(
+        self, configuration: Configuration, rollouts: Rollouts, clock: Clock, meter: Meter
+    ) -> None:
+        section = configuration.alerts
+        self._teller = Teller(open_routes(section, clock), meter)
+        self._patience = patience_of(section)
+        self._repeat_ms = section.repeat_seconds * 1_000
+        self._expectations = configuration.expectations
+        self._rollouts = rollouts
+        self._clock = clock
+        self._told: tuple[set[tuple[str, bool]], int] = (set(), 0)
+
+    def tell(self) -> None:
+        """Hand over what people should know now."""
+        now_ms = self._clock.now_ms()
+        concerns = self._rollouts.concerns(now_ms)
+        alerts = alerts_of(concerns, self._expectations, now_ms, self._patience)
+        known = {(each.key, each.ended_ms is None) for each in alerts}
+        if known == self._told[0] and abs(now_ms - self._told[1]) < self._repeat_ms:
+            return
+        self._teller.tell(alerts)
+        self._told = (known, now_ms)
+
+
+def evidence_of(reader: LogReader) -> Callable[[str], bytes]:
+    """Return what reads evidence by its digest `sha256:…`; it raises `NotFoundError`."""
+
+    def load(digest: str) -> bytes:
+        try:
+            raw = bytes.fromhex(digest.removeprefix("sha256:"))
+        except ValueError:
+            raise NotFoundError(f"{digest[:80]!r} names no evidence.") from None
+        content = reader.blob(raw).content
+        if content is None:
+            raise NotFoundError(f"The evidence {digest} was erased.")
+        return content
+
+    return load
+
+
+def _field(scope: Scope) -> str:
+    return f"/rollouts/{scope[0]}/{scope[1]}"
+
+
+def _terms(configuration: Configuration) -> Terms:
+    return Terms(
+        automation=configuration.act.automation,
+        assurances={
+            name: Assurance(policy.action_assurance)
+            for name, policy in configuration.policy.environments.items()
+        },
+    )

@@ -1,0 +1,156 @@
+"""What people ask of a rollout is answered: carried out, or refused with the reason."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+from rollout_world import ENVIRONMENT, PLAN, SCOPE, SERVICE, RolloutWorld
+
+from deploymark.act.controller import Controller
+from deploymark.act.plan import RollBackPlan
+from deploymark.act.rollouts import ActionRequest, Rollouts
+from deploymark.errors import ActionRefusedError
+from deploymark.ingest.callers import PLATFORM
+from deploymark.judge.replay import digest_of
+from deploymark.model.vocabulary import DECISION
+from deploymark.projections.broker.rolling import RollingQuery
+
+
+class People:
+    """Who looks at the world's rollouts, and asks."""
+
+    def __init__(self, world: RolloutWorld) -> None:
+        self._world = world
+        query, store = RollingQuery(world.views), world.store
+        self.rollouts = Rollouts(
+            {SCOPE: world.plan},
+            query,
+            store,
+            lambda digest: store.blob(bytes.fromhex(digest.removeprefix("sha256:"))).content or b"",
+            lambda fields: world.intake.say(DECISION, dict(fields), PLATFORM).index,
+            lambda: world.controller.wanted,
+        )
+
+    def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
+        asked = ActionRequest(
+            action=action, deployment_id=deployment, reason="because", break_glass=break_glass
+        )
+        index = self.rollouts.ask(asked, "ada", self._world.clock.now_ms())
+        self._world.runner.catch_up()
+        return index
+
+
+@pytest.fixture
+def world() -> Iterator[RolloutWorld]:
+    with RolloutWorld() as world:
+        yield world
+
+
+def _going(world: RolloutWorld, *, adopted: bool = True) -> str:
+    """Bring a release to its first step beside an older one, and return its deployment."""
+    stable = world.deploy("v1")
+    if adopted:
+        world.adopt(stable)
+    world.traffic.share({stable: 200.0})
+    world.clock.advance(400)
+    canary = world.deploy("v2", weight=0)
+    world.go_on(4)
+    assert world.splitter.deeds == ["shift"]
+    return canary
+
+
+def _answers(world: RolloutWorld, index: int) -> list[Any]:
+    return [each for each in world.entries("decision") if each.decision_index == index]
+
+
+def test_a_request_that_a_guard_refuses_is_answered_once_and_keeps_nothing_from_going_on(
+    world: RolloutWorld,
+) -> None:
+    canary = _going(world, adopted=False)
+    index = People(world).ask("roll_back", canary)
+    world.go_on(3)
+    (refusal,) = _answers(world, index)
+    assert (refusal.action, refusal.stage, refusal.outcome) == ("roll_back", "outcome", "failed")
+    assert refusal.actor == "policy"
+    assert "target" in [each.name for each in refusal.guards if not each.held]
+    assert "has passed, was promoted by a person, or was adopted" in refusal.reason
+    assert world.splitter.deeds == ["shift"]
+    world.go_on(30)
+    assert world.entries("verdict")  # it is looked at again
+    assert People(world).rollouts.show(canary)["asked"] == []
+
+
+def test_the_glass_is_broken_after_a_refusal(world: RolloutWorld) -> None:
+    canary = _going(world, adopted=False)
+    people = People(world)
+    people.ask("roll_back", canary)
+    world.go_on(2)
+    index = people.ask("roll_back", canary, break_glass=True)
+    world.go_on(2)
+    (decided,) = _answers(world, index)
+    assert (decided.stage, decided.break_glass, decided.actor) == ("decided", True, "ada")
+    assert world.splitter.deeds == ["shift", "roll_back"]
+
+
+def test_what_a_plan_without_an_actuator_cannot_do_is_refused_in_words(
+    world: RolloutWorld,
+) -> None:
+    canary = _going(world)
+    hands = world.controller._hands
+    watching = type(hands)(
+        **{name: getattr(hands, name) for name in hands.__slots__ if name != "actuators"},
+        actuators={},
+    )
+    world.controller = Controller({SCOPE: world.plan}, world.terms, watching)
+    index = People(world).ask("promote", canary)
+    world.go_on(2)
+    (refusal,) = _answers(world, index)
+    assert refusal.outcome == "failed"
+    assert "no actuator" in refusal.reason
+
+
+def test_a_deed_that_puts_a_release_away_answers_its_request_itself() -> None:
+    by_people = RollBackPlan(automatic=False, recovery_seconds=60)
+    with RolloutWorld(structs.replace(PLAN, roll_back=by_people)) as world:
+        canary = _going(world)
+        world.traffic.errors[canary] = 0.4
+        world.go_on(30)
+        assert world.splitter.deeds == ["shift"]
+        index = People(world).ask("roll_back", canary)
+        world.go_on(2)
+        (answer,) = _answers(world, index)
+        assert (answer.action, answer.actor) == ("roll_back", "ada")
+        (away,) = [each for each in world.entries("decision") if each.action == "quarantine"]
+        assert away.decision_index is None  # stopped right behind it, the request still waits
+
+
+def test_what_is_not_rolled_out_any_more_is_refused_at_once(world: RolloutWorld) -> None:
+    first = _going(world)
+    world.deploy("v3", weight=0)
+    with pytest.raises(ActionRefusedError, match="is not what is rolled out in prod now"):
+        People(world).ask("pause", first)
+
+
+def test_who_looks_sees_the_guards_that_keep_it_back(world: RolloutWorld) -> None:
+    canary = world.deploy("v2", weight=0, instances=0)
+    world.go_on(3)
+    wants = People(world).rollouts.show(canary)["wants"]
+    assert (wants["move"], wants["code"]) == ("hold", "guarded")
+    away = [each["name"] for each in wants["guards"] if not each["held"]]
+    assert "binding" in away
+    assert len(wants["guards"]) == 10
+
+
+def test_evidence_names_the_verdict_of_each_look(world: RolloutWorld) -> None:
+    canary = _going(world)
+    world.go_on(25)
+    people = People(world)
+    shown = people.rollouts.show(canary)
+    evidence = people.rollouts.evidence(shown["verdict"]["index"])
+    assert [each["index"] for each in evidence["looks"]] == [
+        each["index"] for each in shown["looks"]
+    ]
+    for each in (evidence["basis"], *evidence["looks"]):
+        assert digest_of(each["text"].encode()) == each["digest"]
+    assert (shown["service"], shown["environment"]) == (SERVICE, ENVIRONMENT)
