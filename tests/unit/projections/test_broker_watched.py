@@ -109,6 +109,15 @@ def test_instances_that_end_within_the_deadline_are_nothing(world: World) -> Non
         assert "rollout_partial" not in open_codes(world.watch(at), new)
 
 
+def test_what_a_cut_off_cluster_never_ended_is_laid_to_no_later_deployment(world: World) -> None:
+    # The cluster is silent while v2 comes: nobody says that the instances of v1 have ended.
+    replaced(world)
+    world.say(gone("new-1", "v2", place="eu"), at=2 * HOUR)
+    newest = world.say(ci("applied", "v3", place="eu"), at=2 * HOUR)
+    world.say(pod("newest-1", "v3", place="eu"), at=2 * HOUR + MINUTE)
+    assert "rollout_partial" not in open_codes(world.watch(4 * HOUR), newest.deployment)
+
+
 BESIDE: dict[str, dict[str, Any]] = {
     "blue and green": {"rollout": {"strategy": "blue_green"}},
     "a canary": {"rollout": {"strategy": "canary"}},

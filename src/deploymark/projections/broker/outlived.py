@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select
 
+from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import Basis, Phase, Strategy, Track
 from deploymark.projections.broker.running import RUNNING
 from deploymark.projections.broker.tables import GROUP, INSTANCE, RUN
@@ -91,7 +92,9 @@ def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
 def replaced_by(document: dict[str, Any], among: Sequence[Outlived]) -> list[Outlived]:
     """Return those in whose stead instances of a deployment should run.
 
-    None when it is meant to stand beside the one before: blue and green, a canary, a shadow.
+    None when it is meant to stand beside the one before: blue and green, a canary, a shadow. Only
+    of the one that it took the place of: where a cluster was cut off while that one came, nobody
+    said that what ran before it ended, and nobody ever will.
 
     Args:
         document: Of the deployment that is live.
@@ -99,11 +102,13 @@ def replaced_by(document: dict[str, Any], among: Sequence[Outlived]) -> list[Out
     """
     if _stands_beside(document):
         return []
+    before = document["previous_deployment_id"]
     own = {document["digest"], *document["platforms"].values()} - {None}
     return [
         each
         for each in among
-        if not _stands_beside(each.document)
+        if before in (each.id, format_occurrence(each.id, each.number))
+        and not _stands_beside(each.document)
         and each.id not in (document["deployment_id"], *document["aliases"])
         # The same artifact under another name need not be started again.
         and own.isdisjoint({each.digest, each.document["digest"]})
@@ -114,7 +119,7 @@ def told(left: Sequence[Outlived]) -> str:
     """Return how many instances still run what, and where."""
     names: dict[str, list[Outlived]] = {}
     for each in left:
-        names.setdefault(f"{each.id}~{each.number}", []).append(each)
+        names.setdefault(format_occurrence(each.id, each.number), []).append(each)
     said = [
         f"{sum(part.instances for part in parts)} of {name}{_where(parts)}"
         for name, parts in list(names.items())[:MAX_NAMED]
