@@ -5,7 +5,7 @@ told after a restart as well. What a rollout waits for is nowhere written; it is
 is so.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, structs
@@ -173,7 +173,3 @@ def of_orders(orders: Iterable[Ruled]) -> Iterator[Concern]:
             for name in thawed:
                 yield structs.replace(standing.pop(name), ended_ms=at_ms)
     yield from standing.values()
-
-
-Concerns = Callable[[int], list[Concern]]
-"""Returns what people should know as of a time; may wait."""
