@@ -4,14 +4,11 @@ A witness is a stranger: its answer is bounded in size and time, redirects are n
 what it signed is verified by whoever uses the lines.
 """
 
-import contextlib
 import http.client
 import ipaddress
 import re
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +16,7 @@ from urllib.parse import urlsplit
 
 from deploymark.crypto.base64text import encode_base64
 from deploymark.crypto.note import VerifierKey
+from deploymark.emit.bounded import bounded_connection
 from deploymark.errors import (
     DeploymarkError,
     UsageError,
@@ -98,7 +96,9 @@ class HttpWitness:
 
     def _ask(self, body: bytes) -> _Answer:
         try:
-            with self._connected() as connection:
+            with bounded_connection(
+                self._host, self._port, self._tls, self._timeout_seconds
+            ) as connection:
                 connection.request(
                     "POST",
                     self._path,
@@ -124,22 +124,6 @@ class HttpWitness:
             ) from error
         return _Answer(response.status, media_type.partition(";")[0].strip().lower(), text)
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[http.client.HTTPConnection]:
-        """Open one connection that ends after the time allowed, however slowly bytes come."""
-        timeout = self._timeout_seconds
-        plain = socket.create_connection((self._host, self._port), timeout)
-        with plain, _deadline(plain, timeout), contextlib.ExitStack() as opened:
-            connection: http.client.HTTPConnection
-            if self._tls is None:
-                connection = http.client.HTTPConnection(self._host, self._port)
-                connection.sock = plain
-            else:
-                connection = http.client.HTTPSConnection(self._host, self._port, context=self._tls)
-                connection.sock = self._tls.wrap_socket(plain, server_hostname=self._host)
-            opened.callback(connection.close)
-            yield connection
-
     def _behind(self, answer: _Answer) -> DeploymarkError:
         size = _DECIMAL.fullmatch(answer.body)
         if size is None:
@@ -149,32 +133,6 @@ class HttpWitness:
         return WitnessBehindError(
             f"The witness {self._name} stands at size {size[1]}.", size=int(size[1])
         )
-
-
-@contextlib.contextmanager
-def _deadline(plain: socket.socket, seconds: float) -> Iterator[None]:
-    """End a connection under whoever waits for it, and say TimeoutError.
-
-    A socket's own timeout starts anew with every byte that comes.
-    """
-    expired = threading.Event()
-    with plain.dup() as handle:  # the TLS layer takes the original apart
-
-        def cut() -> None:
-            expired.set()
-            with contextlib.suppress(OSError):
-                handle.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
-            if expired.is_set():
-                raise TimeoutError(f"no whole answer within {seconds} seconds")
 
 
 def _parse_url(url: str, *, allow_plain_http: bool) -> tuple[str, int, str, bool]:

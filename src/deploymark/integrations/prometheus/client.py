@@ -5,14 +5,10 @@ means is `answer`'s business.
 """
 
 import base64
-import contextlib
 import http.client
 import ipaddress
 import re
-import socket
 import ssl
-import threading
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.emit.bounded import bounded_connection
 from deploymark.errors import CountsUnavailableError, DeploymarkError, QueryError, UsageError
 from deploymark.integrations.prometheus.answer import Series, read_answer, read_refusal
 
@@ -125,7 +122,9 @@ class PrometheusClient:
             **self._authorization(),
         }
         try:
-            with self._connected() as connection:
+            with bounded_connection(
+                self._host, self._port, self._tls, self._settings.timeout_seconds
+            ) as connection:
                 connection.request("POST", self._path, body, headers)
                 with connection.getresponse() as response:
                     content = response.read(MAX_ANSWER_BYTES + 1)
@@ -183,48 +182,6 @@ class PrometheusClient:
                 hint=f"Look into {file}.",
             )
         return secret
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[http.client.HTTPConnection]:
-        """Open one connection that ends after the time allowed, however slowly bytes come."""
-        timeout = self._settings.timeout_seconds
-        plain = socket.create_connection((self._host, self._port), timeout)
-        with plain, _deadline(plain, timeout), contextlib.ExitStack() as opened:
-            connection: http.client.HTTPConnection
-            if self._tls is None:
-                connection = http.client.HTTPConnection(self._host, self._port)
-                connection.sock = plain
-            else:
-                connection = http.client.HTTPSConnection(self._host, self._port, context=self._tls)
-                connection.sock = self._tls.wrap_socket(plain, server_hostname=self._host)
-            opened.callback(connection.close)
-            yield connection
-
-
-@contextlib.contextmanager
-def _deadline(plain: socket.socket, seconds: float) -> Iterator[None]:
-    """End a connection under whoever waits for it, and say TimeoutError.
-
-    A socket's own timeout starts anew with every byte that comes.
-    """
-    expired = threading.Event()
-    with plain.dup() as handle:  # the TLS layer takes the original apart
-
-        def cut() -> None:
-            expired.set()
-            with contextlib.suppress(OSError):
-                handle.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
-            if expired.is_set():
-                raise TimeoutError(f"no whole answer within {seconds} seconds")
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:
