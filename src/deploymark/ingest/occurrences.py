@@ -9,6 +9,7 @@ far, and stands for all of them while none is named. An occurrence is over when 
 opened has ended; a general place does not count once a place inside it is named.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from itertools import product
@@ -422,9 +423,11 @@ def superseded(
         places: Where the other one is live now; what they cover ends.
         at_ms: Since when. What was said of a place later stands.
         emission: Of the marker that says so.
-        sparing: An occurrence of this very deployment that went live itself.
+        sparing: The occurrence of this very deployment that went live itself, 0 for none. Those
+            after it are spared too: news of an earlier one may be late, and takes nobody's place.
     """
-    if all(each.closing is not None or each.number == sparing for each in record.occurrences):
+    first_spared = sparing or sys.maxsize
+    if all(each.closing is not None or each.number >= first_spared for each in record.occurrences):
         return record  # nothing stands that could end
     ended = set(places)
     occurrences = []
@@ -437,7 +440,7 @@ def superseded(
             else spot
             for spot in each.spots
         )
-        spared = each.number == sparing
+        spared = each.number >= first_spared
         after = each if spared else _closed(each, replace(each, spots=spots), at_ms, emission)
         occurrences.append(after)
     return replace(record, occurrences=tuple(occurrences))
