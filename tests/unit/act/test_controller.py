@@ -25,7 +25,7 @@ def test_a_healthy_release_gets_more_and_more_traffic_and_is_promoted(world: Rol
     world.go_on(500)
     assert world.splitter.deeds == ["shift", "shift", "promote"]
     assert [order.weight for order in world.splitter.orders] == [10, 25, 100]
-    assert world.deployment(canary)["state"] == "running"
+    assert world.deployment(canary)["state"] == "complete"
     assert world.deployment(canary)["phases"]["promoted"]
 
 
