@@ -414,7 +414,7 @@ def superseded(
     at_ms: int,
     emission: Emission | None,
     *,
-    sparing: int = 0,
+    sparing: int = sys.maxsize,
 ) -> DeploymentRecord:
     """Return what is left of a deployment after another one went live.
 
@@ -423,11 +423,9 @@ def superseded(
         places: Where the other one is live now; what they cover ends.
         at_ms: Since when. What was said of a place later stands.
         emission: Of the marker that says so.
-        sparing: The occurrence of this very deployment that went live itself, 0 for none. Those
-            after it are spared too: news of an earlier one may be late, and takes nobody's place.
+        sparing: The occurrence of this very deployment that went live. Later ones are spared too.
     """
-    first_spared = sparing or sys.maxsize
-    if all(each.closing is not None or each.number >= first_spared for each in record.occurrences):
+    if all(each.closing is not None or each.number >= sparing for each in record.occurrences):
         return record  # nothing stands that could end
     ended = set(places)
     occurrences = []
@@ -440,7 +438,7 @@ def superseded(
             else spot
             for spot in each.spots
         )
-        spared = each.number >= first_spared
+        spared = each.number >= sparing
         after = each if spared else _closed(each, replace(each, spots=spots), at_ms, emission)
         occurrences.append(after)
     return replace(record, occurrences=tuple(occurrences))

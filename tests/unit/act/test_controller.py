@@ -29,6 +29,28 @@ def test_a_healthy_release_gets_more_and_more_traffic_and_is_promoted(world: Rol
     assert world.deployment(canary)["phases"]["promoted"]
 
 
+def test_a_release_that_passed_its_last_step_is_verified_until_a_person_promotes_it(
+    world: RolloutWorld,
+) -> None:
+    world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.stable()
+    canary = world.deploy("v2", weight=0)
+    seen = set()
+    for _ in range(100):
+        world.go_on(5)
+        shown = world.deployment(canary)
+        seen.add((shown["verdicts"][0]["step"] if shown["verdicts"] else 0, shown["state"]))
+    assert world.splitter.deeds == ["shift", "shift"]
+    # A pass of the first step verifies nothing.
+    assert seen == {(0, "running"), (1, "running"), (2, "running"), (2, "verified")}
+    assert shown["verdicts"][0]["steps"] == 2
+    rolling = world.controller.wanted[SCOPE].intent
+    assert rolling.code == "awaits_approval"
+    world.ask("promote", canary)
+    world.go_on(5)
+    assert world.deployment(canary)["state"] == "complete"
+
+
 def test_a_release_that_fails_is_rolled_back_and_put_away(world: RolloutWorld) -> None:
     stable = world.stable()
     canary = world.deploy("v2", weight=0)
