@@ -43,12 +43,27 @@ def test_a_release_that_passed_its_last_step_is_verified_until_a_person_promotes
     assert world.splitter.deeds == ["shift", "shift"]
     # A pass of the first step verifies nothing.
     assert seen == {(0, "running"), (1, "running"), (2, "running"), (2, "verified")}
-    assert shown["verdicts"][0]["steps"] == 2
+    assert {(each.step, each.steps) for each in world.entries("verdict")} == {(1, 2), (2, 2)}
     rolling = world.controller.wanted[SCOPE].intent
     assert rolling.code == "awaits_approval"
     world.ask("promote", canary)
     world.go_on(5)
     assert world.deployment(canary)["state"] == "complete"
+
+
+def test_a_plan_that_was_cut_short_ends_with_the_step_that_the_rollout_is_at(
+    world: RolloutWorld,
+) -> None:
+    world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.stable()
+    canary = world.deploy("v2", weight=0)
+    while world.splitter.deeds != ["shift", "shift"]:
+        world.go_on(5)
+    looks = len(world.entries("verdict"))
+    world.plans[SCOPE] = replace(PLAN, promotion="person", steps=PLAN.steps[:1])
+    world.go_on(300)
+    assert {(each.step, each.steps) for each in world.entries("verdict")[looks:]} == {(2, 2)}
+    assert world.deployment(canary)["state"] == "verified"
 
 
 def test_a_release_that_fails_is_rolled_back_and_put_away(world: RolloutWorld) -> None:
