@@ -41,7 +41,8 @@ def views_over(folder: Path, count: int) -> Views:
 def questions(query: BrokerQuery) -> dict[str, Callable[[], object]]:
     """Return the main questions, about the newest things there are."""
     # A service with a pipeline, the newest release of which runs.
-    running = DeploymentQuery(service=("service-001",), state=("running",), limit=1)
+    states = ("running", "verified", "complete")
+    running = DeploymentQuery(service=("service-001",), state=states, limit=1)
     name = query.deployments(running).items[0]["deployment_id"]
     asked = InstanceQuery(deployment_id=(name,))
     if not query.instances(asked).items:

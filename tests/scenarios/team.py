@@ -277,7 +277,7 @@ class Team:
         return [
             f"{each['deployment_id']}~{each['occurrence']}"
             for each in map(json.loads, listed)
-            if each["state"] == "running"
+            if each["state"] in ("running", "verified", "complete")
         ]
 
     def await_accounts(self, accepted: int, duplicates: int) -> None:

@@ -127,7 +127,7 @@ def test_a_healthy_release_is_promoted_and_a_failing_one_rolled_back(tmp_path: P
         places = steps[-1]
         deployments = [each["deployment_id"] for each in steps if each["event"] == "deployed"]
         shown = [ask(places, f"/v1/deployments/{each}") for each in deployments]
-        assert [each["state"] for each in shown] == ["superseded", "running", "rolled_back"]
+        assert [each["state"] for each in shown] == ["superseded", "complete", "rolled_back"]
         assert [each["phases"].keys() & {"promoted", "rolled_back"} for each in shown] == [
             set(),
             {"promoted"},

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import structs
 
 from deploymark.act.course import Course
+from deploymark.act.facts import steps_of
 from deploymark.act.plan import RolloutPlan, counted_by, judged_by
 from deploymark.errors import CountsUnavailableError, JudgeError, QueryError
 from deploymark.judge import replay
@@ -151,7 +152,8 @@ class Verdicts:
         text = replay.text_of(look)
         judgement = kept.take(look, replay.digest_of(text))
         try:
-            index = self._say_with(VERDICT, _payload(course, judgement, kept, text, now_ms), text)
+            said = _payload(course, judgement, kept, text, now_ms, len(steps_of(plan)))
+            index = self._say_with(VERDICT, said, text)
         except BaseException:
             # It may stand in the log or not: what was judged is read again from there.
             self._kept.pop(_key(course), None)
@@ -335,7 +337,9 @@ def watched(plan: Plan, placebo: Placebo, halves: Sequence[Look]) -> Watch:
     return watch
 
 
-def _payload(course: Course, judgement: Judgement, kept: _Kept, text: bytes, now_ms: int) -> bytes:
+def _payload(
+    course: Course, judgement: Judgement, kept: _Kept, text: bytes, now_ms: int, steps: int
+) -> bytes:
     verdict: dict[str, Any] = {
         "deployment_id": course.deployment,
         "service": course.service,
@@ -363,5 +367,6 @@ def _payload(course: Course, judgement: Judgement, kept: _Kept, text: bytes, now
     if judgement.reasons:
         verdict["reasons"] = [reason.value for reason in judgement.reasons]
     if course.step:
-        verdict["step"] = course.step
+        # A plan that was cut short meanwhile ends with the step that the rollout is at.
+        verdict |= {"step": course.step, "steps": max(steps, course.step)}
     return encode(verdict)

@@ -24,7 +24,7 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser.add_argument(
         "--state",
         action="append",
-        help="only in this state, such as running or failed; may be repeated",
+        help="only in this state, such as running, verified, complete or failed; may be repeated",
     )
     parser.add_argument(
         "--kind",

@@ -9,6 +9,7 @@ far, and stands for all of them while none is named. An occurrence is over when 
 opened has ended; a general place does not count once a place inside it is named.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from itertools import product
@@ -413,7 +414,7 @@ def superseded(
     at_ms: int,
     emission: Emission | None,
     *,
-    sparing: int = 0,
+    sparing: int = sys.maxsize,
 ) -> DeploymentRecord:
     """Return what is left of a deployment after another one went live.
 
@@ -422,9 +423,9 @@ def superseded(
         places: Where the other one is live now; what they cover ends.
         at_ms: Since when. What was said of a place later stands.
         emission: Of the marker that says so.
-        sparing: An occurrence of this very deployment that went live itself.
+        sparing: The occurrence of this very deployment that went live. Later ones are spared too.
     """
-    if all(each.closing is not None or each.number == sparing for each in record.occurrences):
+    if all(each.closing is not None or each.number >= sparing for each in record.occurrences):
         return record  # nothing stands that could end
     ended = set(places)
     occurrences = []
@@ -437,7 +438,7 @@ def superseded(
             else spot
             for spot in each.spots
         )
-        spared = each.number == sparing
+        spared = each.number >= sparing
         after = each if spared else _closed(each, replace(each, spots=spots), at_ms, emission)
         occurrences.append(after)
     return replace(record, occurrences=tuple(occurrences))

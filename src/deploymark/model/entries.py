@@ -93,6 +93,7 @@ class Verdict(_Entry, frozen=True):
         advice: What the rules make of it; `extend` waits, `hold` asks a person.
         reasons: Such as `low_traffic`, `no_data`, `no_control`, `no_placebo`.
         step: Number of the rollout step; `look` counts within it. Both from 1.
+        steps: How many the plan has. What is said of the last one is said of the whole rollout.
         score: 0 (failure proven) to 100 (pass proven).
         log_e_fail: Natural logarithm of the weighted e-value.
         inputs_digest: The counts of this look, stored by digest.
@@ -111,6 +112,7 @@ class Verdict(_Entry, frozen=True):
     judge: Value
     timestamp: Instant
     step: Positive | None = None
+    steps: Positive | None = None
     log_e_fail: float | None = None
     log_e_pass: float | None = None
     reasons: Names | None = None

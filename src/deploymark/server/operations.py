@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from deploymark.model.limits import Digest
 from deploymark.model.vocabulary import Role
+from deploymark.projections.broker.documents import STATES
 from deploymark.projections.broker.questions import (
     CoverageQuery,
     DeploymentQuery,
@@ -233,6 +234,7 @@ OPERATIONS: Final = (
         parameters=(
             *filters_of(
                 DeploymentQuery,
+                state=f"One of `{'`, `'.join(STATES)}`.",
                 since="Opened then or later (RFC 3339).",
                 until="Opened before then (RFC 3339).",
             ),

@@ -25,8 +25,45 @@ def test_a_healthy_release_gets_more_and_more_traffic_and_is_promoted(world: Rol
     world.go_on(500)
     assert world.splitter.deeds == ["shift", "shift", "promote"]
     assert [order.weight for order in world.splitter.orders] == [10, 25, 100]
-    assert world.deployment(canary)["state"] == "running"
+    assert world.deployment(canary)["state"] == "complete"
     assert world.deployment(canary)["phases"]["promoted"]
+
+
+def test_a_release_that_passed_its_last_step_is_verified_until_a_person_promotes_it(
+    world: RolloutWorld,
+) -> None:
+    world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.stable()
+    canary = world.deploy("v2", weight=0)
+    seen = set()
+    for _ in range(100):
+        world.go_on(5)
+        shown = world.deployment(canary)
+        seen.add((shown["verdicts"][0]["step"] if shown["verdicts"] else 0, shown["state"]))
+    assert world.splitter.deeds == ["shift", "shift"]
+    # A pass of the first step verifies nothing.
+    assert seen == {(0, "running"), (1, "running"), (2, "running"), (2, "verified")}
+    assert {(each.step, each.steps) for each in world.entries("verdict")} == {(1, 2), (2, 2)}
+    rolling = world.controller.wanted[SCOPE].intent
+    assert rolling.code == "awaits_approval"
+    world.ask("promote", canary)
+    world.go_on(5)
+    assert world.deployment(canary)["state"] == "complete"
+
+
+def test_a_plan_that_was_cut_short_ends_with_the_step_that_the_rollout_is_at(
+    world: RolloutWorld,
+) -> None:
+    world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.stable()
+    canary = world.deploy("v2", weight=0)
+    while world.splitter.deeds != ["shift", "shift"]:
+        world.go_on(5)
+    looks = len(world.entries("verdict"))
+    world.plans[SCOPE] = replace(PLAN, promotion="person", steps=PLAN.steps[:1])
+    world.go_on(300)
+    assert {(each.step, each.steps) for each in world.entries("verdict")[looks:]} == {(2, 2)}
+    assert world.deployment(canary)["state"] == "verified"
 
 
 def test_a_release_that_fails_is_rolled_back_and_put_away(world: RolloutWorld) -> None:

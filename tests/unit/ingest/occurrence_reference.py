@@ -4,7 +4,7 @@ Written from the specification alone. Where its words allow more than one answer
 given; the test then holds the log to one of these, and goes on from what the log decided.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -99,18 +99,15 @@ class Reference:
     """The markers of one service that stand, with the occurrence each was given."""
 
     entries: list[_Entry] = field(default_factory=list)
-    heard: dict[tuple[int, str, tuple[str, str, int]], int] = field(default_factory=dict)
+    heard: dict[Hashable, int] = field(default_factory=dict)
 
     def known(self, said: Said) -> int | None:
-        """Return the occurrence of what this one repeats, by its number (rule 1)."""
-        if said.emission is None:
-            return None
-        return self.heard.get((said.release, said.identity, said.emission))
+        """Return the occurrence of what this one repeats (rule 1)."""
+        return self.heard.get(_statement(said))
 
     def hear(self, said: Said, occurrence: int) -> None:
-        """Note its number, also of a duplicate."""
-        if said.emission is not None:
-            self.heard.setdefault((said.release, said.identity, said.emission), occurrence)
+        """Note what it states, also of a duplicate."""
+        self.heard.setdefault(_statement(said), occurrence)
 
     def standing(self, said: Said, occurrence: int) -> _Entry | None:
         """Return the entry under the same dedupe key."""
@@ -262,6 +259,14 @@ class Reference:
             if reading in entry.late_by and not reading.overtaken_replaces:
                 continue
             yield entry
+
+
+def _statement(said: Said) -> Hashable:
+    """Return what makes a marker the same statement: its number, else all that it says.
+
+    Bytes that state their time are one statement whenever they come again (ADR 0014).
+    """
+    return said if said.emission is None else (said.release, said.identity, said.emission)
 
 
 def _opens(entry: _Entry, reading: _Reading) -> bool:

@@ -203,3 +203,15 @@ def test_a_plan_that_was_made_before_another_release_went_live_is_over_however_l
     late = story.say("planned", at="+20s", release=B, number=0)
     assert late.occurrence == 1
     assert story.say("planned", at="+30s", release=B, number=5).occurrence == 2
+
+
+def test_late_news_of_an_occurrence_does_not_end_the_one_that_came_after_it(story: Story) -> None:
+    said = [
+        story.say("failed", at="+0s", place="us", attempt=1),
+        story.say("planned", at="+20s", place="eu", emitter="orchestrator"),
+        # Attempt 1 was over: this is news of the first occurrence, which goes live in a place
+        # where the second is only planned. The second stands all the same.
+        story.say("applied", at="+40s", place="eu", attempt=1),
+        story.say("planned", at="+60s", place="eu", attempt=1),
+    ]
+    assert occurrences(*said) == [1, 2, 1, 2]

@@ -18,7 +18,7 @@ from broker_world import Said, World
 from deploymark.ingest.authority import marker_fields
 from deploymark.model.filing import MARKER_TYPES
 from deploymark.model.leaf import decode_leaf
-from deploymark.model.vocabulary import FINDING
+from deploymark.model.vocabulary import DECISION, FINDING, RETRACTION, VERDICT
 
 LIVE = "running"
 """The state of what was applied everywhere, before any instance was heard of."""
@@ -171,18 +171,19 @@ def counts(coverage: Item) -> tuple[int | None, int, int]:
 def order_does_not_matter(world: World) -> None:
     """Hold the views to the same answers for the same leaves in any other order.
 
-    Findings of the log name the entries that they rest on by their indexes, which only hold in one
-    order; a log that has some is followed in batches instead.
+    Findings and retractions name entries by their indexes, which only hold in one order; a log that
+    has some is followed in batches instead. Verdicts and decisions keep their order: only the
+    platform writes them, one after the other, and the newest speaks.
     """
     bodies = world.leaves()
-    if any(_is_finding(body) for body in bodies):
+    if any(_type_of(body) in (FINDING, RETRACTION) for body in bodies):
         followed, replayed = world.read(batches=range(len(bodies))), world.read()
         assert followed.dump() == replayed.dump()
         return
     first, others = bodies[:1], bodies[1:]  # the log's own key
     as_told = portrait(world.read_log(bodies), _names(bodies))
     for order in _orders(others):
-        whole = [*first, *order]
+        whole = [*first, *_rulings_in_order(order, others)]
         _equal(portrait(world.read_log(whole), _names(whole)), as_told)
 
 
@@ -228,8 +229,13 @@ def _orders(bodies: Sequence[bytes]) -> list[Sequence[bytes]]:
     return [*shuffled, bodies[::-1]]
 
 
-def _is_finding(body: bytes) -> bool:
-    return decode_leaf(body).dsse.payloadType == FINDING
+def _rulings_in_order(order: Sequence[bytes], bodies: Sequence[bytes]) -> list[bytes]:
+    rulings = iter([body for body in bodies if _type_of(body) in (VERDICT, DECISION)])
+    return [next(rulings) if _type_of(body) in (VERDICT, DECISION) else body for body in order]
+
+
+def _type_of(body: bytes) -> str:
+    return decode_leaf(body).dsse.payloadType
 
 
 def _names(bodies: Sequence[bytes]) -> dict[int, str]:

@@ -71,6 +71,18 @@ def test_3_ci_attempt_2_after_failed_is_the_second_occurrence(world: World) -> N
     arrival_does_not_matter(world, told)
 
 
+def test_3_late_news_of_the_first_occurrence_does_not_end_the_second(world: World) -> None:
+    told = [
+        world.say(ci("failed", place="us", attempt=1), at=0),
+        world.say(ci("planned", place="eu", attempt=2), at=MINUTE),
+        world.say(ci("applied", place="eu", attempt=1), at=2 * MINUTE),
+    ]
+    assert [each.occurrence for each in told] == [1, 2, 1]
+    shown = world.read().deployment(told[0].deployment)
+    assert (shown["occurrence"], shown["state"]) == (2, "planned")
+    arrival_does_not_matter(world, told)
+
+
 def test_3_an_occurrence_is_read_by_its_number(world: World) -> None:
     failed = world.say(ci("failed", place="eu", attempt=1), at=MINUTE)
     world.say(ci("applied", place="eu", attempt=2), at=6 * MINUTE)

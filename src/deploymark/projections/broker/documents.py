@@ -5,24 +5,29 @@ What needs other tables (findings, coverage, the other occurrences) is added by 
 
 from typing import Any, Final
 
-from deploymark.ingest.occurrences import Spot
+from deploymark.ingest.occurrences import Spot, SpotState
 from deploymark.ingest.sighting import ANYWHERE
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Basis, Kind, Phase
 from deploymark.projections.broker.run import Group, Run, missing_sources
 
+RUNNING, VERIFIED, COMPLETE = "running", "verified", "complete"
+
 STATES: Final = (
     "planned",
     "applying",
-    "running",
-    "verified",
-    "complete",
+    RUNNING,
+    VERIFIED,
+    COMPLETE,
     "failed",
     "rolling_back",
     "rolled_back",
     "superseded",
     "removed",
 )
+IN_PLACE: Final = frozenset({RUNNING, VERIFIED, COMPLETE})
+"""States of what stands and runs; which of them it is, judging and promoting decide."""
+
 OBSERVED, UNPROVEN, MISMATCHED, NONE = "observed", "unproven", "mismatched", "none"
 
 
@@ -54,7 +59,11 @@ def binding_of(run: Run) -> str:
 
 
 def state_of(run: Run) -> str:
-    """Return the state of a run; `verified` and `complete` take a verdict."""
+    """Return the state of a run as its markers alone say it.
+
+    What runs is `complete` when it was promoted, and no place that it opened still waits for it.
+    Whether it is `verified`, verdicts say, and decisions may complete it too: see `proving`.
+    """
     if run.over:
         return run.ended_by or "superseded"
     if run.rolling_back_ms is not None:
@@ -62,7 +71,18 @@ def state_of(run: Run) -> str:
     if not (run.is_live or run.confirmed):
         begun = {Phase.APPLYING, Phase.APPLIED, Phase.CUTOVER}
         return "planned" if begun.isdisjoint(run.phases) else "applying"
-    return "running"
+    return COMPLETE if run.promoted and not _waits(run) else RUNNING
+
+
+def _waits(run: Run) -> bool:
+    """Tell whether it is open somewhere; a general place counts while none inside it is named."""
+    return any(
+        spot.state is SpotState.OPEN
+        and not any(
+            spot.place != each.place and spot.place.covers(each.place) for each in run.spots
+        )
+        for spot in run.spots
+    )
 
 
 def run_document(run: Run, number: int, state: str) -> dict[str, Any]:

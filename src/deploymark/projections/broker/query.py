@@ -23,6 +23,7 @@ from deploymark.model.ids import deployment_id, format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind
 from deploymark.projections.broker.documents import STATES, instant
 from deploymark.projections.broker.findings import finding_of, shown
+from deploymark.projections.broker.proving import in_states
 from deploymark.projections.broker.questions import (
     AREAS,
     FINDING_STATES,
@@ -92,7 +93,9 @@ class BrokerQuery:
         check_words("kind", query.kind, tuple(Kind))
         behind = read_cursor(query, query.cursor, len(_RUN_KEY))
         wanted: list[ColumnElement[bool]] = [~_has_later()]
-        wanted += _among(query, (RUN.c.service, RUN.c.environment, RUN.c.kind, RUN.c.state))
+        wanted += _among(query, (RUN.c.service, RUN.c.environment, RUN.c.kind))
+        if query.state:
+            wanted.append(in_states(query.state))
         if (since_ms := instant_of("since", query.since)) is not None:
             wanted.append(RUN.c.opened_ms >= since_ms)
         if (until_ms := instant_of("until", query.until)) is not None:

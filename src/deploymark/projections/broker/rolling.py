@@ -17,6 +17,7 @@ from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind, Track
+from deploymark.projections.broker.proving import name_of, states_of
 from deploymark.projections.broker.rulings import DECISION, GATE, GLASS, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RULING, RUN
@@ -322,6 +323,7 @@ def _scope(service: str, environment: str) -> tuple[Any, ...]:
 
 def _side(connection: Connection, row: Any) -> Side:  # noqa: ANN401 - a row of RUN
     document = json.loads(row.document)
+    document["state"] = states_of(connection, [row.id])[name_of(row)]
     ids = (row.id, *document["aliases"])
     return Side(
         f"{row.id}~{row.number}", ids, document, row.ended_ms is not None, _bound(connection, row)

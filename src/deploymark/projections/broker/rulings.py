@@ -1,9 +1,11 @@
 """What was judged and decided about a deployment: verdicts and decisions, as they stand in the log.
 
-They name their deployment themselves; nothing is joined here, and nothing follows from them here.
+They name their deployment themselves; nothing is joined here. What they make of its state is said
+by `Proof`, and added up where it is asked (`proving`).
 """
 
 import json
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,6 +28,25 @@ MAX_ANSWERS: Final = 8
 """Answers of gates among its decisions: whoever asks often must not push the others out."""
 
 
+class Proof(StrEnum):
+    """What one ruling makes of the state of a deployment that runs."""
+
+    VERIFIED = "verified"
+    """A verdict that is a pass for the whole rollout: of the last step of its plan."""
+
+    OPEN = "open"
+    """Any other verdict: as long as it is the newest one, nothing is verified."""
+
+    PROMOTED = "promoted"
+    """A promotion that succeeded."""
+
+    RETURNED = "returned"
+    """A rollback that succeeded."""
+
+
+_DEEDS: Final = {"promote": Proof.PROMOTED, "roll_back": Proof.RETURNED}
+
+
 class RulingRow(NamedTuple):
     """One verdict or decision.
 
@@ -38,6 +59,7 @@ class RulingRow(NamedTuple):
         deployment: The id that it names, perhaps an alias; "" when it is about none, as a freeze.
         occurrence: The one that it names; None for the deployment as such.
         principal: Who wrote it, as its leaf says: only the platform's own rulings are acted on.
+        proves: What it makes of a state, None for nothing.
         document: JSON, as it is shown.
     """
 
@@ -50,6 +72,7 @@ class RulingRow(NamedTuple):
     service: str | None
     environment: str
     principal: str
+    proves: str | None
     document: str
 
 
@@ -77,8 +100,19 @@ def ruling_row(entry: LoggedEntry, said: Verdict | Decision) -> RulingRow:
         service=said.service,
         environment=said.environment,
         principal=entry.leaf.principal,
+        proves=proof_of(said),
         document=json.dumps(document, separators=(",", ":")),
     )
+
+
+def proof_of(said: Verdict | Decision) -> Proof | None:
+    """Return what a ruling makes of the state of its deployment; None: nothing."""
+    if isinstance(said, Verdict):
+        whole = said.step is not None and said.step == said.steps
+        return Proof.VERIFIED if whole and said.result == "pass" else Proof.OPEN
+    if said.stage == "outcome" and said.outcome == "succeeded":
+        return _DEEDS.get(said.action)
+    return None
 
 
 def _action(said: Verdict | Decision) -> str:

@@ -149,6 +149,7 @@ class Run(Struct):
         went_live_ms: When it first did somewhere.
         live_index: The entry by which it did.
         rolling_back_ms: Since when it is being rolled back.
+        promoted: It was said to be promoted, and not to go back or end since.
         findings: By code and about.
         last_ms: The latest time that was said.
         last_index: Of its newest entry.
@@ -187,6 +188,7 @@ class Run(Struct):
     went_live_ms: int | None = None
     live_index: int | None = None
     rolling_back_ms: int | None = None
+    promoted: bool = False
     findings: dict[str, Trace] = {}
     last_ms: int = 0
     last_index: int = -1
@@ -318,6 +320,10 @@ def _note_phase(run: Run, phase: str, at_ms: int, index: int) -> None:
     if phase in _PROVEN and at_ms < run.phases.get(phase, at_ms + 1):
         run.proofs[phase] = index
     run.phases[phase] = min(run.phases.get(phase, at_ms), at_ms)
+    if phase == Phase.PROMOTED:
+        run.promoted = True
+    elif phase in _ENDINGS or phase == Phase.ROLLING_BACK:
+        run.promoted = False
     if phase in _ENDINGS:
         run.ended_by = phase
     elif phase == Phase.ROLLING_BACK:

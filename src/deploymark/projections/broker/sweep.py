@@ -349,7 +349,7 @@ def _supersede(
     """End what stood where a run went live; return that, and what of it had been live there."""
     ended, replaced = [], []
     for shared in [*state.runs]:
-        if shared is run or shared.over or shared.line != run.line:
+        if shared is run or shared.over or shared.line != run.line or _came_after(shared, run):
             continue
         before = shared.record
         after = superseded(before, places, witness.at_ms, witness.sighting.emission)
@@ -365,6 +365,11 @@ def _supersede(
         if after.over:
             other.ended_by = SUPERSEDED
     return ended, replaced
+
+
+def _came_after(other: Run, run: Run) -> bool:
+    """Tell whether a run is a later occurrence, which late news of an earlier one does not end."""
+    return other.id == run.id and other.number > run.number > 0
 
 
 def _note_replaced(state: State, run: Run, replaced: list[Run]) -> None:

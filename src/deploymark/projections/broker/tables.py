@@ -187,12 +187,29 @@ RULING: Final = Table(
     Column("service", Text),
     Column("environment", Text, nullable=False),
     Column("principal", Text, nullable=False),
+    Column("proves", Text),  # what it makes of a state: see `rulings.Proof`; null: nothing
     Column("document", Text, nullable=False),
 )
 Index("broker_ruling_by_run", RULING.c.deployment, RULING.c.type, RULING.c.idx)
 Index("broker_decision", RULING.c.action, RULING.c.idx, sqlite_where=RULING.c.type == "decision")
 _FAILED = and_(RULING.c.type == "verdict", RULING.c.result == "fail")
 Index("broker_failed", RULING.c.environment, RULING.c.idx, sqlite_where=_FAILED)
+_PROVING = RULING.c.proves.is_not(None)
+Index(
+    "broker_ruling_proving",
+    RULING.c.deployment,
+    RULING.c.occurrence,
+    RULING.c.type,
+    RULING.c.idx,
+    sqlite_where=_PROVING,
+)
+RETRACTION: Final = Table(
+    "broker_retraction",
+    METADATA,
+    Column("idx", BigInteger, primary_key=True),  # of what is taken back
+    Column("principal", Text, primary_key=True),  # who does
+    sqlite_with_rowid=False,
+)
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,

@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from deploymark.ingest.sighting import is_evidence
-from deploymark.model.entries import Decision, Finding, Verdict
+from deploymark.model.entries import Decision, Finding, Retraction, Verdict
 from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Kind
@@ -22,14 +22,14 @@ from deploymark.projections.broker.findings import FindingRow, entry_row, findin
 from deploymark.projections.broker.instances import Instances
 from deploymark.projections.broker.keeping import KeptScope, ScopeName
 from deploymark.projections.broker.rulings import RulingRow, ruling_row
-from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA, RULING
+from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA, RETRACTION, RULING
 from deploymark.projections.broker.witness import Heard, hear
 from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "broker"
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
@@ -47,6 +47,7 @@ class BrokerRow(Struct, frozen=True, gc=False):
         punctual: Of a marker.
         finding: Of a finding.
         ruling: Of a verdict or a decision.
+        retracted: Of a retraction: what it takes back, and who does.
     """
 
     index: int
@@ -55,6 +56,7 @@ class BrokerRow(Struct, frozen=True, gc=False):
     punctual: Punctuality | None = None
     finding: FindingRow | None = None
     ruling: RulingRow | None = None
+    retracted: tuple[int, str] | None = None
 
 
 class BrokerView:
@@ -82,6 +84,9 @@ class BrokerView:
         if isinstance(content, Verdict | Decision):
             ruled = ruling_row(entry, content)
             return BrokerRow(entry.index, entry.received_at_ms, ruling=ruled)
+        if isinstance(content, Retraction):
+            retracted = (content.index, entry.leaf.principal)
+            return BrokerRow(entry.index, entry.received_at_ms, retracted=retracted)
         if not isinstance(content, Marker):
             return BrokerRow(entry.index, entry.received_at_ms)
         service = content.service
@@ -139,6 +144,8 @@ class BrokerView:
         emitters.save()
         findings.save()
         replace_rows(connection, RULING, [row.ruling for row in rows if row.ruling is not None])
+        retracted = [row.retracted for row in rows if row.retracted is not None]
+        replace_rows(connection, RETRACTION, retracted)
         now_ms = max(now_ms, *[row.received_ms for row in rows])
         replace_rows(connection, CLOCK, [(1, rows[-1].index, now_ms)])
         held = sum(len(scope.scope) for scope in self._scopes.values())

@@ -24,7 +24,7 @@ from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCode, Kind, Phase
 from deploymark.projections.broker import standing
-from deploymark.projections.broker.documents import UNPROVEN
+from deploymark.projections.broker.documents import IN_PLACE, UNPROVEN
 from deploymark.projections.broker.findings import TEXTS, describe
 from deploymark.projections.broker.outlived import replaced_by, told
 from deploymark.projections.broker.standing import Standing, Trouble, standing_runs
@@ -40,7 +40,6 @@ MAX_SAID: Final = 1_000
 _MS: Final = 1_000
 _EVERYWHERE: Final = {FindingCode.INSTANCE_UNMARKED: "all clusters together"}
 _OUTLIVED: Final = "instances of the one before"
-_IN_PLACE: Final = frozenset({"running", "verified", "complete"})
 _APPLIED: Final = frozenset({Phase.APPLIED, Phase.PROMOTED, Phase.CUTOVER})
 
 Say = Callable[[str, bytes], int]
@@ -204,7 +203,7 @@ class Watchers:
             for each in replaced_by(run.document, run.outlived)
             if _late(each.ended_ms, rollout, now_ms)
         ]
-        if left and run.row.state in _IN_PLACE:
+        if left and run.row.state in IN_PLACE:
             scope = f"{run.row.service} in {run.row.environment}"
             message = f"{run.name} of {scope} is live, and instances run on: {told(left)}."
             found = run.trouble(FindingCode.ROLLOUT_PARTIAL, _OUTLIVED)

@@ -4,7 +4,7 @@ For `query`, inside its transaction. A page of runs costs as many questions as o
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, case, func, or_, select
@@ -12,6 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, case, func, or_, selec
 from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.documents import instant
 from deploymark.projections.broker.findings import FindingRow, finding_of, shown
+from deploymark.projections.broker.proving import RunName, name_of, states_of
 from deploymark.projections.broker.questions import STATUSES, Item
 from deploymark.projections.broker.rulings import (
     DECISION,
@@ -39,12 +40,14 @@ def whole_runs(
     connection: Connection, expectations: Expectations, rows: Sequence[Any]
 ) -> list[Item]:
     """Return runs with all that belongs to them: as many questions for a page as for one."""
-    occurrences = _occurrences_of(connection, rows)
+    states = states_of(connection, [row.id for row in rows])
+    occurrences = _occurrences_of(connection, rows, states)
     findings = _findings_of(connection, rows)
     counted = _counted_of(connection, rows)
     items: list[Item] = [json.loads(row.document) for row in rows]
     rulings = _rulings_of(connection, rows, items)
     for row, item, ruled in zip(rows, items, rulings, strict=True):
+        item["state"] = states[name_of(row)]
         item["occurrences"] = occurrences[_change_of(row)]
         item["findings"] = findings[row.id, row.number]
         of_code = counted[_run_of(row)] if row.kind_key == "" else []
@@ -98,12 +101,12 @@ def _run_of(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row that names a r
 
 
 def _occurrences_of(
-    connection: Connection, rows: Sequence[Any]
+    connection: Connection, rows: Sequence[Any], states: Mapping[RunName, str]
 ) -> dict[tuple[Any, ...], list[Item]]:
     """Return the newest occurrences of each change, the oldest of them first."""
     change = (RUN.c.service, RUN.c.environment, RUN.c.id, RUN.c.kind_key)
     place = func.row_number().over(partition_by=change, order_by=RUN.c.number.desc())
-    columns = (*change, RUN.c.number, RUN.c.state, RUN.c.opened_ms, RUN.c.live_ms, RUN.c.ended_ms)
+    columns = (*change, RUN.c.number, RUN.c.opened_ms, RUN.c.live_ms, RUN.c.ended_ms)
     wanted = RUN.c.id.in_({row.id for row in rows})
     every = select(*columns, place.label("place")).where(wanted).subquery()
     newest = select(every).where(every.c.place <= MAX_OCCURRENCES).order_by(every.c.number)
@@ -112,7 +115,7 @@ def _occurrences_of(
         if (change_of := _change_of(each)) in found:
             occurrence = {
                 "occurrence": each.number,
-                "state": each.state,
+                "state": states[name_of(each)],
                 "opened_at": instant(each.opened_ms),
                 "live_at": instant(each.live_ms),
                 "ended_at": instant(each.ended_ms),
