@@ -4,7 +4,7 @@ An observer looks at a world, so whoever runs the suite brings one: something in
 of an artifact can be started and ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Protocol
 
@@ -86,16 +86,15 @@ def _sees_who_ended(world: World) -> None:
     world.stop(first)
     (left,) = world.observer.observe()
     assert left.uid != ended.uid
-    assert world.observer.has_ended(ended.uid)
-    assert not world.observer.has_ended(left.uid)
+    assert world.observer.ended((ended.uid, left.uid)) == {ended.uid}
     world.stop(second)
     assert world.observer.observe() == []
-    assert world.observer.has_ended(left.uid)
+    assert world.observer.ended((left.uid, ended.uid)) == {ended.uid, left.uid}
 
 
 def _ends_nobody_whom_it_does_not_know(world: World) -> None:
-    for uid in ("", "x", "a pod/of another kind", "0b0c:not-a-number:1"):
-        assert not world.observer.has_ended(uid)
+    assert world.observer.ended(()) == frozenset()
+    assert not world.observer.ended(("", "x", "a pod/of another kind", "0b0c:not-a-number:1"))
 
 
 class ScriptedObserver:
@@ -108,7 +107,7 @@ class ScriptedObserver:
     def __init__(self) -> None:
         self.blind = False
         self._running: dict[str, ObservedInstance] = {}
-        self._ended: set[str] = set()
+        self._ended: frozenset[str] = frozenset()
         self._started = 0
 
     @property
@@ -127,9 +126,9 @@ class ScriptedObserver:
             raise ObservationError("Told to see nothing.")
         return list(self._running.values())
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`."""
-        return uid in self._ended
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`."""
+        return self._ended.intersection(uids)
 
     def start(self, artifact: bytes) -> str:
         """See `World.start`; what it returns is the instance uid."""
@@ -143,4 +142,4 @@ class ScriptedObserver:
     def stop(self, instance: str) -> None:
         """See `World.stop`."""
         del self._running[instance]
-        self._ended.add(instance)
+        self._ended |= {instance}

@@ -7,7 +7,7 @@ image. It is the text that OpenTelemetry's resources lead to (`telemetry.resourc
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -87,17 +87,16 @@ class KubernetesPods:
         seen = (self._look_at(pod) for pod in self._pods(self._options.labels))
         return [each for each in seen if each is not None]
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`; asks for all pods of the namespace, labels can be changed."""
-        pod_uid, _, container = uid.partition("/")
-        if not _POD_UID.fullmatch(pod_uid):
-            return False
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`; asks for all pods of the namespace, labels can be changed."""
+        ours = [uid for uid in uids if _POD_UID.fullmatch(uid.partition("/")[0])]
+        if not ours:
+            return frozenset()
         try:
-            pods = self._pods({})
+            pods = {each.metadata.uid: each for each in self._pods({})}
         except ObservationError:
-            return False
-        pod = next((each for each in pods if each.metadata.uid == pod_uid), None)
-        return pod is None or pod.status.phase in _OVER or _is_another(pod, container)
+            return frozenset()
+        return frozenset(uid for uid in ours if _has_ended(uid, pods))
 
     def _pods(self, labels: Mapping[str, str]) -> list[Pod]:
         try:
@@ -113,19 +112,26 @@ class KubernetesPods:
         if pod.metadata.deletion_timestamp or pod.status.phase in _OVER:
             return None
         name = f"pod/{pod.metadata.name}"
+        place = {"node": pod.spec.node_name} if pod.spec.node_name else {}
         container, why = container_of(pod.spec.containers, self._options.container)
         if container is None:
-            return ObservedInstance(pod.metadata.uid, name, "", why)
+            return ObservedInstance(pod.metadata.uid, name, "", why, place)
         status = _status_of(pod, container.name)
         if status is None or status.state.running is None:
             return None
         digest, why = running_digest(status.image_id)
         uid = f"{pod.metadata.uid}/{status.number or container.name}"
-        return ObservedInstance(uid, name, digest, why)
+        return ObservedInstance(uid, name, digest, why, place)
 
 
 def _status_of(pod: Pod, container: str) -> ContainerStatus | None:
     return next((each for each in pod.status.container_statuses if each.name == container), None)
+
+
+def _has_ended(uid: str, pods: Mapping[str, Pod]) -> bool:
+    pod_uid, _, container = uid.partition("/")
+    pod = pods.get(pod_uid)
+    return pod is None or pod.status.phase in _OVER or _is_another(pod, container)
 
 
 def _is_another(pod: Pod, container: str) -> bool:
