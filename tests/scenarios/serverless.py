@@ -2,12 +2,13 @@
 
 AWS is moto behind a door that is as strict as AWS. Nobody runs functions there, so `Environment`
 does what an execution environment does: it unpacks what a version consists of, starts it with the
-version's variables, hands it events, and writes its log lines as the runtime of Python does with the
+version's variables, hands it events, and writes log lines as the runtime of Python does with the
 log format JSON. Everything of deploymark is real; the server runs in this process, because fifteen
 minutes must pass in less.
 """
 
 import base64
+import io
 import json
 import os
 import re
@@ -17,13 +18,13 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import requests
-from account import REGION, Account
+from account import Account
 from team import BIN, ENVIRONMENT, SECONDS, SERVICE, Json, Team
 
 from deploymark.emit.emitter import Emitter
@@ -105,7 +106,8 @@ print(json.dumps({"resource": describe().resource_attributes}), flush=True)
 def written(heading: str, language: str) -> str:
     """Return the first block of a language below a heading of the how-to."""
     part = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(rf"^```{language}\n(.*?)^```", part, re.DOTALL | re.MULTILINE)[0]
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
+    return blocks[0]
 
 
 class ClockAhead:
@@ -281,9 +283,8 @@ class Serverless:
         code = packed(f"# {note}\n" + written("Let the function say what it is", "python"))
         (self.team.place / "shop.zip").write_bytes(code)
         job = self.team.job(run, 1, run)
-        names = [name for name in job if name.startswith("GITHUB_")]
-        token = self.team._tokens["function"]
-        self.follow("Deploy it", "ci", TOKEN=token, **{name: job[name] for name in names})
+        told = {name: value for name, value in job.items() if name.startswith("GITHUB_")}
+        self.follow("Deploy it", "ci", 0, **told, TOKEN=self.team._tokens["function"])
         version = self.leads_to()
         self._versions[version] = code
         deployments = self.team._items(f"/v1/deployments?service={SERVICE}")
@@ -319,7 +320,11 @@ class Serverless:
             said = {**resources[version], "service.instance.id": f"{version}-{number}"}
             points = [
                 histogram(
-                    [0.02] * many, began + TICK_SECONDS, start_s=began, attributes=what, temporality=DELTA
+                    [0.02] * many,
+                    began + TICK_SECONDS,
+                    start_s=began,
+                    attributes=what,
+                    temporality=DELTA,
                 )
                 for many, what in ((_PER_TICK - bad, OK), (bad, FAILED))
                 if many
@@ -369,17 +374,7 @@ class Serverless:
 
 def packed(program: str) -> bytes:
     """Return the ZIP file of a function, the same for the same program."""
-    import io
-
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("shop.py"), program)
     return file.getvalue()
-
-
-def phases(entries: Sequence[Json]) -> list[Any]:
-    """Return what markers say, in order."""
-    return [each["marker"]["phase"] for each in entries]
-
-
-__all__ = ["REGION", "Environment", "Serverless", "packed", "phases", "written"]

@@ -1,4 +1,4 @@
-"""`deploymark observe --kubernetes`: what it shows, what it asks for, and what it says when it cannot."""
+"""`deploymark observe --kubernetes`: what it shows, and what it says when it cannot."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -40,8 +40,8 @@ def observe(
     return run
 
 
-def running(plane: ControlPlane, name: str, image: str, **spec: str) -> Json:
-    return say_running(plane, plane.made("pods", pod(name, image, **spec)))
+def running(plane: ControlPlane, name: str, image: str, node: str = "node-1") -> Json:
+    return say_running(plane, plane.made("pods", pod(name, image, nodeName=node)))
 
 
 def test_a_dry_run_shows_what_each_pod_runs(plane: ControlPlane, observe: Observe) -> None:
@@ -55,7 +55,7 @@ def test_a_dry_run_shows_what_each_pod_runs(plane: ControlPlane, observe: Observ
 def test_a_marker_says_in_which_cluster_on_which_node_and_of_which_pod(
     plane: ControlPlane, observe: Observe
 ) -> None:
-    running(plane, "shop-1", f"registry/shop@{A}", nodeName="node-7")
+    running(plane, "shop-1", f"registry/shop@{A}", node="node-7")
     with receiving_server() as server:
         code, _, _ = observe("--url", server.url, "--region", "eu-west-1")
         (marker,) = server.markers()
@@ -165,7 +165,7 @@ def test_whatever_the_cluster_answers_is_told_in_a_sentence(
     assert (code, told) == (69, "")
     sentence, hint = complaint.splitlines()
     assert said in sentence
-    assert hint.startswith("  hint: ")
+    assert "deploy/kubernetes/observer.yaml" in hint
 
 
 @pytest.mark.parametrize(

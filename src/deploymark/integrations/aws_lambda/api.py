@@ -37,7 +37,7 @@ _BUSY: Final = frozenset(("TooManyRequestsException", "ThrottlingException", "Th
 _NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _SERVER_ERRORS: Final = 500
 # A gateway before AWS answers with a page of its own, which botocore takes for an empty answer.
-_MISSHAPEN: Final = (ResponseParserError, KeyError, TypeError, ValueError)
+_MISSHAPEN: Final = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class Functions:

@@ -26,6 +26,9 @@ from deploymark.ports import ObservedInstance
 _PARTS: Final = 3
 _REGION: Final = 3
 _WHOLE: Final = 100.0
+_HINT: Final = (
+    "Check region and credentials; deploy/aws/observer-policy.json says which rights it needs."
+)
 
 
 class Routed(Struct, frozen=True):
@@ -112,7 +115,7 @@ class LambdaFunctions:
                 for version, share in each.routed.items()
             ]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
-            raise ObservationError(error.message) from error
+            raise ObservationError(error.message, hint=_HINT) from error
 
     def observe(self) -> Sequence[ObservedInstance]:
         """See `Observer.observe`."""

@@ -32,6 +32,9 @@ from deploymark.ports import ObservedInstance
 _POD_UID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER: Final = re.compile(r"[0-9a-f]{64}")
 _OVER: Final = frozenset(("Succeeded", "Failed"))
+_HINT: Final = (
+    "Check cluster and credentials; deploy/kubernetes/observer.yaml says which rights it needs."
+)
 
 
 class PodsOptions(Access, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,9 +106,11 @@ class KubernetesPods:
             found = self._cluster.listed(POD, self._options.namespace, labels)
             return [msgspec.convert(each, Pod) for each in found]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
-            raise ObservationError(error.message) from error
+            raise ObservationError(error.message, hint=_HINT) from error
         except msgspec.ValidationError as error:
-            raise ObservationError(f"The Kubernetes API answers with no pod: {error}.") from error
+            raise ObservationError(
+                f"The Kubernetes API answers with no pod: {error}.", hint=_HINT
+            ) from error
 
     def _look_at(self, pod: Pod) -> ObservedInstance | None:
         """Return what a pod runs; None when it runs nothing, or is about to end."""
