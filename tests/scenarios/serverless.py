@@ -35,7 +35,7 @@ from deploymark.model.vocabulary import EmitterKind
 from deploymark.runtime.compose import init_log, open_log
 from deploymark.runtime.config import parse_configuration
 from deploymark.runtime.front import admission_rules, open_front
-from deploymark.runtime.observing import Reporter
+from deploymark.runtime.observing import Logged, Reporter
 from deploymark.server.listening import build_server, serve
 from deploymark.testing.otlp import DELTA, FAILED, OK, histogram, metrics
 
@@ -364,8 +364,14 @@ class Serverless:
             host=host,
         )
         about = {"service": SERVICE, "environment": ENVIRONMENT}
+
+        def known() -> list[Logged]:
+            listed = self.team._items(f"/v1/instances?service={SERVICE}&limit=200")
+            found = [each for each in listed if each["instance_uid"].startswith("arn:")]
+            return [Logged(each["instance_uid"], each["deployment_id"]) for each in found]
+
         try:
-            yield Reporter(observer, emitter, about, {}, list, host)
+            yield Reporter(observer, emitter, about, {}, known, host)
             assert emitter.flush(SECONDS).problem == ""
         finally:
             emitter.close(0)

@@ -120,8 +120,11 @@ def test_a_version_that_burns_its_budget_is_taken_back_and_the_log_can_prove_it(
     assert world.leads_to() == story.old
     # 6. The old version serves, which is seen and waited for before the rollback counts as done.
     with world.observing() as reporter:
-        seen = reporter.run_round().seen
-        assert [each.digest for each in seen] == [world.digest(story.old)]
+        done = reporter.run_round()
+        assert [each.digest for each in done.seen] == [world.digest(story.old)]
+        ended = [uid for phase, uid, _ in done.said if phase == "removed"]
+    arn = world.aws.shown(ENVIRONMENT)["AliasArn"]
+    assert f"{arn}/{story.new}/" in " ".join(ended)
     for _ in range(TICKS_OF_THE_RULE):
         world.serve_requests(story.resources, {})
         if world.shown(story.deployment)["ended"]:

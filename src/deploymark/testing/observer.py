@@ -4,7 +4,7 @@ An observer looks at a world, so whoever runs the suite brings one: something in
 of an artifact can be started and ended.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Protocol
 
@@ -102,10 +102,12 @@ class ScriptedObserver:
 
     Attributes:
         blind: It cannot look.
+        asked: Of which instances it was asked whether they have ended, each time.
     """
 
     def __init__(self) -> None:
         self.blind = False
+        self.asked: list[tuple[str, ...]] = []
         self._running: dict[str, ObservedInstance] = {}
         self._ended: frozenset[str] = frozenset()
         self._started = 0
@@ -128,15 +130,22 @@ class ScriptedObserver:
 
     def ended(self, uids: Collection[str]) -> frozenset[str]:
         """See `Observer.ended`."""
+        self.asked.append(tuple(uids))
         return self._ended.intersection(uids)
 
-    def start(self, artifact: bytes) -> str:
-        """See `World.start`; what it returns is the instance uid."""
+    def start(self, artifact: bytes, place: Mapping[str, str] | None = None) -> str:
+        """See `World.start`; what it returns is the instance uid.
+
+        Args:
+            artifact: What it executes; nobody knows of an empty one.
+            place: Where it runs, as far as the observer sees it.
+        """
         self._started += 1
         uid = f"uid-{self._started}"
         digest = f"sha256:{sha256(artifact).hexdigest()}" if artifact else ""
         why = "" if artifact else "Nobody knows."
-        self._running[uid] = ObservedInstance(uid, f"instance-{self._started}", digest, why)
+        name = f"instance-{self._started}"
+        self._running[uid] = ObservedInstance(uid, name, digest, why, place or {})
         return uid
 
     def stop(self, instance: str) -> None:
