@@ -44,6 +44,9 @@ TICK_SECONDS = 10
 _TURN_SECONDS = 0.1
 _PER_TICK = 300
 _ENVIRONMENTS = 3
+_USUAL_ERRORS = 0.004
+_LOOK_SECONDS = 60
+_BEHIND, _MOST = 3, 10
 
 AWS = '''\
 #!{python}
@@ -315,7 +318,7 @@ class Serverless:
         began = self.clock.now_ms() / 1_000
         self.clock.advance(TICK_SECONDS)
         version = self.leads_to()
-        bad = round(_PER_TICK * errors.get(version, 0.001))
+        bad = round(_PER_TICK * errors.get(version, _USUAL_ERRORS))
         for number in range(_ENVIRONMENTS):
             said = {**resources[version], "service.instance.id": f"{version}-{number}"}
             points = [
@@ -340,6 +343,25 @@ class Serverless:
             )
             assert answer.status_code == 200, answer.text
         time.sleep(3 * _TURN_SECONDS)  # for some turns of the controller
+
+    def watch_requests(
+        self, deployment: str, resources: dict[str, Json], errors: dict[str, float], ticks: int
+    ) -> Iterator[int]:
+        """Let some time pass tick by tick, no faster than the server looks at a deployment."""
+        began_ms = self.clock.now_ms()
+        for tick in range(ticks):
+            self.serve_requests(resources, errors)
+            passed = (self.clock.now_ms() - began_ms) // 1_000 // _LOOK_SECONDS
+            self._await_looks(deployment, min(passed - _BEHIND, _MOST))
+            yield tick
+
+    def _await_looks(self, deployment: str, looks: int) -> None:
+        for _ in range(SECONDS * 10):
+            shown = self.shown(deployment)
+            if shown["look"] >= looks or shown["decisions"]:
+                return
+            time.sleep(_TURN_SECONDS)
+        raise AssertionError(self.shown(deployment))
 
     def shown(self, deployment: str) -> Json:
         """Return how a rollout stands."""

@@ -113,8 +113,8 @@ def test_a_version_that_burns_its_budget_is_taken_back_and_the_log_can_prove_it(
     signed = what_ci_signed(story)
 
     # 5. It fails: within the 15 minutes of the rule the alias is taken back, by nobody's hand.
-    for _ in range(TICKS_OF_THE_RULE):
-        world.serve_requests(story.resources, {story.new: 0.3})
+    watching = (story.deployment, story.resources)
+    for _ in world.watch_requests(*watching, {story.new: 0.3}, TICKS_OF_THE_RULE):
         if world.leads_to() == story.old:
             break
     assert world.leads_to() == story.old
@@ -161,9 +161,9 @@ def test_a_version_that_keeps_its_objective_stays_and_is_promoted(world: Serverl
     signed = what_ci_signed(story)
 
     # 5. It is well, and is looked at for as long as the rule holds; nothing is done by itself.
-    for _ in range(TICKS_OF_THE_RULE + 6):
-        world.serve_requests(story.resources, {})
-    assert world.leads_to() == story.new
+    watching = (story.deployment, story.resources)
+    for _ in world.watch_requests(*watching, {}, TICKS_OF_THE_RULE + 6):
+        assert world.leads_to() == story.new
     shown = world.shown(story.deployment)
     assert (shown["ended"], deeds(shown)) == (None, [])
     looks = shown["verdict"]
