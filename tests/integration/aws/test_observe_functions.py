@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -220,3 +221,12 @@ def test_an_aws_that_never_answers_is_not_waited_for() -> None:
         with pytest.raises(ObservationError, match="AWS does not answer for shop:prod"):
             observer.observe()
         observer.close()
+
+
+def test_without_its_extra_the_command_says_what_to_install(
+    observe: Observe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "deploymark.integrations.aws_lambda.api", raising=False)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    code, _, complaint = observe("http://127.0.0.1:1", "--lambda", "shop:prod", "--dry-run")
+    assert (code, "pip install '.[aws]'" in complaint) == (64, True), complaint

@@ -1,6 +1,7 @@
 """`deploymark observe --kubernetes`: what it shows, and what it says when it cannot."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -215,3 +216,12 @@ def test_without_a_label_everything_would_be_the_service(
     words = ("observe", "--service", "a", "--environment", "b", "--kubernetes", "--dry-run")
     assert main([*words, "--namespace", "c", "--cluster", "d"]) == 64
     assert "which pods belong to the service" in capsys.readouterr().err
+
+
+def test_without_its_extra_the_command_says_what_to_install(
+    observe: Observe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "deploymark.integrations.kubernetes.api", raising=False)
+    monkeypatch.setitem(sys.modules, "lightkube", None)
+    code, _, complaint = observe("--dry-run")
+    assert (code, "pip install '.[kubernetes]'" in complaint) == (64, True), complaint
