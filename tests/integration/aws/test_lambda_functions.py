@@ -94,6 +94,24 @@ def test_a_version_to_which_the_alias_returns_is_another_instance(
     assert len(uids) == 3
 
 
+def test_nobody_is_asked_about_instances_of_other_functions(
+    aws: Account, observing: Observing
+) -> None:
+    version, _ = aws.publish(b"old")
+    aws.alias("prod", version)
+    observer = observing("prod")
+    (seen,) = observer.observe()
+    asked: list[str] = []
+    events = observer._functions._client.meta.events
+    events.register("before-call.lambda", lambda model, **_: asked.append(model.name))
+    others = [seen.uid.replace(":shop:", ":till:"), "0b0c:7:1", "a-pod/a-container"]
+    assert observer.ended(others) == frozenset()
+    assert asked == []
+    gone = seen.uid.replace("revision-0", "revision-7")
+    assert observer.ended([*others, gone]) == {gone}
+    assert asked
+
+
 def test_what_may_change_at_any_moment_has_no_digest(aws: Account, observing: Observing) -> None:
     aws.alias("prod", "$LATEST")
     (seen,) = observing("prod").observe()

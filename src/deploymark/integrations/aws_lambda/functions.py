@@ -132,7 +132,9 @@ class LambdaFunctions:
 
     def ended(self, uids: Collection[str]) -> frozenset[str]:
         """See `Observer.ended`; all has ended that the alias does not lead to as it is now."""
-        named = {uid: uid.rsplit("/", 2) for uid in uids if uid.startswith("arn:")}
+        # What is of another function by its name alone needs no question.
+        mark = f":function:{self._function.rpartition(':')[2]}:"
+        named = {uid: uid.rsplit("/", 2) for uid in uids if uid.startswith("arn:") and mark in uid}
         if not named:
             return frozenset()
         try:
