@@ -27,6 +27,8 @@ SHELL = ("/bin/bash", "-euo", "pipefail", "-c")
 sys.path.append(str(ROOT / "tests" / "conformance"))
 # The made-up account of AWS, which cannot reach the real one.
 sys.path.append(str(ROOT / "tests" / "integration" / "aws"))
+# The strict double of the Kubernetes API, with what fills it.
+sys.path.append(str(ROOT / "tests" / "integration" / "kubernetes"))
 
 
 def run_in(place: Path, command: Sequence[str], exit_code: int) -> CompletedProcess[str]:

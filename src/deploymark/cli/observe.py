@@ -1,42 +1,39 @@
-"""`deploymark observe`: see which processes of a service run here, and what they execute."""
+"""`deploymark observe`: see which instances of a service run, and what they execute."""
 
 import argparse
-import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deploymark.cli.client import Client
 from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.marker_flags import delivery_settings
-from deploymark.cli.numbers import count, seconds
+from deploymark.cli.numbers import seconds
+from deploymark.cli.observe_flags import PLACES, Watched, add_selection, watched
 from deploymark.cli.output import Output, plain
 from deploymark.emit.emitter import Emitter, State
-from deploymark.emit.host import SystemHost
+from deploymark.emit.host import Host, SystemHost
 from deploymark.emit.inspection import inspect_spool, waiting_said
-from deploymark.emit.instance import parse_uid
 from deploymark.emit.sender import Round as Delivery
 from deploymark.emit.settings import Settings
-from deploymark.errors import DeploymarkError, ServerUnavailableError, UsageError
-from deploymark.integrations.local_processes.observer import (
-    EXECUTABLE,
-    WORKING_DIRECTORY,
-    LocalProcessObserver,
+from deploymark.errors import (
+    DeploymarkError,
+    ObservationError,
+    ServerUnavailableError,
 )
-from deploymark.integrations.local_processes.selection import Selection
 from deploymark.log.steps import counted
 from deploymark.model.vocabulary import EmitterKind
-from deploymark.runtime.observing import Logged, Reporter, Round
+from deploymark.runtime.observing import Logged, Reporter, Round, merged
 
-_PLACES: Final = ("cluster", "region", "zone", "namespace", "workload")
 _BUDGET: Final = 2.0
 _PAGE: Final = 200
-_MAX_PORT: Final = 65_535
+_LONGEST_NAME: Final = 150
 DONE, UNDECIDED = 0, 2
-_NOBODY: Final = "No process of {service} was seen: none runs, or none is as the flags say."
+_NOBODY: Final = "No {what} of {service} was seen: none runs, or none is as the flags say."
+_SEEN_AGAIN: Final = "What could not be seen can be seen again."
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -44,28 +41,27 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser = commands.add_parser(
         "observe",
         help=sentence,
-        description="Looks at the processes of a service on this machine, hashes what they really "
-        "execute, and says `running` for each that the log does not know and `removed` for each "
-        "that has ended. It asks the kernel and never the processes. The token needs the role "
-        "emitter, and reader to learn which instances ended while nobody looked.",
+        description="Looks at the processes of a service on this machine and hashes what they "
+        "really execute, or asks Kubernetes for its pods, or AWS Lambda for its versions behind an "
+        "alias. Says `running` for each that the log does not know and `removed` for each that has "
+        "ended. It never asks the service itself. The token needs the role emitter, and reader to "
+        "learn which instances ended while nobody looked.",
     )
     for name in ("service", "environment"):
         parser.add_argument(f"--{name}", required=True, metavar="NAME", help=f"the {name}")
-    _add_selection(parser)
-    parser.add_argument(
-        "--release",
-        metavar="DIR",
-        help="hash this release directory, as the processes see it, instead of what they execute; "
-        "`cwd` is the one that each works in",
-    )
+    add_selection(parser)
     parser.add_argument(
         "--interval",
         type=seconds,
         metavar="SECONDS",
         help="look again every so many seconds, until interrupted (default: look once)",
     )
-    parser.add_argument("--node", metavar="NAME", help="this machine (default: its host name)")
-    for name in _PLACES:
+    parser.add_argument(
+        "--node",
+        metavar="NAME",
+        help="the machine (default: the host name of this one, or the node of each pod)",
+    )
+    for name in PLACES:
         parser.add_argument(f"--{name}", metavar="NAME", help=f"the {name} that it is in")
     parser.add_argument("--dry-run", action="store_true", help="look, and say nothing to the log")
     add_server(parser)
@@ -83,81 +79,91 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     parser.set_defaults(run=_observe)
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "which processes", "At least one; those for which all hold that are given."
-    )
-    group.add_argument("--unit", default="", help="of this systemd unit, or control group")
-    group.add_argument(
-        "--port", type=count, default=0, metavar="PORT", help="that listen on this TCP port"
-    )
-    group.add_argument(
-        "--directory", default="", metavar="DIR", help="that work in this directory, or below it"
-    )
-    group.add_argument(
-        "--command",
-        dest="pattern",
-        default="",
-        metavar="REGEX",
-        help="with this in their command line, which processes can change: finds, proves nothing",
-    )
-    group.add_argument(
-        "--forking",
-        action="store_true",
-        help="also those that only fork others of the same program, such as gunicorn's arbiter",
-    )
+class _Watch(NamedTuple):
+    """Everybody who takes part in a round."""
+
+    what: str
+    reporters: Sequence[Reporter]
+    emitter: Emitter
+    log: "_Log"
 
 
 def _observe(options: argparse.Namespace, output: Output) -> int:
     host = SystemHost()
-    observer = LocalProcessObserver(_selection(options), _release(options), options.node or "")
-    if options.dry_run:
-        seen = observer.observe()
-        for each in seen:
-            _say_seen(output, each.uid, each.instance, each.digest, each.why)
-        if not seen:
-            output.remark(_NOBODY.format(service=options.service))
-        return DONE if seen and all(each.digest for each in seen) else UNDECIDED
+    with watched(options, host) as found:
+        if options.dry_run:
+            return _shown(options, output, found)
+        watch = _watch(options, found, host)
+        try:
+            return _rounds(options, output, watch)
+        finally:
+            watch.emitter.close(options.budget)
+
+
+def _shown(options: argparse.Namespace, output: Output, found: Watched) -> int:
+    seen = [each for observer in found.observers for each in observer.observe()]
+    for each in seen:
+        _say_seen(output, each.uid, each.instance, each.digest, each.why)
+    if not seen:
+        output.remark(_NOBODY.format(what=found.what, service=options.service))
+    return DONE if seen and all(each.digest for each in seen) else UNDECIDED
+
+
+def _watch(options: argparse.Namespace, found: Watched, host: Host) -> _Watch:
     settings = delivery_settings(options)
-    node = options.node or host.name()
-    place = {name: getattr(options, name) for name in _PLACES if getattr(options, name)}
+    name = "+".join(each.name for each in found.observers)[:_LONGEST_NAME]
     emitter = Emitter(
         settings,
         kind=EmitterKind.ORCHESTRATOR,
-        emitter_id=f"{observer.name}/{options.service}",
+        emitter_id=f"{name}/{options.service}",
         facts={},
         host=host,
     )
-    log = _Log(settings, options, node, host.boot() or host.name())
-    reporter = Reporter(
-        observer,
-        emitter,
-        {"service": options.service, "environment": options.environment},
-        {**place, "node": node},
-        log.known,
-        host,
-    )
-    try:
-        return _rounds(options, output, reporter, emitter, log)
-    finally:
-        emitter.close(options.budget)
+    log = _Log(settings, options, found.is_here)
+    about = {"service": options.service, "environment": options.environment}
+    reporters = [
+        Reporter(observer, emitter, about, found.place, log.known, host)
+        for observer in found.observers
+    ]
+    return _Watch(found.what, reporters, emitter, log)
 
 
-def _rounds(
-    options: argparse.Namespace, output: Output, reporter: Reporter, emitter: Emitter, log: "_Log"
-) -> int:
+def _rounds(options: argparse.Namespace, output: Output, watch: _Watch) -> int:
+    trouble = ""
     with _stopped_by_signals() as stopped:
         while True:
-            code = _round(options, output, reporter, emitter, log)
+            done, problems = _look(watch.reporters)
+            code = _tell(options, output, watch, done)
+            if options.interval is None:
+                if problems:
+                    raise problems[0]
+                if not done.seen and not done.said:
+                    output.remark(_NOBODY.format(what=watch.what, service=options.service))
+                    return UNDECIDED
+                return code
+            # Whoever looks again and again is not ended by a cluster that is away for a while.
+            now = " ".join(dict.fromkeys(each.message for each in problems))
+            if now != trouble:
+                output.say(plain(now or _SEEN_AGAIN), {"trouble": now or None})
+            trouble = now
             output.flush()
-            if options.interval is None or stopped.wait(options.interval):
-                return code if options.interval is None else DONE
+            if stopped.wait(options.interval):
+                return DONE
 
 
-def _round(
-    options: argparse.Namespace, output: Output, reporter: Reporter, emitter: Emitter, log: "_Log"
-) -> int:
-    done = reporter.run_round()
+def _look(reporters: Sequence[Reporter]) -> tuple[Round, list[ObservationError]]:
+    rounds, problems = [], []
+    for each in reporters:
+        try:
+            rounds.append(each.run_round())
+        except ObservationError as error:
+            problems.append(error)
+    return merged(rounds), problems
+
+
+def _tell(options: argparse.Namespace, output: Output, watch: _Watch, done: Round) -> int:
+    """Deliver what a round said, and say what became of it."""
+    emitter = watch.emitter
     result = emitter.flush(options.budget) if done.said else Delivery()
     # What it answers for is what it said itself, whatever else waits in the spool.
     done = replace(done, said=[(phase, uid, emitter.since(said)) for phase, uid, said in done.said])
@@ -165,15 +171,10 @@ def _round(
     if done.asked is False:
         output.remark(
             f"The log does not tell which instances it knows, so those that ended before this "
-            f"command began stay in it: {log.problem}"
+            f"command began stay in it: {watch.log.problem}"
         )
-    if not done.said:
-        if not done.seen and options.interval is None:
-            output.remark(_NOBODY.format(service=options.service))
-            return UNDECIDED
-        return _code(done)
     own = sum(marked.state is State.SPOOLED for _, _, marked in done.said)
-    if result.problem:
+    if done.said and result.problem:
         _say_others(options, output, own)
     if own:
         problem = result.problem or "the server did not take them."
@@ -235,36 +236,22 @@ def _say_seen(output: Output, uid: str, instance: str, digest: str, why: str) ->
     output.say(plain(f"{instance} runs {digest or 'what cannot be known: ' + why}"), record)
 
 
-def _selection(options: argparse.Namespace) -> Selection:
-    if options.port > _MAX_PORT:
-        raise UsageError(f"{options.port} is no TCP port.")
-    return Selection(
-        options.unit, options.port, options.directory, options.pattern, options.forking
-    )
-
-
-def _release(options: argparse.Namespace) -> str:
-    if options.release is None:
-        return EXECUTABLE
-    if options.release == "cwd":
-        return WORKING_DIRECTORY
-    return str(os.path.abspath(options.release))  # noqa: PTH100 - links are the processes' to follow
-
-
 class _Log:
-    """What the log knows of the instances of a service on this machine."""
+    """What the log knows of the instances of a service where we look."""
 
     def __init__(
-        self, settings: Settings, options: argparse.Namespace, node: str, boot: str
+        self,
+        settings: Settings,
+        options: argparse.Namespace,
+        is_here: Callable[[Mapping[str, Any]], bool],
     ) -> None:
         self.problem = ""
         self._client = Client(settings)
         self._asked = {"service": options.service, "environment": options.environment}
-        self._node = node
-        self._boot = boot
+        self._is_here = is_here
 
     def known(self) -> Sequence[Logged] | None:
-        """Return the instances of this machine that run as far as the log knows."""
+        """Return the instances of this place that run as far as the log knows."""
         try:
             return [
                 Logged(item["instance_uid"], item.get("deployment_id") or "", _digest(item))
@@ -284,10 +271,6 @@ class _Log:
             cursor = page.get("next_cursor")
             if cursor is None:
                 return
-
-    def _is_here(self, item: Mapping[str, Any]) -> bool:
-        name = parse_uid(str(item["instance_uid"]))
-        return name is not None and (name.boot == self._boot or item.get("node") == self._node)
 
 
 def _digest(item: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Who sees what runs, without asking it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -14,12 +14,14 @@ class ObservedInstance:
         instance: Its name for people.
         digest: Of what it really executes, `sha256:…`; "" when that cannot be known.
         why: Why it cannot be known, a sentence; "" when it is.
+        place: Where it runs, as far as whoever looks sees it: fields of a marker's `target`.
     """
 
     uid: str
     instance: str
     digest: str
     why: str = ""
+    place: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Observer(Protocol):
@@ -44,13 +46,13 @@ class Observer(Protocol):
         """
         ...
 
-    def has_ended(self, uid: str) -> bool:
-        """Tell whether an instance of this place certainly runs no longer.
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """Return which instances of this place certainly run no longer.
 
         Args:
-            uid: Of an instance that ran in this place once, as this observer or another named it.
+            uids: Of instances that ran in this place once, as this observer or another named them.
 
         Returns:
-            False also when it cannot be told.
+            Some of them: one of which it cannot be told is left out.
         """
         ...

@@ -34,7 +34,7 @@ from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.notifying import Teller, open_routes, patience_of
 from deploymark.runtime.sources import open_sources
-from deploymark.runtime.system import steady_ms
+from deploymark.runtime.system import ServerClock
 from deploymark.runtime.zones import time_zones
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
 from deploymark.telemetry.room import TelemetryRoom
@@ -66,7 +66,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     telemetry: TelemetryRoom | None,
     *,
     holder: str,
-    clock: Clock,
+    clock: ServerClock,
     meter: Meter,
 ) -> Iterator[Acting]:
     """Open the room; on leaving, what was begun is finished as far as one turn takes it.
@@ -120,7 +120,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         sources=sources,
         actuators=actuators,
         meter=meter,
-        steady_ms=steady_ms,
+        steady_ms=clock.steady_ms,
         objection=gating.objection,
     )
     controller = Controller(plans, _terms(configuration), hands)

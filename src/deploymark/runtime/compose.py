@@ -45,7 +45,7 @@ from deploymark.runtime.data_directory import (
     log_signer,
     publishing_signer,
 )
-from deploymark.runtime.system import ProcessMeter, SystemClock
+from deploymark.runtime.system import ProcessMeter, ServerClock, SystemClock
 from deploymark.storage.guard_file import FileRollbackGuard
 from deploymark.storage.memory_guard import MemoryRollbackGuard
 from deploymark.storage.memory_registry import MemoryRegistryStore
@@ -72,6 +72,7 @@ class OpenLog:
         receiver: Admits envelopes.
         publisher: Publishes checkpoints.
         meter: Counts what this process does with it.
+        clock: Tells the time to all who work on it.
         listeners: Told the new size after every commit, in the writer's thread.
     """
 
@@ -85,6 +86,7 @@ class OpenLog:
     receiver: Receiver
     publisher: Publisher
     meter: ProcessMeter
+    clock: ServerClock
     listeners: list[Callable[[int], None]]
 
 
@@ -177,6 +179,7 @@ def open_log(
     *,
     on_broken: Callable[[DeploymarkError], None] = lambda _: None,
     rules: AdmissionRules | None = None,
+    clock: ServerClock | None = None,
 ) -> Iterator[OpenLog]:
     """Open a log to write to it.
 
@@ -185,6 +188,7 @@ def open_log(
         passphrase: Unlocks the private keys.
         on_broken: Called once when the log stops adding up.
         rules: What is admitted at all.
+        clock: Tells the time; the machine's own when left out.
 
     Raises:
         DataDirectoryError: A file is missing, or the guard is.
@@ -222,13 +226,14 @@ def open_log(
         sequencer = Sequencer(store, signer, authority, on_broken, partial(_tell, listeners))
         stack.callback(_flush, registry)
         stack.callback(sequencer.close)
-        clock, meter = SystemClock(), ProcessMeter()
+        clock, meter = clock or SystemClock(), ProcessMeter()
         gateway = platform_signer(data, passphrase) if data.platform_key.exists() else None
         receiver = Receiver(sequencer, store, ring, clock, gateway=gateway, rules=rules)
         stack.callback(receiver.close)
         publisher = Publisher(store, publishing, guard, witnesses_of(policy), clock, meter)
         yield OpenLog(
-            data, policy, store, view, ring, registry, state, receiver, publisher, meter, listeners
+            *(data, policy, store, view, ring, registry, state, receiver, publisher),
+            *(meter, clock, listeners),
         )
 
 

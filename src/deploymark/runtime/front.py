@@ -41,7 +41,6 @@ from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
-from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.exposition import Exposition
@@ -174,7 +173,7 @@ def open_front(
         passphrase: Unlocks the platform's key.
         admin_token: What the first admin token shall be.
     """
-    clock, meter = SystemClock(), log.meter
+    clock, meter = log.clock, log.meter
     with ExitStack() as stack:
         # 1. The views, which lag behind the log and never stop it.
         views = open_views(log.data.views)

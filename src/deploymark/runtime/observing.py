@@ -7,7 +7,7 @@ instances ended meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deploymark.emit.emitter import Emitter, Marked
@@ -30,11 +30,13 @@ class Logged:
         uid: Its instance uid.
         deployment_id: It belongs to, "" when that is not known.
         digest: It was last known to run, or "".
+        place: Where it was seen, as far as the observer told.
     """
 
     uid: str
     deployment_id: str = ""
     digest: str = ""
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 Known = Callable[[], Sequence[Logged] | None]
@@ -63,7 +65,7 @@ class Reporter:
         observer: Who looks.
         emitter: Who says it, of the kind `orchestrator`.
         fields: `service` and `environment`.
-        place: Fields of `target`, the node among them.
+        place: Fields of `target`; they go before what the observer tells of the same name.
         known: Asks the log.
         host: Tells the time.
     """
@@ -103,11 +105,9 @@ class Reporter:
         asked = self._learn() if self._rounds % LEARN_ROUNDS == 0 else None
         self._rounds += 1
         present = {each.uid for each in seen}
-        said += [
-            (Phase.REMOVED.value, uid, self._end(logged))
-            for uid, logged in list(self._running.items())
-            if uid not in present and self._observer.has_ended(uid)
-        ]
+        missing = [uid for uid in self._running if uid not in present]
+        ended = self._observer.ended(missing) if missing else frozenset()
+        said += [(Phase.REMOVED.value, uid, self._end(uid)) for uid in missing if uid in ended]
         return Round(seen, said, asked)
 
     def _confirm(self, instance: ObservedInstance, at: str) -> Marked:
@@ -116,6 +116,7 @@ class Reporter:
             **self._fields,
             artifact={"digest": instance.digest},
             target={
+                **instance.place,
                 **self._place,
                 "instance": instance.instance,
                 "instance_uid": instance.uid,
@@ -128,7 +129,9 @@ class Reporter:
             },
         )
         self._confirmed[instance.uid] = instance.digest
-        self._running[instance.uid] = Logged(instance.uid, digest=instance.digest)
+        self._running[instance.uid] = Logged(
+            instance.uid, digest=instance.digest, place=instance.place
+        )
         return marked
 
     def _learn(self) -> bool:
@@ -137,11 +140,21 @@ class Reporter:
             self._running.setdefault(each.uid, each)
         return logged is not None
 
-    def _end(self, logged: Logged) -> Marked:
-        del self._running[logged.uid]
-        self._confirmed.pop(logged.uid, None)
+    def _end(self, uid: str) -> Marked:
+        logged = self._running.pop(uid)
+        self._confirmed.pop(uid, None)
         subject: Fields = {"deployment_id": logged.deployment_id or None}
         if logged.digest:
             subject["artifact"] = {"digest": logged.digest}
-        target = {**self._place, "instance_uid": logged.uid}
+        target = {**logged.place, **self._place, "instance_uid": uid}
         return self._emitter.mark(Phase.REMOVED, **self._fields, **subject, target=target)
+
+
+def merged(rounds: Sequence[Round]) -> Round:
+    """Return what several reporters of one service saw and said, as one round."""
+    asked = [each.asked for each in rounds if each.asked is not None]
+    return Round(
+        seen=[one for each in rounds for one in each.seen],
+        said=[one for each in rounds for one in each.said],
+        asked=all(asked) if asked else None,
+    )

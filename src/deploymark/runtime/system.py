@@ -5,18 +5,32 @@ import sys
 import threading
 import time
 from collections import Counter
+from typing import Protocol
 
 from deploymark.model.distribution import Distribution
+from deploymark.ports import Clock
 
 _TURN_SECONDS = 0.0005
 
 
+class ServerClock(Clock, Protocol):
+    """What a server tells the time by: a clock that may be set, and one that nobody sets."""
+
+    def steady_ms(self) -> int:
+        """Return milliseconds since some moment: only differences mean something."""
+        ...
+
+
 class SystemClock:
-    """The machine's own time; see `ports.Clock`."""
+    """The machine's own time; see `ServerClock`."""
 
     def now_ms(self) -> int:
         """Return milliseconds since the Unix epoch, UTC."""
         return time.time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        """See `ServerClock.steady_ms`."""
+        return steady_ms()
 
 
 def steady_ms() -> int:

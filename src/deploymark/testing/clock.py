@@ -14,6 +14,10 @@ class ManualClock:
         """Return the time it was set to."""
         return self._now_ms
 
+    def steady_ms(self) -> int:
+        """See `runtime.system.ServerClock`: nobody sets this clock, time only passes."""
+        return self._now_ms
+
     def advance(self, seconds: float) -> None:
         """Move forward."""
         self._now_ms += int(seconds * 1000)

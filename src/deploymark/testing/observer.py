@@ -4,7 +4,7 @@ An observer looks at a world, so whoever runs the suite brings one: something in
 of an artifact can be started and ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Protocol
 
@@ -86,16 +86,15 @@ def _sees_who_ended(world: World) -> None:
     world.stop(first)
     (left,) = world.observer.observe()
     assert left.uid != ended.uid
-    assert world.observer.has_ended(ended.uid)
-    assert not world.observer.has_ended(left.uid)
+    assert world.observer.ended((ended.uid, left.uid)) == {ended.uid}
     world.stop(second)
     assert world.observer.observe() == []
-    assert world.observer.has_ended(left.uid)
+    assert world.observer.ended((left.uid, ended.uid)) == {ended.uid, left.uid}
 
 
 def _ends_nobody_whom_it_does_not_know(world: World) -> None:
-    for uid in ("", "x", "a pod/of another kind", "0b0c:not-a-number:1"):
-        assert not world.observer.has_ended(uid)
+    assert world.observer.ended(()) == frozenset()
+    assert not world.observer.ended(("", "x", "a pod/of another kind", "0b0c:not-a-number:1"))
 
 
 class ScriptedObserver:
@@ -103,12 +102,14 @@ class ScriptedObserver:
 
     Attributes:
         blind: It cannot look.
+        asked: Of which instances it was asked whether they have ended, each time.
     """
 
     def __init__(self) -> None:
         self.blind = False
+        self.asked: list[tuple[str, ...]] = []
         self._running: dict[str, ObservedInstance] = {}
-        self._ended: set[str] = set()
+        self._ended: frozenset[str] = frozenset()
         self._started = 0
 
     @property
@@ -127,20 +128,27 @@ class ScriptedObserver:
             raise ObservationError("Told to see nothing.")
         return list(self._running.values())
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`."""
-        return uid in self._ended
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`."""
+        self.asked.append(tuple(uids))
+        return self._ended.intersection(uids)
 
-    def start(self, artifact: bytes) -> str:
-        """See `World.start`; what it returns is the instance uid."""
+    def start(self, artifact: bytes, place: Mapping[str, str] | None = None) -> str:
+        """See `World.start`; what it returns is the instance uid.
+
+        Args:
+            artifact: What it executes; nobody knows of an empty one.
+            place: Where it runs, as far as the observer sees it.
+        """
         self._started += 1
         uid = f"uid-{self._started}"
         digest = f"sha256:{sha256(artifact).hexdigest()}" if artifact else ""
         why = "" if artifact else "Nobody knows."
-        self._running[uid] = ObservedInstance(uid, f"instance-{self._started}", digest, why)
+        name = f"instance-{self._started}"
+        self._running[uid] = ObservedInstance(uid, name, digest, why, place or {})
         return uid
 
     def stop(self, instance: str) -> None:
         """See `World.stop`."""
         del self._running[instance]
-        self._ended.add(instance)
+        self._ended |= {instance}

@@ -288,7 +288,7 @@ def test_the_shipped_policies_name_every_action_that_is_used(shop: Shop, acting:
     with calls(observers._functions, one._functions) as used:
         assert observers.observe()
         (seen,) = one.observe()
-        assert not one.has_ended(seen.uid)
+        assert not one.ended((seen.uid,))
     assert used == allowed("observer-policy.json")
     observers.close()
     one.close()

@@ -70,15 +70,15 @@ def test_it_tells_both_versions_of_a_split_alias_with_their_shares(
     assert (first.digest, second.digest) == (old[1], new[1])
     assert first.uid == f"{aws.shown('prod')['AliasArn']}/{old[0]}/revision-1"
     assert first.instance == f"lambda/shop:prod/{old[0]}"
-    assert not observer.has_ended(first.uid)
+    assert not observer.ended((first.uid,))
     aws.point("prod", new[0])
     (third,) = observer.observe()
     assert third.digest == second.digest
-    assert observer.has_ended(first.uid)
-    assert observer.has_ended(second.uid)
-    assert not observer.has_ended(third.uid)
+    assert observer.ended((first.uid,))
+    assert observer.ended((second.uid,))
+    assert not observer.ended((third.uid,))
     # What another alias leads to is not this observer's to end.
-    assert not observer.has_ended(f"{aws.shown('other')['AliasArn']}/{old[0]}/revision-0")
+    assert not observer.ended((f"{aws.shown('other')['AliasArn']}/{old[0]}/revision-0",))
 
 
 def test_a_version_to_which_the_alias_returns_is_another_instance(
@@ -92,6 +92,24 @@ def test_a_version_to_which_the_alias_returns_is_another_instance(
         aws.point("prod", version)
         uids |= {each.uid for each in observer.observe()}
     assert len(uids) == 3
+
+
+def test_nobody_is_asked_about_instances_of_other_functions(
+    aws: Account, observing: Observing
+) -> None:
+    version, _ = aws.publish(b"old")
+    aws.alias("prod", version)
+    observer = observing("prod")
+    (seen,) = observer.observe()
+    asked: list[str] = []
+    events = observer._functions._client.meta.events
+    events.register("before-call.lambda", lambda model, **_: asked.append(model.name))
+    others = [seen.uid.replace(":shop:", ":till:"), "0b0c:7:1", "a-pod/a-container"]
+    assert observer.ended(others) == frozenset()
+    assert asked == []
+    gone = seen.uid.replace("revision-0", "revision-7")
+    assert observer.ended([*others, gone]) == {gone}
+    assert asked
 
 
 def test_what_may_change_at_any_moment_has_no_digest(aws: Account, observing: Observing) -> None:
@@ -125,11 +143,11 @@ def test_what_cannot_be_seen_is_said_and_ends_nobody(
     observer = observing("prod")
     (seen,) = observer.observe()
     gone = seen.uid.replace(f"/{version}/", "/99/")
-    assert observer.has_ended(gone)
+    assert observer.ended((gone,))
     aws.door.answers = {"GET": trouble}
     with pytest.raises(ObservationError, match="AWS"):
         observer.observe()
-    assert not observer.has_ended(gone)
+    assert not observer.ended((gone,))
 
 
 def test_an_alias_that_is_not_there_is_said(observing: Observing) -> None:

@@ -159,9 +159,9 @@ def test_a_pod_that_is_ending_or_not_yet_running_is_no_instance(
     assert plane.got("pods/ending")["metadata"]["deletionTimestamp"]
     assert observer.observe() == []
     # It still runs, until its node says that it does not.
-    assert not observer.has_ended(seen.uid)
+    assert not observer.ended((seen.uid,))
     plane.ask("DELETE", "pods/ending?gracePeriodSeconds=0")
-    assert observer.has_ended(seen.uid)
+    assert observer.ended((seen.uid,))
 
 
 def test_a_container_that_was_started_again_is_another_instance(
@@ -174,13 +174,13 @@ def test_a_container_that_was_started_again_is_another_instance(
     (second,) = observer.observe()
     assert (first.digest, second.digest) == (A, B)
     assert first.uid != second.uid
-    assert observer.has_ended(first.uid)
-    assert not observer.has_ended(second.uid)
+    assert observer.ended((first.uid,))
+    assert not observer.ended((second.uid,))
     # A name outlives the container, and a pod outlives it as well.
-    assert not observer.has_ended(f"{made['metadata']['uid']}/app")
-    assert not observer.has_ended(made["metadata"]["uid"])
+    assert not observer.ended((f"{made['metadata']['uid']}/app",))
+    assert not observer.ended((made["metadata"]["uid"],))
     plane.ask("DELETE", "pods/shop?gracePeriodSeconds=0")
-    assert observer.has_ended(made["metadata"]["uid"])
+    assert observer.ended((made["metadata"]["uid"],))
 
 
 def test_a_pod_whose_labels_were_changed_has_not_ended(
@@ -191,7 +191,7 @@ def test_a_pod_whose_labels_were_changed_has_not_ended(
     (seen,) = observer.observe()
     plane.patched("pods/shop", {"metadata": {"labels": {"app": "quarantine"}}})
     assert observer.observe() == []
-    assert not observer.has_ended(seen.uid)
+    assert not observer.ended((seen.uid,))
 
 
 @pytest.mark.usefixtures("only_the_double")
@@ -204,12 +204,12 @@ def test_what_cannot_be_seen_is_said_and_ends_nobody(
     plane.double.away = True
     with pytest.raises(ObservationError, match="Kubernetes API"):
         observer.observe()
-    assert not observer.has_ended(seen.uid)
+    assert not observer.ended((seen.uid,))
     plane.double.away = False
     plane.double.roles[ADAPTER] = []
     with pytest.raises(ObservationError, match="forbidden"):
         observer.observe()
-    assert not observer.has_ended(seen.uid)
+    assert not observer.ended((seen.uid,))
 
 
 @pytest.mark.usefixtures("only_the_double")
@@ -218,7 +218,7 @@ def test_the_shipped_role_is_enough_to_observe(plane: ControlPlane, observing: O
     plane.double.roles[ADAPTER] = rules_of("observer.yaml")
     observer = observing()
     (seen,) = observer.observe()
-    assert not observer.has_ended(seen.uid)
+    assert not observer.ended((seen.uid,))
 
 
 def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The pages about Kubernetes and AWS name every option of the adapters, and nothing else."""
 
+import argparse
 import re
 from pathlib import Path
 
@@ -7,14 +8,13 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from deploymark.cli.observe_flags import add_selection
 from deploymark.integrations.argo_rollouts.actuator import RolloutOptions
 from deploymark.integrations.aws_lambda.access import AwsAccess
 from deploymark.integrations.aws_lambda.alias import AliasOptions
-from deploymark.integrations.aws_lambda.functions import FunctionsOptions
-from deploymark.integrations.kubernetes.access import Access, Acting
+from deploymark.integrations.kubernetes.access import Acting
 from deploymark.integrations.kubernetes.deployment import DeploymentOptions
 from deploymark.integrations.kubernetes.objects import DECISION, DEPLOYMENT_ID, FENCE, ORDER
-from deploymark.integrations.kubernetes.pods import PodsOptions
 
 DOCS = Path(__file__).parents[3] / "docs" / "howto"
 KUBERNETES = (DOCS / "kubernetes.md").read_text(encoding="utf-8")
@@ -39,13 +39,10 @@ def fields(of: type[Struct], without: type[Struct] | None = None) -> set[str]:
 @pytest.mark.parametrize(
     ("page", "heading", "told"),
     [
-        (KUBERNETES, "Which cluster", fields(Acting)),
-        (KUBERNETES, "See what pods run", fields(PodsOptions, Access)),
+        (KUBERNETES, "Which cluster an actuator acts on", fields(Acting)),
         (KUBERNETES, "Act on Deployments", fields(DeploymentOptions, Acting)),
         (KUBERNETES, "Act through Argo Rollouts", fields(RolloutOptions, Acting)),
-        (LAMBDA, "Which account", fields(AwsAccess)),
-        (LAMBDA, "See what an alias leads to", fields(FunctionsOptions, AwsAccess)),
-        (LAMBDA, "Act on an alias", fields(AliasOptions, AwsAccess)),
+        (LAMBDA, "Act on an alias", fields(AliasOptions)),
     ],
 )
 def test_every_option_is_told(page: str, heading: str, told: set[str]) -> None:
@@ -54,12 +51,43 @@ def test_every_option_is_told(page: str, heading: str, told: set[str]) -> None:
 
 def test_the_defaults_are_those_of_the_code() -> None:
     for page, heading, of in (
-        (KUBERNETES, "Which cluster", Acting()),
-        (LAMBDA, "Which account", AwsAccess()),
+        (KUBERNETES, "Which cluster an actuator acts on", Acting()),
+        (LAMBDA, "Act on an alias", AwsAccess()),
     ):
-        for name, default in ROW.findall(section(page, heading)):
+        told = {name: default.strip() for name, default in ROW.findall(section(page, heading))}
+        for name in fields(type(of)):
             value = getattr(of, name)
-            assert default.strip() == (f"{value:g}" if value else "")
+            assert told[name] == (f"{value:g}" if value else "")
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "group", "switch", "beside"),
+    [
+        (
+            KUBERNETES,
+            "See what pods run",
+            "or which pods of Kubernetes",
+            {"--kubernetes"},
+            {"--namespace", "--cluster"},
+        ),
+        (
+            LAMBDA,
+            "See what an alias leads to",
+            "or which functions of AWS Lambda",
+            set(),
+            {"--region"},
+        ),
+    ],
+)
+def test_every_flag_is_told(
+    page: str, heading: str, group: str, switch: set[str], beside: set[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_selection(parser)
+    (found,) = (each for each in parser._action_groups if each.title == group)
+    flags = {flag for action in found._group_actions for flag in action.option_strings}
+    told = set(re.findall(r"^\| `(--[a-z-]+)` \|", section(page, heading), re.MULTILINE))
+    assert told == (flags - switch) | beside
 
 
 def test_every_annotation_is_told() -> None:

@@ -55,16 +55,16 @@ def test_inside_and_outside_give_one_instance_the_same_name(
     observer = LocalProcessObserver(Selection(directory=str(tmp_path), command="own_uid"))
     seen = {each.uid for each in observer.observe()}
     assert said in seen
-    assert not observer.has_ended(said)
-    assert observer.has_ended(str(name._replace(process=2)))
+    assert not observer.ended((said,))
+    assert observer.ended((str(name._replace(process=2)),))
     contained.kill()
     contained.wait()
     for _ in range(200):  # the kernel ends the child a moment later
-        if observer.has_ended(said):
+        if observer.ended((said,)):
             break
         time.sleep(0.05)
     assert said not in {each.uid for each in observer.observe()}
-    assert observer.has_ended(said)
+    assert observer.ended((said,))
 
 
 @pytest.mark.parametrize(

@@ -340,18 +340,18 @@ def test_a_process_that_waits_for_its_parent_has_ended(world: LocalWorld) -> Non
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert Path(f"/proc/{child.pid}").exists()
     assert world.local.observe() == []
-    assert world.local.has_ended(uid)
+    assert world.local.ended((uid,))
     child.wait()
 
 
 def test_a_number_that_was_given_again_is_another_instance(world: LocalWorld) -> None:
     started = world.start(b"some")
     name = name_process(int(started), SystemHost())
-    assert not world.local.has_ended(str(name))
-    assert world.local.has_ended(str(name._replace(start=name.start - 1)))
-    assert world.local.has_ended(str(name._replace(boot="the-boot-before")))
+    assert not world.local.ended((str(name),))
+    assert world.local.ended((str(name._replace(start=name.start - 1)),))
+    assert world.local.ended((str(name._replace(boot="the-boot-before")),))
     # Beside the host's first namespace nobody here has such a name.
-    assert world.local.has_ended(str(name._replace(namespace=7)))
+    assert world.local.ended((str(name._replace(namespace=7)),))
 
 
 # Which processes --------------------------------------------------------------------------------

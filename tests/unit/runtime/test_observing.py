@@ -11,7 +11,7 @@ from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings
 from deploymark.errors import ObservationError
-from deploymark.runtime.observing import LEARN_ROUNDS, Logged, Reporter
+from deploymark.runtime.observing import LEARN_ROUNDS, Logged, Reporter, Round, merged
 from deploymark.testing.observer import ScriptedObserver
 from deploymark.testing.receiving_server import ReceivingServer, receiving_server
 
@@ -133,6 +133,37 @@ def test_a_log_that_cannot_be_asked_is_said_and_harms_nothing(reporting: Reporti
     first, second = reporting.reporter.run_round(), reporting.reporter.run_round()
     assert (first.asked, second.asked) == (False, None)
     assert [(phase, each) for phase, each, _ in first.said] == [("running", uid)]
+
+
+def test_where_an_observer_saw_it_stands_in_both_markers(reporting: Reporting) -> None:
+    uid = reporting.world.start(b"one", {"node": "node-9", "zone": "b"})
+    (running,) = reporting.round()
+    reporting.world.stop(uid)
+    (removed,) = reporting.round()
+    for each in (running, removed):
+        # What the reporter was told goes before what the observer tells.
+        assert each["target"]["node"] == PLACE["node"]
+        assert each["target"]["zone"] == "b"
+
+
+def test_who_has_ended_is_asked_once_however_many_they_are(reporting: Reporting) -> None:
+    uids = [reporting.world.start(b"one") for _ in range(5)]
+    reporting.said()
+    for uid in uids[:3]:
+        reporting.world.stop(uid)
+    assert sorted(reporting.said()) == [("removed", uid) for uid in sorted(uids[:3])]
+    assert [set(each) for each in reporting.world.asked] == [set(uids[:3])]
+
+
+def test_what_several_reporters_saw_is_one_round() -> None:
+    one, two = Round([], [], None), Round([], [], asked=True)
+    assert merged([one, one]).asked is None
+    assert merged([one, two]).asked is True
+    assert merged([two, Round([], [], asked=False)]).asked is False
+    seen = ScriptedObserver()
+    seen.start(b"one")
+    rounds = [Round(seen.observe(), [], None), Round(seen.observe(), [], None)]
+    assert len(merged(rounds).seen) == 2
 
 
 def test_what_cannot_be_known_is_not_said_and_ends_nobody(reporting: Reporting) -> None:

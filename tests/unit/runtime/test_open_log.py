@@ -21,6 +21,8 @@ from deploymark.errors import (
 from deploymark.log.guard import check_guard
 from deploymark.log.reader import LogView
 from deploymark.log.sequencer import Acknowledgement
+from deploymark.model.instants import format_instant
+from deploymark.model.leaf import decode_leaf
 from deploymark.runtime.compose import (
     OpenLog,
     expect,
@@ -33,6 +35,7 @@ from deploymark.runtime.compose import (
 from deploymark.runtime.data_directory import DataDirectory, default_origin
 from deploymark.storage.guard_file import FileRollbackGuard
 from deploymark.storage.sqlite import SqliteLogReader
+from deploymark.testing.clock import ManualClock
 from deploymark.testing.whole_log import faults_of, key_names, sample_marker, sign
 
 ORIGIN = "log.example/opened"
@@ -85,6 +88,15 @@ def test_a_log_goes_on_after_it_was_closed(path: Path) -> None:
     for size in (5, 7):
         with open_log(path) as log:
             assert [done.index for done in append(log, 2)] == [size, size + 1]
+
+
+def test_entries_are_of_the_time_that_the_clock_of_the_log_tells(path: Path) -> None:
+    clock = ManualClock()
+    with open_log(path, clock=clock) as log:
+        assert log.clock is clock
+        (done,) = append(log, 1)
+        leaf = decode_leaf(log.store.entry(done.index).leaf or b"")
+    assert leaf.received_at == format_instant(clock.now_ms())
 
 
 def test_keys_under_a_passphrase_need_it(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     HTTPClientError,
     ProxyConnectionError,
 )
+from botocore.parsers import ResponseParserError
 
 from deploymark.errors import (
     ActuatorRefusedError,
@@ -35,6 +36,8 @@ _CHANGED: Final = frozenset(("PreconditionFailedException", "ResourceConflictExc
 _BUSY: Final = frozenset(("TooManyRequestsException", "ThrottlingException", "Throttling"))
 _NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _SERVER_ERRORS: Final = 500
+# A gateway before AWS answers with a page of its own, which botocore takes for an empty answer.
+_MISSHAPEN: Final = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class Functions:
@@ -127,13 +130,17 @@ class Functions:
                 Description=wanted.description,
                 RevisionId=wanted.revision,
             )
+            return _alias(changed)
         except ClientError as error:
             if _code_of(error) in _CHANGED:
                 return None
             raise _translated(error, f"{function}:{name}", wrote=True) from error
         except BotoCoreError as error:
             raise _translated(error, f"{function}:{name}", wrote=True) from error
-        return _alias(changed)
+        except _MISSHAPEN as error:
+            raise OutcomeUnknownError(
+                f"AWS answered {function}:{name} with something else: {error!r}."
+            ) from error
 
 
 @contextmanager
@@ -142,6 +149,10 @@ def _asking(what: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         raise _translated(error, what, wrote=False) from error
+    except _MISSHAPEN as error:
+        raise ActuatorUnavailableError(
+            f"AWS does not answer as it should for {what}: {error!r}."
+        ) from error
 
 
 def _alias(found: Any) -> Alias:  # noqa: ANN401 - what boto3 returns

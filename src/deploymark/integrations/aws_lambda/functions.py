@@ -7,7 +7,7 @@ alias has another revision after every update; without it, a version to which th
 would be the instance that has ended already. So each update ends all and begins all anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -24,7 +24,11 @@ from deploymark.integrations.aws_lambda.routing import Alias
 from deploymark.ports import ObservedInstance
 
 _PARTS: Final = 3
+_REGION: Final = 3
 _WHOLE: Final = 100.0
+_HINT: Final = (
+    "Check region and credentials; deploy/aws/observer-policy.json says which rights it needs."
+)
 
 
 class Routed(Struct, frozen=True):
@@ -111,7 +115,7 @@ class LambdaFunctions:
                 for version, share in each.routed.items()
             ]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
-            raise ObservationError(error.message) from error
+            raise ObservationError(error.message, hint=_HINT) from error
 
     def observe(self) -> Sequence[ObservedInstance]:
         """See `Observer.observe`."""
@@ -121,22 +125,30 @@ class LambdaFunctions:
                 f"lambda/{each.alias.partition(':function:')[2]}/{each.version}",
                 each.digest,
                 each.why,
+                {"region": each.alias.split(":")[_REGION]},
             )
             for each in self.routed()
         ]
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`; all has ended that the alias does not lead to as it is now."""
-        parts = uid.rsplit("/", 2)
-        arn = parts[0]
-        if len(parts) != _PARTS or not arn.startswith("arn:"):
-            return False
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`; all has ended that the alias does not lead to as it is now."""
+        # What is of another function by its name alone needs no question.
+        mark = f":function:{self._function.rpartition(':')[2]}:"
+        named = {uid: uid.rsplit("/", 2) for uid in uids if uid.startswith("arn:") and mark in uid}
+        if not named:
+            return frozenset()
         try:
             place = f"{self._functions.function_arn(self._function)}:{self._alias}"
-            is_ours = arn == place if self._alias else arn.startswith(place)
-            return is_ours and all(uid != each.uid for each in self.routed())
+            now = {each.uid for each in self.routed()}
         except (ActuatorUnavailableError, ActuatorRefusedError, ObservationError):
-            return False
+            return frozenset()
+        return frozenset(
+            uid
+            for uid, parts in named.items()
+            if len(parts) == _PARTS
+            and (parts[0] == place if self._alias else parts[0].startswith(place))
+            and uid not in now
+        )
 
     def _routed(self, alias: Alias, version: str, share: float) -> Routed:
         digest, why = self._functions.digest(self._function, version)

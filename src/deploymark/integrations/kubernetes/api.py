@@ -38,11 +38,13 @@ MANAGER: Final = "deploymark"
 """Who we are in `metadata.managedFields`."""
 
 _PAGE: Final = 500
-# lightkube reads a kubeconfig without checking its shape first.
-_BAD_KUBECONFIG: Final = (
-    *(ConfigError, OSError, yaml.YAMLError, ValueError),
-    *(KeyError, TypeError, AttributeError, AssertionError),
+# lightkube reads a kubeconfig and an answer without checking their shape first. A gateway before
+# the API answers with a page of its own; a program that a kubeconfig names may not be there.
+_MISSHAPEN: Final = (
+    *(ConfigError, OSError, ValueError),
+    *(KeyError, TypeError, AttributeError, AssertionError, httpx2.InvalidURL),
 )
+_BAD_KUBECONFIG: Final = (*_MISSHAPEN, yaml.YAMLError)
 _CONFLICT, _GONE, _TOO_MANY, _SERVER_ERRORS = 409, 410, 429, 500
 _NEVER_SENT: Final = (
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout),
@@ -140,6 +142,13 @@ class Cluster:
             if _status_of(error) == _CONFLICT:
                 return None
             raise _translated(error, f"{kind.kind} {namespace}/{name}", wrote=True) from error
+        except ConfigError as error:
+            raise ActuatorUnavailableError(_no_credentials(error)) from error
+        except _MISSHAPEN as error:
+            raise OutcomeUnknownError(
+                f"The Kubernetes API answered {kind.kind} {namespace}/{name} with something else: "
+                f"{_said(error)}."
+            ) from error
         return _plain(changed)
 
 
@@ -149,8 +158,21 @@ def _asking(what: str) -> Iterator[None]:
         yield
     except httpx2.HTTPError as error:
         raise _translated(error, what, wrote=False) from error
-    except (ConfigError, msgspec.MsgspecError) as error:
-        raise ActuatorUnavailableError(f"{what} cannot be read: {error}") from error
+    except ConfigError as error:
+        raise ActuatorUnavailableError(_no_credentials(error)) from error
+    except (*_MISSHAPEN, msgspec.MsgspecError) as error:
+        raise ActuatorUnavailableError(
+            f"The Kubernetes API cannot be asked for {what}, or does not answer as it should: "
+            f"{_said(error)}."
+        ) from error
+
+
+def _no_credentials(error: ConfigError) -> str:
+    return f"There are no credentials for the Kubernetes API: {_said(error)}."
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _plain(found: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a model of lightkube, or a dict
@@ -165,7 +187,7 @@ def _status_of(error: httpx2.HTTPError) -> int:
 def _translated(error: httpx2.HTTPError, what: str, *, wrote: bool) -> DeploymarkError:
     """Return our error for what came of a request."""
     status = _status_of(error)
-    said = f"{what}: {str(error).rstrip('.') or type(error).__name__}."
+    said = f"{what}: {_said(error)}."
     if isinstance(error, _NEVER_SENT):
         return ActuatorUnavailableError(f"The Kubernetes API is not reached for {said}")
     if status in (_GONE, _TOO_MANY):

@@ -59,6 +59,7 @@ class PodSpec(_Read, frozen=True):
     """What runs in a pod, init containers left out."""
 
     containers: tuple[Container, ...] = ()
+    node_name: str = ""
 
 
 class Template(_Read, frozen=True):

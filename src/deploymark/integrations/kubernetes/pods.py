@@ -7,7 +7,7 @@ image. It is the text that OpenTelemetry's resources lead to (`telemetry.resourc
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -32,6 +32,9 @@ from deploymark.ports import ObservedInstance
 _POD_UID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER: Final = re.compile(r"[0-9a-f]{64}")
 _OVER: Final = frozenset(("Succeeded", "Failed"))
+_HINT: Final = (
+    "Check cluster and credentials; deploy/kubernetes/observer.yaml says which rights it needs."
+)
 
 
 class PodsOptions(Access, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,45 +90,53 @@ class KubernetesPods:
         seen = (self._look_at(pod) for pod in self._pods(self._options.labels))
         return [each for each in seen if each is not None]
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`; asks for all pods of the namespace, labels can be changed."""
-        pod_uid, _, container = uid.partition("/")
-        if not _POD_UID.fullmatch(pod_uid):
-            return False
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`; asks for all pods of the namespace, labels can be changed."""
+        ours = [uid for uid in uids if _POD_UID.fullmatch(uid.partition("/")[0])]
+        if not ours:
+            return frozenset()
         try:
-            pods = self._pods({})
+            pods = {each.metadata.uid: each for each in self._pods({})}
         except ObservationError:
-            return False
-        pod = next((each for each in pods if each.metadata.uid == pod_uid), None)
-        return pod is None or pod.status.phase in _OVER or _is_another(pod, container)
+            return frozenset()
+        return frozenset(uid for uid in ours if _has_ended(uid, pods))
 
     def _pods(self, labels: Mapping[str, str]) -> list[Pod]:
         try:
             found = self._cluster.listed(POD, self._options.namespace, labels)
             return [msgspec.convert(each, Pod) for each in found]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
-            raise ObservationError(error.message) from error
+            raise ObservationError(error.message, hint=_HINT) from error
         except msgspec.ValidationError as error:
-            raise ObservationError(f"The Kubernetes API answers with no pod: {error}.") from error
+            raise ObservationError(
+                f"The Kubernetes API answers with no pod: {error}.", hint=_HINT
+            ) from error
 
     def _look_at(self, pod: Pod) -> ObservedInstance | None:
         """Return what a pod runs; None when it runs nothing, or is about to end."""
         if pod.metadata.deletion_timestamp or pod.status.phase in _OVER:
             return None
         name = f"pod/{pod.metadata.name}"
+        place = {"node": pod.spec.node_name} if pod.spec.node_name else {}
         container, why = container_of(pod.spec.containers, self._options.container)
         if container is None:
-            return ObservedInstance(pod.metadata.uid, name, "", why)
+            return ObservedInstance(pod.metadata.uid, name, "", why, place)
         status = _status_of(pod, container.name)
         if status is None or status.state.running is None:
             return None
         digest, why = running_digest(status.image_id)
         uid = f"{pod.metadata.uid}/{status.number or container.name}"
-        return ObservedInstance(uid, name, digest, why)
+        return ObservedInstance(uid, name, digest, why, place)
 
 
 def _status_of(pod: Pod, container: str) -> ContainerStatus | None:
     return next((each for each in pod.status.container_statuses if each.name == container), None)
+
+
+def _has_ended(uid: str, pods: Mapping[str, Pod]) -> bool:
+    pod_uid, _, container = uid.partition("/")
+    pod = pods.get(pod_uid)
+    return pod is None or pod.status.phase in _OVER or _is_another(pod, container)
 
 
 def _is_another(pod: Pod, container: str) -> bool:

@@ -1,6 +1,6 @@
 """The local process observer: an `Observer` of what one service executes on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from deploymark.emit.host import Host, SystemHost
@@ -66,8 +66,11 @@ class LocalProcessObserver:
         seen = [self._look_at(process) for process in found]
         return [each for each in seen if each is not None]
 
-    def has_ended(self, uid: str) -> bool:
-        """See `Observer.has_ended`."""
+    def ended(self, uids: Collection[str]) -> frozenset[str]:
+        """See `Observer.ended`."""
+        return frozenset(uid for uid in uids if self._has_ended(uid))
+
+    def _has_ended(self, uid: str) -> bool:
         name = parse_uid(uid)
         if name is None:
             return False
