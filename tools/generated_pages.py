@@ -384,10 +384,8 @@ def dialects_page() -> str:
     """Return docs/reference/dialects.md: each dialect with its routes."""
     lines = [_NOTICE, _DIALECTS_HEAD]
     for dialect in all_dialects():
-        guide = f"../howto/{dialect.name.replace('_', '-')}.md"
-        lines += [f"## `{dialect.name}`", "", f"{dialect.title}."]
-        if (DOCS / "reference" / guide).exists():
-            lines[-1] += f" [How to use it]({guide})."
+        guide = f"[How to use it](../howto/{dialect.guide}.md)."
+        lines += [f"## `{dialect.name}`", "", f"{dialect.title}. {guide}"]
         lines += ["", f"Bodies of at most {dialect.max_body_bytes:,} bytes.", ""]
         lines += ["| request | does | caller |", "|---|---|---|"]
         for route in dialect.routes:

@@ -85,6 +85,7 @@ def test_whoever_needs_a_secret_says_in_which_header_it_shows() -> None:
     assert all(header and header == header.lower() for header in headers)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_dialect_has_a_guide(name: str) -> None:
-    assert (DOCS / "howto" / f"{name.replace('_', '-')}.md").exists()
+@pytest.mark.parametrize("dialect", _DIALECTS, ids=lambda each: each.name)
+def test_every_dialect_has_a_guide(dialect: Dialect) -> None:
+    assert dialect.guide
+    assert (DOCS / "howto" / f"{dialect.guide}.md").exists()

@@ -374,10 +374,13 @@ class Change(Struct, frozen=True):
     Attributes:
         translate: From the request and the records to what it says.
         answer: As in `Write`.
+        alone: Tried first, without any records, so that what can do without them does not wait;
+            None where it cannot tell.
     """
 
     translate: Callable[[ForeignRequest, DialectRecords], Said]
     answer: Callable[[ForeignRequest, Said, Sequence[Told]], ForeignReply]
+    alone: Callable[[ForeignRequest], Said | None] | None = None
 
 
 class Read(Struct, frozen=True):
@@ -421,6 +424,7 @@ class Dialect(Struct, frozen=True):
         routes: The table; a literal segment goes before a parameter.
         refuse: Says an error as these clients expect.
         max_body_bytes: Of one request.
+        guide: The page `docs/howto/<guide>.md` for those who use it.
     """
 
     name: str
@@ -428,3 +432,4 @@ class Dialect(Struct, frozen=True):
     routes: tuple[Route, ...]
     refuse: Callable[[Refusal], ForeignReply]
     max_body_bytes: int = MAX_BODY_BYTES
+    guide: str = ""

@@ -92,5 +92,6 @@ DIALECT: Final = Dialect(
         ),
     ),
     refuse,
+    guide="grafana-annotations",
 )  # fmt: skip
 """The table."""

@@ -22,6 +22,7 @@ ATTEMPTS: Final = 8
 _OWN_LABELS: Final = 3
 _TEXT: Final = "text"
 _TAGS: Final = "tags"
+_TAG_POINTER: Final = "/labels/tag."
 
 
 class Composed(Struct, frozen=True):
@@ -93,33 +94,82 @@ def moved(marker: Composed, error: DeploymarkError) -> Composed | None:
     Returns:
         None when the refusal is about nothing that could stand elsewhere.
     """
-    if not isinstance(error, PersonalDataRefusedError | TooLargeError) or not error.field:
+    if not _may_stand_elsewhere(error):
         return None
-    *way, last = error.field.split("/")[1:]
-    if way and way[-1].isdecimal():  # one of a list: the list goes, what is left would mislead
-        *way, last = [*way]
-    fields = {**marker.fields}
-    holder: dict[str, Any] = fields
-    for name in way:
-        inner = holder.get(name)
-        if not isinstance(inner, Mapping):
-            if not isinstance(inner, list | tuple):
-                return None
-            last = name
-            break
-        holder[name] = dict(inner)
-        holder = holder[name]
-    if last not in holder:
+    way = tuple(unescape(each) for each in error.field.split("/")[1:])
+    taken: list[Any] = []
+    fields = _without(marker.fields, way, taken)
+    if not taken:
         return None
-    value = holder.pop(last)
     beside = {**marker.beside}
     if error.field == "/reason":
-        beside[_TEXT] = value
-    elif error.field.startswith("/labels/tag."):
-        beside[_TAGS] = [*_tags(marker)]
+        beside[_TEXT] = taken[0]
+    elif error.field.startswith(_TAG_POINTER):
+        beside[_TAGS] = list(_tags(marker))
     else:
-        beside[error.field] = value
+        beside[error.field] = taken[0]
     return Composed(fields, beside)
+
+
+def moved_change(amended: Amended, change: Composed, error: DeploymarkError) -> Composed | None:
+    """Return a correction without the value that was refused, as `moved` does for a marker."""
+    if not _may_stand_elsewhere(error):
+        return None
+    pointer = unescape(error.field.removeprefix("/changes/"))
+    if change.fields.get(pointer) is None:
+        return None
+    fields = {**change.fields}
+    beside = {**change.beside}
+    if pointer.startswith(_TAG_POINTER):
+        fields |= {name: None for name in fields if name.startswith(_TAG_POINTER)}
+        beside[_TAGS] = list(amended.tags or ())
+    else:
+        beside[_TEXT if pointer == "/reason" else pointer] = fields[pointer]
+        fields[pointer] = None
+    return Composed(fields, _carried(amended, beside))
+
+
+def unescape(name: str) -> str:
+    """Return one name of a JSON Pointer."""
+    return name.replace("~1", "/").replace("~0", "~")
+
+
+def _may_stand_elsewhere(error: DeploymarkError) -> bool:
+    return isinstance(error, PersonalDataRefusedError | TooLargeError) and bool(error.field)
+
+
+def _without(value: Any, way: Sequence[str], taken: list[Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value without what a pointer leads to, which is put into `taken`."""
+    name: Any = way[0]
+    if isinstance(value, Mapping):
+        copied: Any = dict(value)
+        found = name in copied
+    elif isinstance(value, list | tuple):
+        copied = list(value)
+        found = name.isdecimal() and int(name) < len(copied)
+        name = int(name) if found else name
+    else:
+        return value
+    if not found:
+        return copied
+    if len(way) == 1:
+        taken.append(copied.pop(name))
+    else:
+        copied[name] = _without(copied[name], way[1:], taken)
+    return copied
+
+
+def _carried(amended: Amended, beside: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept beside a record anew, with what was kept there before."""
+    record = amended.record
+    if not beside or record.fields.get("details_digest") is None:
+        return beside
+    before: dict[str, Any] = {}
+    if record.fields.get("reason") is None and amended.text is None:
+        before[_TEXT] = record.text
+    if amended.tags is None:
+        before[_TAGS] = list(record.tags)
+    return {**before, **beside}
 
 
 def changes_of(amended: Amended) -> Composed:
@@ -153,7 +203,7 @@ def changes_of(amended: Amended) -> Composed:
         changes["/reason"] = None
     if kept and not beside:
         changes["/details_digest"] = None
-    return Composed(changes, beside)
+    return Composed(changes, _carried(amended, beside))
 
 
 def _differs(amended: Amended, pointer: str, value: object) -> bool:

@@ -17,6 +17,7 @@ from deploymark.ports import (
     Read,
     Refusal,
     Route,
+    Said,
     Write,
 )
 from deploymark.server.answer import Answer, headers_of
@@ -85,12 +86,16 @@ async def _answer(
             await catch_up(desk)
         records = _records(mounted, desk, request.caller)
         return _answered(await run_in_threadpool(route.does.answer, foreign, records))
+    said: Said | None = None
     if isinstance(route.does, Write):
         said = route.does.translate(foreign)
-    else:
+    elif route.does.alone is not None:
+        said = route.does.alone(foreign)
+    if said is None and isinstance(route.does, Change):
         await catch_up(desk)
         records = _records(mounted, desk, request.caller)
         said = await run_in_threadpool(route.does.translate, foreign, records)
+    assert said is not None  # noqa: S101 - whatever writes has said something by now
     told = await writer.write(desk, request.caller, said)
     return _answered(route.does.answer(foreign, said, told))
 
@@ -100,7 +105,8 @@ async def _foreign(mounted: Mounted, desk: Desk, request: Request) -> ForeignReq
     principal = request.caller.principal
     return ForeignRequest(
         method=scope["method"],
-        path=scope["path_params"],
+        # A parameter that may hold slashes takes the final one of the address, too.
+        path={name: text.rstrip("/") for name, text in scope["path_params"].items()},
         query=tuple(request.query()),
         headers=request_headers(request),
         body=await body_of(mounted, desk, request),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from deploymark.errors import DeploymarkError, PersonalDataRefusedError
+from deploymark.errors import DeploymarkError, PersonalDataRefusedError, TooLargeError
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted
 from deploymark.ingest.permission import check_scope
@@ -27,6 +27,7 @@ from deploymark.server.dialects.composing import (
     changes_of,
     composed,
     moved,
+    moved_change,
 )
 from deploymark.server.parts import Outcome
 
@@ -106,19 +107,16 @@ class Writer:
 
     async def _amend(self, desk: Desk, caller: Caller, amended: Amended) -> None:
         change = changes_of(amended)
-        try:
-            await self._say(desk, caller, amended, change)
-        except PersonalDataRefusedError as error:
-            # Texts that may not stand in the log for good are kept beside it, as of a marker.
-            beside = {
-                "text": amended.record.text if amended.text is None else amended.text,
-                "tags": list(amended.record.tags if amended.tags is None else amended.tags),
-            }
-            less = {p: v for p, v in change.fields.items() if not _holds_text(p)}
-            if len(less) == len(change.fields):
-                raise error from None
-            gone = {p: None for p in change.fields if _holds_text(p)}
-            await self._say(desk, caller, amended, Composed({**less, **gone}, beside))
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._say(desk, caller, amended, change)
+            except (PersonalDataRefusedError, TooLargeError) as error:
+                # What may not stand in the log for good is kept beside it, as of a marker.
+                less = moved_change(amended, change, error)
+                if less is None:
+                    raise
+                change = less
+        return await self._say(desk, caller, amended, change)
 
     async def _say(self, desk: Desk, caller: Caller, amended: Amended, change: Composed) -> None:
         changes = change.fields
@@ -126,10 +124,6 @@ class Writer:
             changes = {**changes, "/details_digest": await self._keep(desk, caller, change.beside)}
         if changes:
             await run_in_threadpool(_correct, desk, caller, amended, changes)
-
-
-def _holds_text(pointer: str) -> bool:
-    return pointer == "/reason" or pointer.startswith("/labels/tag.")
 
 
 def _correct(desk: Desk, caller: Caller, amended: Amended, changes: dict[str, Any]) -> None:
