@@ -23,6 +23,8 @@ from deploymark.ingest.refusals import TELLINGS
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.findings import COURSES, TEXTS
 from deploymark.projections.search_query import MAX_VALUES
+from deploymark.runtime.dialects import all_dialects
+from deploymark.server.dialects.calling import described
 from deploymark.server.openapi import TAGS, document_of, problem_statuses
 from deploymark.server.operation import Operation, Parameter
 from deploymark.server.operations import OPERATIONS
@@ -360,6 +362,40 @@ def _pattern(message: str) -> str:
     return re.sub(r"\{(\w+)\}", r"*\1*", message)
 
 
+_DIALECTS_HEAD = """\
+# Dialects
+
+Clients of other systems work unchanged when they are given this server's address and a token of
+this server's where they have one of their own. Each address stands at the root. Requests that say
+something need the role *emitter* and its scope; those that read show a *reader* everything and an
+emitter its own. Errors come in the client's own form.
+
+What they say is signed by the platform, which names the caller; the label `dialect` of a marker and
+its emitter of the kind `gateway` tell that it was translated. Sent again, also with other times, it
+is a duplicate. Corrections are [amendments and retractions](../formats/marker.md), which later
+reads show. Times of any age are taken, and flagged where they are stale.
+
+[Configuration](configuration.md#dialects) maps texts to fields and holds the secrets of webhooks.
+[How to add a dialect](../howto/add-a-dialect.md) is for developers.
+"""
+
+
+def dialects_page() -> str:
+    """Return docs/reference/dialects.md: each dialect with its routes."""
+    lines = [_NOTICE, _DIALECTS_HEAD]
+    for dialect in all_dialects():
+        guide = f"[How to use it](../howto/{dialect.guide}.md)."
+        lines += [f"## `{dialect.name}`", "", f"{dialect.title}. {guide}"]
+        lines += ["", f"Bodies of at most {dialect.max_body_bytes:,} bytes.", ""]
+        lines += ["| request | does | caller |", "|---|---|---|"]
+        for route in dialect.routes:
+            path = route.path.replace(":path", "")
+            ways = ", or ".join(described(each) for each in route.credentials) or "anyone"
+            lines.append(f"| `{route.method} {path}` | {_cell(route.summary)} | {_cell(ways)} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def coverage_table() -> dict[str, dict[str, Any]]:
     """Return docs/coverage.toml: requirement id -> title, shown_by, missing."""
     return tomllib.loads(COVERAGE_TABLE.read_text(encoding="utf-8"))
@@ -392,6 +428,7 @@ def pages() -> dict[pathlib.Path, str]:
         DOCS / "reference" / "http.md": http_page(),
         DOCS / "reference" / "findings.md": findings_page(),
         DOCS / "reference" / "alerts.md": alerts_page(),
+        DOCS / "reference" / "dialects.md": dialects_page(),
         DOCS / "coverage.md": coverage_page(),
         **({DOCS / "reference" / "cli.md": cli_page(parser)} if parser is not None else {}),
     }

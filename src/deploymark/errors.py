@@ -335,6 +335,13 @@ class BodyError(RefusedError):
     default_hint = "GET /openapi.json shows the schema of the body."
 
 
+class DialectError(RefusedError):
+    """A request in another system's dialect does not say what its translation needs."""
+
+    code = "bad_dialect_request"
+    default_hint = "docs/reference/dialects.md lists what each dialect takes."
+
+
 class MethodError(RefusedError):
     """The address does not take this method; the header `Allow` names those that it takes."""
 

@@ -9,9 +9,13 @@ from generated_pages import ROOT
 
 _WITHOUT_A_SUITE = {
     "Clock": "one method; its only promise is the unit, which the type names",
+    "DialectRecords": "what a Dialect looks at; the golden files of exercise_dialect ask for it",
     "LogReader": "the reading half of LogStore; exercise_log_store asks through it",
     "Meter": "one method that returns nothing; what it counts is asserted where it is counted",
 }
+_TABLES = ("Dialect",)
+"""Ports that are values: a vendor fills one, and its promises are tested all the same."""
+
 _SOURCE = ROOT / "src" / "deploymark"
 _TESTING = _SOURCE / "testing"
 
@@ -42,6 +46,11 @@ def _suite_name(port: str) -> str:
 @pytest.mark.parametrize("port", _ports())
 def test_a_port_has_a_suite_or_a_reason_why_not(port: str) -> None:
     assert (_suite_name(port) in _suites()) != (port in _WITHOUT_A_SUITE)
+
+
+@pytest.mark.parametrize("table", _TABLES)
+def test_a_table_that_vendors_fill_has_a_suite(table: str) -> None:
+    assert _suite_name(table) in _suites()
 
 
 def test_every_exception_names_a_port_that_exists() -> None:

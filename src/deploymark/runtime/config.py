@@ -25,6 +25,7 @@ from deploymark.model.inspection import Inspector
 from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
 from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
+from deploymark.runtime.dialects import DialectSection, check_dialects
 from deploymark.runtime.zones import time_zones
 from deploymark.telemetry.limits import (
     BODY_BYTES,
@@ -218,6 +219,7 @@ class Configuration(_Section, frozen=True):
         services: What is expected to run, by name of the service.
         prometheus: Where counts may come from, by the names that plans give as their source.
         rollouts: How services are rolled out, by name of the service and of the environment.
+        dialects: What clients of other systems may say, and how, by name of the dialect.
     """
 
     server: ServerSection = ServerSection()
@@ -230,6 +232,7 @@ class Configuration(_Section, frozen=True):
     act: ActSection = ActSection()
     prometheus: dict[str, PrometheusSettings] = {}
     rollouts: dict[str, dict[str, RolloutPlan]] = {}
+    dialects: dict[str, DialectSection] = {}
 
     @property
     def plans(self) -> dict[tuple[str, str], RolloutPlan]:
@@ -335,12 +338,21 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
     for (service, environment), plan in configuration.plans.items():
         _check_plan(plan, name, f"/rollouts/{service}/{environment}")
     _check_rules(configuration.policy.rules, configuration.auth.identities, name)
+    _check_dialects(configuration.dialects, name)
     return configuration
 
 
 def _check_plan(plan: RolloutPlan, name: str, field: str) -> None:
     try:
         check_rollout(plan, field)
+    except UsageError as error:
+        message = f"{name}: {error.message}"
+        raise UsageError(message, hint=error.hint, field=error.field) from None
+
+
+def _check_dialects(sections: Mapping[str, DialectSection], name: str) -> None:
+    try:
+        check_dialects(sections)
     except UsageError as error:
         message = f"{name}: {error.message}"
         raise UsageError(message, hint=error.hint, field=error.field) from None

@@ -32,6 +32,8 @@ from deploymark.projections.database import Views, open_views
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.outcomes import OutcomesView
 from deploymark.projections.outcomes_query import Outcomes
+from deploymark.projections.records import RecordsView
+from deploymark.projections.records_query import Records
 from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
@@ -39,6 +41,7 @@ from deploymark.projections.timeline_query import Timeline
 from deploymark.runtime.acting import open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
+from deploymark.runtime.dialects import mounted_dialects
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
 from deploymark.runtime.telemetry import open_telemetry
@@ -184,6 +187,7 @@ def open_front(
             BrokerView(expectations),
             TimelineView(expectations),
             OutcomesView(),
+            RecordsView(),
         ]
         runner = Runner(log.store, views, projected, meter)
         runner.start()
@@ -271,8 +275,10 @@ def open_front(
             telemetry=telemetry,
             rollouts=acting.rollouts,
             gate=acting.gate,
+            records=Records(views, log.store),
         )
-        app = Application(parts, door_settings(configuration, listen_host))
+        dialects = mounted_dialects(configuration.dialects)
+        app = Application(parts, door_settings(configuration, listen_host), dialects)
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
         yield Front(app, first.text if first is not None and admin_token is None else None)

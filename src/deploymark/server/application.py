@@ -7,7 +7,7 @@ is ours.
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -33,6 +33,7 @@ from deploymark.server.access import CSRF_HEADER, bearer, cookie_name
 from deploymark.server.answer import Answer, Streaming, encode_json
 from deploymark.server.budget import BodyBudget
 from deploymark.server.desk import Desk
+from deploymark.server.dialects.mounting import Mounted, operations_of
 from deploymark.server.hosts import check_host
 from deploymark.server.landing import Landing
 from deploymark.server.metrics import RequestMeter
@@ -56,17 +57,18 @@ _log = logging.getLogger(__name__)
 
 
 class Application:
-    """Answers every operation of the table, and nothing else.
+    """Answers every operation of the table and every route of the dialects, and nothing else.
 
     Args:
         parts: The rooms behind the door.
         settings: How the door is set up.
+        dialects: What clients of other systems may say, beside the operations.
 
     Attributes:
         feed: The live stream; whoever writes the log tells it how far the log goes.
     """
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:
+    def __init__(self, parts: Parts, settings: Settings, dialects: Sequence[Mounted] = ()) -> None:
         self.feed = Feed(parts.view.reader, settings.stream, parts.meter)
         self._desk = Desk(
             parts,
@@ -79,13 +81,18 @@ class Application:
             WaitingRoom(),
         )
         by_path: dict[str, dict[str, Operation]] = {}
-        for operation in OPERATIONS:
+        for operation in (*OPERATIONS, *operations_of(dialects)):
             by_path.setdefault(operation.path, {})[operation.method] = operation
         self._router = Router(
             [Route(path, _Resource(self, methods)) for path, methods in by_path.items()],
             redirect_slashes=False,  # one address, and no answer that clients must not follow
             default=_Resource(self, {}),
         )
+
+    @property
+    def parts(self) -> Parts:
+        """The rooms behind the door."""
+        return self._desk.parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -138,24 +145,29 @@ class Application:
 
     async def _answer(self, operation: Operation, request: Request) -> Answer | Streaming:
         access = operation.access
-        if not access.public and not access.open_when(self._desk.settings, request):
-            await self._let_in(access, request)
-        check_accept(request.headers.get(b"accept"), operation)
-        request.parameters = operation.read_parameters(request)
         try:
+            if not access.public and not access.open_when(self._desk.settings, request):
+                await self._let_in(operation, request)
+            if not operation.lenient:
+                check_accept(request.headers.get(b"accept"), operation)
+                request.parameters = operation.read_parameters(request)
             return await operation.handler(self._desk, request)
         finally:
             self._desk.bodies.free(request)
 
-    async def _let_in(self, access: Access, request: Request) -> None:
+    async def _let_in(self, operation: Operation, request: Request) -> None:
+        access = operation.access
         caller = Caller("", frozenset(), network=request.network)
         try:
-            caller = await self._caller(access, request)
+            if operation.identify is None:
+                caller = await self._caller(access, request)
+            else:
+                caller = await operation.identify(self._desk, request)
             self._check(access, caller)
         except (UnauthenticatedError, ForbiddenError, RateLimitedError) as error:
             self._desk.parts.turned_away(error, caller)
             raise
-        request.caller = caller
+        self._desk.bodies.hand_over(request, caller)
         request.check = partial(self._caller, access, request)
 
     def _check(self, access: Access, caller: Caller) -> None:

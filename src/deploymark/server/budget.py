@@ -5,6 +5,7 @@ have a part of the room only, so that the bodies of those with a token always fi
 """
 
 from deploymark.errors import OverloadedError
+from deploymark.ingest.callers import Caller
 from deploymark.server.request import Request
 
 MEGABYTE = 1_024 * 1_024
@@ -41,6 +42,18 @@ class BodyBudget:
         self.held_bytes += size
         if is_stranger:
             self._strangers_hold_bytes += size
+
+    def hand_over(self, request: Request, caller: Caller) -> None:
+        """Say who calls; what was read to find that out now counts as theirs.
+
+        Raises:
+            OverloadedError: There is no room for it.
+        """
+        held = request.held_bytes
+        self.free(request)
+        request.caller = caller
+        if held:
+            self.take(request, held)
 
     def free(self, request: Request) -> None:
         """Forget what a request held, once it was handled."""

@@ -21,6 +21,7 @@ from deploymark.server.shapes import ITEMS
 
 Handler = Callable[[Desk, Request], Awaitable[Answer | Streaming]]
 Retelling = Callable[[Request, Answer], Answer]
+Identify = Callable[[Desk, Request], Awaitable[Caller]]
 Rule = Callable[[Settings, Request], bool]
 Place = Literal["path", "query", "header"]
 
@@ -138,6 +139,8 @@ class Operation(Struct, frozen=True):
         description: More than the summary says.
         any_host: It answers whatever `Host` says: probes name addresses, and it tells nothing.
         retell: Says a problem in the words of another protocol; None leaves it as it is.
+        identify: Finds out who calls where it is not said by a token or a session; None for those.
+        lenient: Its handler reads the address by itself, and the client takes what it gives.
     """
 
     method: str
@@ -154,6 +157,8 @@ class Operation(Struct, frozen=True):
     description: str = ""
     any_host: bool = False
     retell: Retelling | None = None
+    identify: Identify | None = None
+    lenient: bool = False
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from deploymark.ingest.tokens import IssuedToken
 from deploymark.log.reader import LogView
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
-from deploymark.ports import Clock, Meter, TokenRecord
+from deploymark.ports import Clock, DialectRecords, Meter, TokenRecord
 from deploymark.projections.broker.questions import (
     CoverageQuery,
     DeploymentQuery,
@@ -49,6 +49,10 @@ class Intake(Protocol):
 
     def erase_detail(self, digest: str, reason: str, caller: Caller) -> Admitted:
         """Erase content; waits for the disk."""
+        ...
+
+    def say(self, payload_type: str, fields: dict[str, object], caller: Caller) -> Admitted:
+        """Append an entry that the platform signs for a caller; waits for the disk."""
         ...
 
 
@@ -207,6 +211,14 @@ class ReadableMeter(Meter, Protocol):
         ...
 
 
+class Records(Protocol):
+    """What clients of other systems were told (`projections.records_query`)."""
+
+    def of(self, dialect: str, principal: str | None = None) -> DialectRecords:
+        """Return the records of a dialect, all or one caller's own."""
+        ...
+
+
 def _nothing(*_: object) -> None:
     """Do nothing."""
 
@@ -236,6 +248,7 @@ class Parts:
         telemetry: Takes what running software reports; None where it is switched off.
         rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
         gate: Tells pipelines whether they may go on, and writes that down; None in tests without.
+        records: What clients of other systems were told; None in tests without.
     """
 
     intake: Intake
@@ -260,3 +273,4 @@ class Parts:
     telemetry: TelemetryRoom | None = None
     rollouts: Rollouts | None = None
     gate: GateBook | None = None
+    records: Records | None = None

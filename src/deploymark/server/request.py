@@ -43,9 +43,19 @@ class Request:
         parameters: What the operation takes from path and query, converted.
         check: Raises once the caller may not do this any more; for answers that last.
         held_bytes: What its body takes of the room that all have (`server.budget`).
+        body: The body, where it had to be read to find out who calls.
     """
 
-    __slots__ = ("caller", "check", "headers", "held_bytes", "parameters", "receive", "scope")
+    __slots__ = (
+        "body",
+        "caller",
+        "check",
+        "headers",
+        "held_bytes",
+        "parameters",
+        "receive",
+        "scope",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         raw: list[tuple[bytes, bytes]] = scope["headers"]
@@ -56,6 +66,7 @@ class Request:
         self.parameters: dict[str, Any] = {}
         self.check: Check | None = None
         self.held_bytes = 0
+        self.body: bytes | None = None
         if len(self.headers) != len(raw):
             _refuse_repeated(raw)
 

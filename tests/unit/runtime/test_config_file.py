@@ -23,7 +23,8 @@ from deploymark.runtime.config import (
 _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
-    if field.name not in {"services", "rollouts", "prometheus"}  # whose names people give
+    # Of these people give the names.
+    if field.name not in {"dialects", "services", "rollouts", "prometheus"}
 }
 EVERYTHING = """
 [server]
@@ -103,6 +104,7 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     assert expected.pop("services") == {}
     assert expected.pop("rollouts") == {}
     assert expected.pop("prometheus") == {}
+    assert expected.pop("dialects") == {}
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]

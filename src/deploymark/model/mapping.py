@@ -1,0 +1,294 @@
+"""From text and tags of another system to fields of a marker, as a team's configuration says.
+
+Pure. Three sources, the first that says something wins: tags such as `service:checkout`, then the
+configured patterns with named groups, in their order, then the defaults. A value that no marker
+could hold (a commit that is none) says nothing; the text itself is kept by others.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from hashlib import sha256
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from deploymark.errors import UsageError
+from deploymark.model.canonical import encode
+from deploymark.model.limits import Name, Text, Value
+from deploymark.model.tolerant import bounded, text_of
+from deploymark.model.vocabulary import Kind, Phase
+
+UNMAPPED: Final = "unmapped"
+"""Service and environment of what cannot be understood."""
+
+SEARCHED_CHARACTERS: Final = 1_024
+"""Of a text, and of a tag: no pattern looks further, which bounds what a bad one can cost."""
+
+_VALUE_BYTES: Final = 256
+_MINUTE_MS: Final = 60_000
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_TAG = re.compile(r"([A-Za-z][A-Za-z_.-]{0,40})[:=]\s*(.+)", re.DOTALL)
+
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "service": ("service",),
+    "environment": ("environment",),
+    "version": ("version",),
+    "commit": ("commit_hash",),
+    "digest": ("artifact", "digest"),
+    "image": ("artifact", "name"),
+    "phase": ("phase",),
+    "run": ("action",),
+    "repository": ("repository",),
+    "ref": ("ref",),
+    "cluster": ("target", "cluster"),
+    "region": ("target", "region"),
+    "namespace": ("target", "namespace"),
+    "workload": ("target", "workload"),
+    "owner": ("owner",),
+    "author": ("author",),
+    "deployer": ("deployer",),
+}
+"""What a group or a default may be called, and where it goes in a flat marker."""
+
+_WORDS: Final = {
+    **{name: name for name in FIELDS},
+    "app": "service",
+    "application": "service",
+    "env": "environment",
+    "commit_hash": "commit",
+    "sha": "commit",
+    "revision": "commit",
+    "image_digest": "digest",
+    "release": "version",
+    "action": "run",
+}
+"""What a tag may call a field."""
+
+
+class Pattern(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A regular expression whose named groups are fields.
+
+    Attributes:
+        text: Searched for in the text; "" for none.
+        tag: Must match a whole tag; "" for none.
+    """
+
+    text: Text = ""
+    tag: Text = ""
+
+
+class TextMapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How texts of one caller become fields.
+
+    Attributes:
+        defaults: Values by the names of `FIELDS`, for what neither tag nor pattern says.
+        patterns: Tried in their order.
+    """
+
+    defaults: dict[Name, Value] = {}
+    patterns: Annotated[tuple[Pattern, ...], Meta(max_length=64)] = ()
+
+    def over(self, other: "TextMapping") -> "TextMapping":
+        """Return this mapping, completed by a more general one."""
+        return TextMapping(
+            defaults={**other.defaults, **self.defaults},
+            patterns=(*self.patterns, *other.patterns),
+        )
+
+
+NO_MAPPING: Final = TextMapping()
+
+
+def check_mapping(mapping: TextMapping, field: str = "") -> None:
+    """Refuse a mapping that could not work, when it is read and not when a deploy is told.
+
+    Args:
+        mapping: As configured.
+        field: JSON Pointer to it.
+
+    Raises:
+        UsageError: A name that is no field, an expression that is none, has no group, or repeats
+            what repeats, which can take for ever.
+    """
+    for name in mapping.defaults:
+        _check_name(name, f"{field}/defaults/{name}")
+    for number, pattern in enumerate(mapping.patterns):
+        place = f"{field}/patterns/{number}"
+        if bool(pattern.text) == bool(pattern.tag):
+            raise UsageError(f"{place} needs one of `text` and `tag`.", field=place)
+        name = "text" if pattern.text else "tag"
+        _check_expression(pattern.text or pattern.tag, f"{place}/{name}")
+
+
+def mapped(
+    text: str,
+    tags: Sequence[str],
+    defaults: Mapping[str, str],
+    patterns: Sequence[Pattern],
+) -> dict[str, Any]:
+    """Return the fields of a flat marker that text and tags say.
+
+    Args:
+        text: Free text; no more than `SEARCHED_CHARACTERS` of it are looked at.
+        tags: Such as `service:checkout` or `env=prod`; others say nothing.
+        defaults: As in `TextMapping`.
+        patterns: As in `TextMapping`; checked before.
+
+    Returns:
+        Fields that a marker can hold; nothing for what nobody says.
+    """
+    said: dict[str, str] = {}
+    for tag in tags:
+        if (found := _TAG.fullmatch(tag)) and (name := _WORDS.get(found[1].lower())):
+            _say(said, name, found[2])
+    for pattern in patterns:
+        for name, value in _groups(pattern, text, tags):
+            _say(said, name, value)
+    for name, value in defaults.items():
+        _say(said, name, value)
+    fields: dict[str, Any] = {}
+    for name, value in said.items():
+        *outer, last = FIELDS[name]
+        holder = fields.setdefault(outer[0], {}) if outer else fields
+        holder[last] = value
+    return fields
+
+
+def marker_of(
+    text: str,
+    tags: Sequence[str],
+    at_ms: int,
+    mapping: TextMapping,
+    *,
+    key: str,
+) -> dict[str, Any]:
+    """Return the marker that text and tags make: a deployment where they name one.
+
+    Otherwise it is a change of the infrastructure whose revision is a hash of text, tags and
+    minute, so that a retry is the same and nothing is lost. Service and environment are then
+    `unmapped` where nobody says them.
+
+    Args:
+        text: Free text; others keep it.
+        tags: All of them.
+        at_ms: The claimed time, else when it came; only the minute counts.
+        mapping: Of the caller.
+        key: What changed, where nothing else says it: the name of the dialect.
+    """
+    fields = mapped(text, tags, mapping.defaults, mapping.patterns)
+    fields.setdefault("phase", Phase.APPLIED.value)
+    named = "service" in fields and "environment" in fields
+    if named and (
+        "version" in fields or "commit_hash" in fields or "digest" in fields.get("artifact", {})
+    ):
+        return fields
+    return {
+        "service": UNMAPPED,
+        "environment": UNMAPPED,
+        **fields,
+        "kind": Kind.INFRASTRUCTURE.value,
+        "key": key,
+        "revision": revision_of(text, tags, at_ms),
+    }
+
+
+def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
+    """Return the hash that stands for text, tags and minute."""
+    return sha256(encode([text, list(tags), at_ms // _MINUTE_MS])).hexdigest()
+
+
+def _say(said: dict[str, str], name: str, value: str | None) -> None:
+    text = text_of(value)
+    if name in said or text is None:
+        return
+    match name:
+        case "digest" | "commit":
+            text = text.lower()
+            shape = _DIGEST if name == "digest" else _COMMIT
+            if shape.fullmatch(text) is None:
+                return
+        case "phase":
+            text = text.lower()
+            if text not in set(Phase):
+                return
+        case _:
+            text = bounded(text, _VALUE_BYTES) or text
+    said[name] = text
+
+
+def _groups(pattern: Pattern, text: str, tags: Sequence[str]) -> list[tuple[str, str | None]]:
+    if pattern.text:
+        found = _compiled(pattern.text).search(text[:SEARCHED_CHARACTERS])
+        return list(found.groupdict().items()) if found else []
+    expression = _compiled(pattern.tag)
+    matches = (expression.fullmatch(tag[:SEARCHED_CHARACTERS]) for tag in tags)
+    return [pair for found in matches if found for pair in found.groupdict().items()]
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(expression: str) -> re.Pattern[str]:
+    return re.compile(expression)
+
+
+def _check_name(name: str, field: str) -> None:
+    if name in FIELDS:
+        return
+    near = get_close_matches(name, FIELDS, n=1, cutoff=0.0)
+    raise UsageError(
+        f"{field}: {name!r} is no field.",
+        hint=f"The nearest is `{near[0]}`." if near else "",
+        field=field,
+    )
+
+
+def _check_expression(expression: str, field: str) -> None:
+    try:
+        groups = _compiled(expression).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(f"{field} is no regular expression: {error}.", field=field) from None
+    if not groups:
+        raise UsageError(
+            f"{field} has no named group.",
+            hint="Write one as (?P<version>[0-9.]+).",
+            field=field,
+        )
+    for name in groups:
+        _check_name(name, field)
+    if _repeats_repeats(expression):
+        raise UsageError(
+            f"{field} repeats a group that itself repeats, which can take for ever.",
+            hint="Write (?:ab)+ as one repetition, or make the inner one possessive: a++.",
+            field=field,
+        )
+
+
+_PIECES = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[^)]*?[:>=!]|[()]|(?:[*+]|\{\d*,\d*\})[+?]?|.",
+    re.DOTALL,
+)
+
+
+def _repeats_repeats(expression: str) -> bool:
+    """Tell whether an unbounded repetition stands in a group that is repeated without a bound."""
+    inside = [False]  # by open group: something in it repeats
+    closed = False  # the piece before was a group in which something repeats
+    for piece in _PIECES.findall(expression):
+        repeats = piece[0] in "*+{" and not piece.endswith("+", 1)
+        if piece[0] == "{" and not piece.partition(",")[2].startswith("}"):
+            repeats = False  # bounded
+        if piece.startswith("("):
+            inside.append(False)
+        elif piece == ")" and len(inside) > 1:
+            inner = inside.pop()
+            inside[-1] = inside[-1] or inner
+            closed = inner
+            continue
+        elif repeats:
+            if closed:
+                return True
+            inside[-1] = True
+        closed = False
+    return False
