@@ -52,7 +52,7 @@ class Arrival(NamedTuple):
         came_ms: When it was first more than an intent.
         live_ms: When it had all of the traffic; None: it had not, so far.
         ended_ms: When its place was taken, or it was taken back; None while it stands.
-        replaces: Another one was there before it.
+        replaces: Another one was live when it went live.
         returns: It brought an older release back.
     """
 
