@@ -132,7 +132,7 @@ def _breached(
         # What burns when an older release came back is the doing of the one that had to go.
         came = [each for each in arrivals if each.came_ms < begin_ms and not each.returns]
         pair = burning_pair(rules, counted, begin_ms)
-        if begin_ms == times[0] or not came or pair is None:
+        if not came or pair is None:
             continue  # it is older than all of them
         blamed = came[-1]
         if begin_ms - blamed.came_ms > rules.blamed_ms:
@@ -166,12 +166,15 @@ def burning_pair(rules: Rules, counted: Counted, at_ms: int) -> Burn | None:
     Raises:
         JudgeError: The counts or the budget cannot be.
     """
-    lengths = {seconds for pair in rules.pairs for seconds in pair[1:]}
-    windows = {each: counted.within(at_ms - each * _MS, at_ms) for each in lengths}
     # One after the other: that the first is not proven says nothing of the second.
     for pair in rules.pairs:
+        short = counted.within(at_ms - pair.short_seconds * _MS, at_ms)
+        if burn(rules.budget, *short) <= pair.rate:
+            continue  # nearly every moment ends here
+        long = counted.within(at_ms - pair.long_seconds * _MS, at_ms)
+        windows = {pair.long_seconds: long, pair.short_seconds: short}
         if pages(rules.budget, windows, [pair]) and is_proven(
-            BudgetTest(rules.budget).after(*windows[pair.long_seconds])
+            BudgetTest(rules.budget).after(*long)
         ):
             return pair
     return None
@@ -204,7 +207,7 @@ def _regressed(
         return []
 
     def burns(at_ms: int) -> bool | None:
-        lately = counted.within(at_ms - rules.quiet_ms, at_ms)
+        lately = counted.within(max(live_ms, at_ms - rules.quiet_ms), at_ms)
         return burn(rules.budget, *lately) > FACTOR if lately[1] else None
 
     said = (
@@ -229,8 +232,10 @@ def _proven_ms(rules: Rules, counted: Counted, live_ms: int, until_ms: int) -> i
     for at_ms in counted.times(live_ms):
         if at_ms > min(until_ms, live_ms + rules.blamed_ms):
             return None
-        test = BudgetTest(rules.budget).after(*counted.within(live_ms, at_ms), COLD)
-        if is_proven(test):
+        served = counted.within(live_ms, at_ms)
+        if burn(rules.budget, *served) <= FACTOR:
+            continue  # no bet is won below what is tolerated
+        if is_proven(BudgetTest(rules.budget).after(*served, COLD)):
             return at_ms
     return None
 

@@ -138,13 +138,18 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         turns = Task("rollouts", configuration.act.turn_seconds, turn)
         keepers.append(Housekeeper([turns], meter))
     if any(plan.objective is not None for plan in plans.values()):
-        looks = Task("budgets", _TELL_SECONDS, lambda: breaches.look(clock.now_ms()))
+        # Not once more at the end: nobody is told what it would find.
+        looks = Task("budgets", _TELL_SECONDS, lambda: breaches.look(clock.now_ms()), _nothing)
         keepers.append(Housekeeper([looks], meter))
     # Who has no plan is told when somebody breaks the glass of a gate.
     if plans or configuration.policy.rules:
         keepers.append(Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter))
     with _running(keepers):
         yield Acting(rollouts, controller, GateBook(gating, tell, clock, meter))
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @contextmanager
