@@ -70,7 +70,9 @@ def test_a_budget_breaks_and_a_release_regresses_and_both_are_over(world: Rollou
         (code, f"{new}~1", True) for code in ("budget_breached", "production_regressed")
     )
     assert set(looking.look(14)) == {breached, regressed}
-    (first,) = {each.began_ms for each in looking.breaches.concerns if "breach" in each.code}
+    (found,) = (each for each in looking.breaches.concerns if "breach" in each.code)
+    first = found.began_ms
+    assert found.seen.endswith("it did not burn so before.")
 
     # Killed, and back: the same is found, with the same beginning.
     looking.restart()
@@ -104,8 +106,8 @@ def test_a_service_to_which_nothing_came_lately_is_not_counted(world: RolloutWor
     assert Looking(world).look(2) == []
 
 
-def test_every_request_is_counted_once_and_nothing_is_asked_twice(world: RolloutWorld) -> None:
-    replaced(world, errors=1.0)
+def asked_of(world: RolloutWorld) -> list[tuple[int, int]]:
+    """Note for which times the source is asked from now on."""
     asked: list[tuple[int, int]] = []
     count = world.traffic.count
 
@@ -114,12 +116,78 @@ def test_every_request_is_counted_once_and_nothing_is_asked_twice(world: Rollout
         return count(*words)  # type: ignore[arg-type]
 
     world.traffic.count = counting  # type: ignore[method-assign,assignment]
-    looking = Looking(world)
+    return asked
+
+
+def test_every_request_is_counted_once_and_nothing_is_asked_twice(world: RolloutWorld) -> None:
+    replaced(world, errors=1.0)
+    asked, looking = asked_of(world), Looking(world)
     looking.look(5)
     assert [until - since for since, until in asked[1:]] == [MINUTE] * 4
     assert all(one[1] == two[0] for one, two in pairwise(asked))
     looking.look()
     assert len(asked) == 5
+
+
+def test_what_is_not_complete_is_not_counted_yet(world: RolloutWorld) -> None:
+    replaced(world, errors=1.0)
+    asked, looking = asked_of(world), Looking(world)
+    to_the_minute = MINUTE - world.clock.now_ms() % MINUTE
+    world.clock.advance(to_the_minute / 1_000)
+    looking.look()
+    assert asked[-1][1] == world.clock.now_ms() - MINUTE
+    world.clock.advance(world.traffic.lag_ms / 1_000)
+    looking.look()
+    assert asked[-1][1] == world.clock.now_ms() - world.traffic.lag_ms
+
+
+def test_everything_is_counted_again_when_the_service_has_another_id(world: RolloutWorld) -> None:
+    replaced(world, errors=0.0)
+    asked, looking = asked_of(world), Looking(world)
+    looking.look(2)
+    world.deploy("v3")
+    looking.look(1)
+    first, _, again = asked
+    assert again[0] == first[0]
+
+
+def test_what_ran_for_long_before_a_deployment_is_counted_too(world: RolloutWorld) -> None:
+    old = world.deploy("v1")
+    world.traffic.errors[old] = 0.0
+    world.traffic.share({old: 2.0})
+    world.clock.advance(REACH_MS / 1_000 + 600)
+    new = world.deploy("v2")
+    world.traffic.errors[new] = 1.0
+    world.traffic.share({old: 0.0, new: 2.0})
+    looking = Looking(world)
+    looking.look(15)
+    (breach,) = (each for each in looking.breaches.concerns if "breach" in each.code)
+    assert breach.deployment == f"{new}~1"
+    assert breach.seen.endswith("it did not burn so before.")
+
+
+def test_a_breach_is_told_of_for_two_days(world: RolloutWorld) -> None:
+    _, new = replaced(world, errors=1.0)
+    looking = Looking(world)
+    assert ("budget_breached", f"{new}~1", True) in looking.look(15)
+    world.clock.advance(REACH_MS / 1_000)
+    assert ("budget_breached", f"{new}~1", False) in looking.look()
+
+
+def test_what_is_kept_stays_right_when_the_oldest_deployment_is_forgotten(
+    world: RolloutWorld,
+) -> None:
+    first = world.deploy("v0")
+    world.traffic.errors[first] = 0.0
+    world.traffic.share({first: 0.5})
+    world.clock.advance(REACH_MS / 1_000 - 3_900)
+    replaced(world, errors=1.0)
+    looking = Looking(world)
+    looking.look(15)
+    kept = looking.breaches.concerns
+    looking.restart()
+    looking.look()
+    assert looking.breaches.concerns == kept != ()
 
 
 def test_what_cannot_be_counted_ends_nothing_and_is_said_once(
