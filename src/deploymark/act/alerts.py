@@ -79,7 +79,7 @@ TELLINGS: Final = MappingProxyType[AlertCode, Telling](
             "The error budget breaks since {about} came.",
             "Roll back unless another cause is plain: the budget of an hour or of six burns so "
             "fast that little is left, and before this deployment it did not.",
-            "the windows of the pair burn slowly again, or two days have passed",
+            "the windows of the pair burn slowly again, or 36 hours have passed",
         ),
         AlertCode.GUARD_HELD: Telling(
             Urgency.PAGE,

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from deploymark.act.alerts import HORIZON_MS, Concern
+from deploymark.act.alerts import Concern
 from deploymark.act.concerns import Lately
 from deploymark.act.plan import Objective, RolloutPlan, counted_by, pairs_of
 from deploymark.act.spending import Counted, Rules, concerns_of
@@ -20,8 +20,9 @@ from deploymark.errors import CountsUnavailableError, DeploymarkError, JudgeErro
 from deploymark.ports import Cohort, CountsSource, Meter
 from deploymark.projections.broker.gated import Arrival, GateQuery
 
-REACH_MS: Final = HORIZON_MS
-"""A deployment that came longer ago is told of no more."""
+REACH_MS: Final = 36 * 3_600_000
+"""A deployment that came longer ago is told of no more: what is kept of telemetry unless somebody
+says otherwise reaches behind it, so that a restart finds the same."""
 
 PARTS: Final = 5
 """The shortest window of a plan has so many parts of time, or consists of single buckets."""

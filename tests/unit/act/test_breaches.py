@@ -156,17 +156,18 @@ def test_what_ran_for_long_before_a_deployment_is_counted_too(world: RolloutWorl
     world.traffic.errors[old] = 0.0
     world.traffic.share({old: 2.0})
     world.clock.advance(REACH_MS / 1_000 + 600)
-    new = world.deploy("v2")
+    new, came_ms = world.deploy("v2"), world.clock.now_ms()
     world.traffic.errors[new] = 1.0
     world.traffic.share({old: 0.0, new: 2.0})
     looking = Looking(world)
     looking.look(15)
     (breach,) = (each for each in looking.breaches.concerns if "breach" in each.code)
     assert breach.deployment == f"{new}~1"
+    assert breach.began_ms - came_ms > 8 * MINUTE  # of an hour that was well
     assert breach.seen.endswith("it did not burn so before.")
 
 
-def test_a_breach_is_told_of_for_two_days(world: RolloutWorld) -> None:
+def test_a_breach_is_told_of_for_36_hours(world: RolloutWorld) -> None:
     _, new = replaced(world, errors=1.0)
     looking = Looking(world)
     assert ("budget_breached", f"{new}~1", True) in looking.look(15)
