@@ -9,7 +9,8 @@ Two questions, of counts alone, so that whoever is killed and comes back finds t
    of these.
 2. *Has what has all of the traffic regressed?* (`production_regressed`) By the test "at most twice
    the budget" over everything that it has served alone, which may be looked at at any time; and
-   what ran before lay below that line. A comparison of before and after alone would raise false
+   what ran before lay below that line. The evidence is divided by how clumped its errors were in
+   the hours before, at least by what is taken where nothing is known. A comparison of before and after alone would raise false
    alarms too often to wake anybody: it only takes alarms away here.
 
 Windows without requests say nothing: nothing begins because something was not seen, and nothing
@@ -18,14 +19,15 @@ ends because of it.
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from math import log
+from math import isnan, log
 from typing import Final
 
+import numpy as np
 from msgspec import Struct
 
 from deploymark.act.alerts import AlertCode, Concern
 from deploymark.judge.budget import FACTOR, BudgetTest, Burn, burn, pages
-from deploymark.judge.dispersion import COLD
+from deploymark.judge.dispersion import COLD, of_series
 from deploymark.judge.plan import PAUSE_AT
 from deploymark.judge.verdict import rounded
 from deploymark.model.instants import format_instant
@@ -63,6 +65,15 @@ class Counted:
         if start >= end:
             return 0, 0
         return self._bad[end] - self._bad[start], self._requests[end] - self._requests[start]
+
+    def clumped(self, since_ms: int, until_ms: int) -> float:
+        """Return by how much evidence about a stretch is divided, at least `COLD`."""
+        start, end = self._place(since_ms), self._place(until_ms)
+        bad, requests = (
+            np.diff(np.asarray(sums[start : end + 1])) for sums in (self._bad, self._requests)
+        )
+        found = of_series(requests, bad)
+        return COLD if isnan(found) else max(COLD, found)
 
     def times(self, since_ms: int) -> range:
         """Return the ends of parts from the first at or after some time."""
@@ -202,7 +213,9 @@ def _regressed(
     last_ms = counted.until_ms if over_ms is None else min(over_ms, counted.until_ms)
     # Behind the next one that comes, requests are no more its own alone.
     alone_ms = min((each.came_ms for each in later), default=last_ms)
-    proven_ms = _proven_ms(rules, counted, live_ms, min(alone_ms, last_ms))
+    clumped = counted.clumped(arrival.came_ms - rules.longest_ms, arrival.came_ms)
+    until_ms = min(alone_ms, last_ms, live_ms + rules.blamed_ms)
+    proven_ms = _proven_ms(rules.budget, counted, live_ms, until_ms, clumped)
     if proven_ms is None:
         return []
 
@@ -224,18 +237,21 @@ def _regressed(
     ]
 
 
-def _proven_ms(rules: Rules, counted: Counted, live_ms: int, until_ms: int) -> int | None:
+def _proven_ms(
+    budget: float, counted: Counted, live_ms: int, until_ms: int, clumped: float
+) -> int | None:
     """Return when a regression was proven first; None: it was not, or too late to be blamed on it.
 
-    Nothing was learned here of how clumped the errors of all of the traffic are.
+    Nobody compared halves of what has all of the traffic. How clumped its errors were before says
+    something, and that it is no less than where nothing is known.
     """
     for at_ms in counted.times(live_ms):
-        if at_ms > min(until_ms, live_ms + rules.blamed_ms):
+        if at_ms > until_ms:
             return None
         served = counted.within(live_ms, at_ms)
-        if burn(rules.budget, *served) <= FACTOR:
+        if burn(budget, *served) <= FACTOR:
             continue  # no bet is won below what is tolerated
-        if is_proven(BudgetTest(rules.budget).after(*served, COLD)):
+        if is_proven(BudgetTest(budget).after(*served, clumped)):
             return at_ms
     return None
 

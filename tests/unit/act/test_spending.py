@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -10,7 +11,7 @@ from deploymark.act.alerts import AlertCode, Concern, alerts_of
 from deploymark.act.plan import BurnPlan, Objective, RolloutPlan, check_rollout, pairs_of
 from deploymark.act.spending import Counted, Rules, burning_pair, concerns_of
 from deploymark.errors import UsageError
-from deploymark.judge.budget import PAIRS, Burn
+from deploymark.judge.budget import PAIRS, Burn, pages
 from deploymark.projections.broker.gated import Arrival
 from deploymark.projections.expectations import Expectations
 from deploymark.runtime.config import parse_configuration
@@ -269,6 +270,53 @@ def test_chance_at_twice_the_budget_seldom_makes_a_regression() -> None:
     rules = replace(RULES, budget=0.01)
     found = [each for _ in range(60) for each in told(chance(), rules=rules)]
     assert [each for each in found if each[0] == "production_regressed"] == []
+
+
+# How often chance alone wakes somebody ----------------------------------------------------------
+
+DEPLOYMENTS = 100
+
+
+def by_chance(each: int, minutes_of_errors: float = 1.0) -> list[Counted]:
+    """Count services that spend their budget in time, six hours before and after a deployment.
+
+    Args:
+        each: Requests a minute.
+        minutes_of_errors: The share of minutes in which all of the errors come.
+    """
+    draw, counts = np.random.default_rng(3), []
+    for _ in range(DEPLOYMENTS):
+        requests = draw.poisson(each, 720)
+        hit = draw.random(720) < minutes_of_errors
+        bad = draw.binomial(requests, np.where(hit, RULES.budget / minutes_of_errors, 0.0))
+        parts = list(zip(bad.tolist(), requests.tolist(), strict=True))
+        counts.append(Counted(CAME - 6 * HOUR, MINUTE, parts))
+    return counts
+
+
+def test_the_windows_alone_would_wake_somebody_after_many_deployments() -> None:
+    few = by_chance(1)
+    assert [each for each in few if told(each)] == []
+
+    def alone(what: Counted) -> bool:
+        return any(
+            pages(
+                RULES.budget,
+                {
+                    seconds: what.within(at_ms - seconds * 1_000, at_ms)
+                    for pair in PAIRS
+                    for seconds in pair[1:]
+                },
+            )
+            for at_ms in what.times(CAME)
+        )
+
+    assert sum(map(alone, few)) >= DEPLOYMENTS // 7
+
+
+def test_errors_in_bursts_seldom_wake_somebody() -> None:
+    bursts = [told(each) for each in by_chance(2_000, minutes_of_errors=0.1)]
+    assert sum(map(bool, bursts)) <= DEPLOYMENTS // 100
 
 
 # Counting ---------------------------------------------------------------------------------------
