@@ -10,8 +10,8 @@ Two questions, of counts alone, so that whoever is killed and comes back finds t
 2. *Has what has all of the traffic regressed?* (`production_regressed`) By the test "at most twice
    the budget" over everything that it has served alone, which may be looked at at any time; and
    what ran before lay below that line. The evidence is divided by how clumped its errors were in
-   the hours before, at least by what is taken where nothing is known. A comparison of before and after alone would raise false
-   alarms too often to wake anybody: it only takes alarms away here.
+   the hours before, at least by what is taken where nothing is known. A comparison of before and
+   after alone would raise false alarms too often to wake anybody: it only takes alarms away here.
 
 Windows without requests say nothing: nothing begins because something was not seen, and nothing
 ends because of it.
