@@ -25,6 +25,8 @@ SHELL = ("/bin/bash", "-euo", "pipefail", "-c")
 
 # The conformance tests' own reading of the standards; it shares nothing with the source.
 sys.path.append(str(ROOT / "tests" / "conformance"))
+# A real Alertmanager, and a server that keeps what it is told.
+sys.path.append(str(ROOT / "tests" / "unit" / "integrations"))
 # The made-up account of AWS, which cannot reach the real one.
 sys.path.append(str(ROOT / "tests" / "integration" / "aws"))
 # The strict double of the Kubernetes API, with what fills it.

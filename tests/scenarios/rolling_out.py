@@ -304,6 +304,8 @@ class Traffic(threading.Thread):
 
     Attributes:
         errors: The share of the requests of a release that fail, where it is not the usual one.
+        stuck: Percent that a canary gets in an environment, whatever the splitter says; before it
+            was told to send any, none.
     """
 
     def __init__(self, service: Service) -> None:
@@ -313,6 +315,7 @@ class Traffic(threading.Thread):
         self._arms: dict[str, list[tuple[str, str]]] = {}
         self._draw = random.Random(7)
         self.errors: dict[str, float] = {}
+        self.stuck: dict[str, float] = {}
 
     def serve(self, environment: str, *releases: tuple[str, str]) -> None:
         """Send requests to a stable release and perhaps a canary, each (release, deployment)."""
@@ -346,6 +349,8 @@ class Traffic(threading.Thread):
         files = (self._service.weights / name for name in (environment, SERVICE))
         file = next((each for each in files if each.exists()), self._service.weights / "none")
         weight = float(file.read_text()) / 100 if file.exists() and len(releases) > 1 else 0.0
+        if file.exists():
+            weight = self.stuck.get(environment, weight * 100) / 100
         shares = (1 - weight, weight)
         for (release, name), share in zip(releases, shares, strict=False):
             served = round(_RATE * share * (now - since) / REPLICAS)

@@ -6,33 +6,23 @@ from nothing that was told before, so a process that is killed between deciding 
 the same again, under the same key. Sending is the business of notifiers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
-from math import log
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from deploymark.judge.budget import FACTOR, pages
-from deploymark.judge.plan import PAUSE_AT
-from deploymark.judge.verdict import Advice, Judgement, rounded
+from deploymark.judge.budget import FACTOR
 from deploymark.ports import Alert, Urgency
 from deploymark.projections.expectations import Expectations
 
 PLATFORM: Final = "platform"
 """The owner of what belongs to deploymark itself, and of services whose owner nobody said."""
 
-ATTRIBUTED_MS: Final = 21_600_000
-"""How long after it began to serve a deployment is blamed for a budget that breaks: the longest
-window of the rule that pages."""
-
 HORIZON_MS: Final = 2 * 86_400_000
 """What was over longer ago changes nothing that is told, unless something comes back every five
 minutes for a day."""
-
-Windows = Mapping[int, tuple[int, int]]
-"""By length in seconds, (bad, requests)."""
 
 
 class AlertCode(StrEnum):
@@ -82,14 +72,14 @@ TELLINGS: Final = MappingProxyType[AlertCode, Telling](
             "{about} has all of the traffic, and does worse than what ran before.",
             "Roll back, or go forward with a repair: nothing runs beside it that could be "
             "returned to by shifting traffic.",
-            "another deployment takes its place, or a later verdict passes",
+            "another deployment takes its place, or the budget burns slowly again",
         ),
         AlertCode.BUDGET_BREACHED: Telling(
             Urgency.PAGE,
             "The error budget breaks since {about} came.",
             "Roll back unless another cause is plain: the budget of an hour or of six burns so "
             "fast that little is left, and before this deployment it did not.",
-            "the short window of the pair burns slowly again",
+            "the windows of the pair burn slowly again, or 36 hours have passed",
         ),
         AlertCode.GUARD_HELD: Telling(
             Urgency.PAGE,
@@ -198,25 +188,6 @@ class Patience(NamedTuple):
 PATIENCE: Final = Patience()
 
 
-class Spending(Struct, frozen=True):
-    """How a service spends its error budget around a deployment.
-
-    Attributes:
-        budget: The share of requests that may be bad.
-        now: The windows that end now.
-        before: The windows that ended when the deployment began to serve.
-        log_e: The evidence that it burns more than twice too fast (`judge.budget.BudgetTest`),
-            while a rollout lasts; 0 without one.
-        began_ms: When the deployment began to serve.
-    """
-
-    budget: float
-    now: Windows
-    before: Windows
-    log_e: float
-    began_ms: int
-
-
 def alerts_of(
     concerns: Iterable[Concern],
     expectations: Expectations,
@@ -258,42 +229,6 @@ def owner_of(expectations: Expectations, service: str) -> str:
     """Return whom to tell about a service: its owner, else whoever runs the platform."""
     expected = expectations.services.get(service)
     return (expected.owner if expected is not None else None) or PLATFORM
-
-
-def code_of(judgement: Judgement) -> AlertCode | None:
-    """Return what a verdict on a canary gives people to know, None for nothing."""
-    match judgement.advice:
-        case Advice.PAUSE | Advice.ROLL_BACK:
-            return AlertCode.CANARY_FAILED
-        case Advice.HOLD:
-            return AlertCode.VERDICT_OPEN
-        case Advice.PROMOTE | Advice.EXTEND:
-            return None
-
-
-def codes_of_spending(
-    spent: Spending, now_ms: int, attributed_ms: int = ATTRIBUTED_MS
-) -> tuple[AlertCode, ...]:
-    """Return what the spending of a budget gives people to know of the latest deployment.
-
-    A budget that broke before the deployment came, or long after, is not the deployment's doing as
-    far as anybody can tell; alerts on the objective itself, which are not ours, page for it.
-
-    Args:
-        spent: How the budget is spent.
-        now_ms: Milliseconds since the Unix epoch.
-        attributed_ms: How long the deployment is blamed.
-
-    Raises:
-        JudgeError: The counts or the budget cannot be.
-    """
-    codes = []
-    recent = now_ms - spent.began_ms <= attributed_ms
-    if recent and pages(spent.budget, spent.now) and not pages(spent.budget, spent.before):
-        codes.append(AlertCode.BUDGET_BREACHED)
-    if rounded(spent.log_e) >= rounded(log(PAUSE_AT)):
-        codes.append(AlertCode.BUDGET_BURNING)
-    return tuple(codes)
 
 
 def _last_course(parts: list[Concern], quiet_ms: int) -> list[Concern]:

@@ -2,7 +2,7 @@
 
 What the log says has its times there: a canary that failed and was rolled back within a second is
 told after a restart as well. What a rollout waits for is nowhere written; it is told as long as it
-is so.
+is so, and that it was is remembered by this process alone (`Lately`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,14 +10,16 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from deploymark.act.alerts import AlertCode, Concern
+from deploymark.act.alerts import HORIZON_MS, AlertCode, Concern, key_of
 from deploymark.act.course import DEEDS, POLICY, SUCCEEDED
+from deploymark.act.execute import AWAY
 from deploymark.act.intent import Intent, Move
 from deploymark.judge.verdict import Advice
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.instants import parse_instant
 from deploymark.projections.broker.rolling import Ruled
 
+_STOPS: Final = frozenset({"pause", "roll_back"})
 _BAD: Final = frozenset({Advice.PAUSE.value, Advice.ROLL_BACK.value})
 _TOLD: Final = {
     "undecided": AlertCode.VERDICT_OPEN,
@@ -26,7 +28,9 @@ _TOLD: Final = {
     "recovery_failed": AlertCode.RECOVERY_FAILED,
     "canary_failed": AlertCode.CANARY_FAILED,
     "budget_burns": AlertCode.BUDGET_BURNING,
+    AWAY: AlertCode.ACTUATOR_AWAY,
 }
+_WAITS: Final = frozenset({Move.HOLD, Move.PAGE})
 _UNTIL_RESUMED: Final = (
     AlertCode.CANARY_FAILED,
     AlertCode.GUARD_HELD,
@@ -87,9 +91,11 @@ def of_rollout(
     """
     found = _Open(service, environment, deployment)
     executed: set[int] = set()
+    advised: dict[int | None, str] = {}
     for each in ruled:
         at_ms = parse_instant(each.received_at)
         if isinstance(each.said, Verdict):
+            advised[each.idx] = each.said.advice
             if each.said.advice in _BAD:
                 seen = f"Look {each.said.look} says {each.said.result}, score {each.said.score:g}."
                 found.begin(AlertCode.CANARY_FAILED, seen, at_ms, each.idx)
@@ -97,8 +103,19 @@ def of_rollout(
         said = each.said
         if said.stage == "executed" and said.decision_index is not None:
             executed.add(said.decision_index)
+        if _is_for_budget(said, advised.get(said.verdict_index)):
+            found.begin(AlertCode.BUDGET_BURNING, said.reason or "", at_ms, each.idx)
         _after(found, said, at_ms, each.idx, is_executed=said.decision_index in executed)
     return found.all()
+
+
+def _is_for_budget(said: Decision, advice: str | None) -> bool:
+    """Tell whether the machine stopped or returned a rollout although its verdict was not bad.
+
+    Then it was for the budget: there is no other reason, and the entry has no word for it.
+    """
+    mine = said.stage == "decided" and said.actor == POLICY
+    return mine and said.action in _STOPS and advice is not None and advice not in _BAD
 
 
 def _after(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed: bool) -> None:
@@ -141,10 +158,42 @@ def of_wanted(wanted: Wanted, service: str, environment: str, deployment: str) -
         deployment: `d-…~1`.
     """
     intent = wanted.intent
-    if intent.urgency is None or intent.move not in (Move.HOLD, Move.PAGE):
+    # Where nothing carries a return out, a person must; elsewhere it is ordered within a moment.
+    returns = intent.move is Move.ROLL_BACK and intent.automatic
+    if intent.urgency is None or not (intent.move in _WAITS or returns):
         return []
     code = _TOLD.get(intent.code, AlertCode.ROLLOUT_HELD)
     return [Concern(code, service, environment, deployment, intent.reason, wanted.since_ms)]
+
+
+class Lately:
+    """Remembers what was told of the present alone, so that its end is told too.
+
+    After a restart nothing of it is known; who was told before hears no end, and an Alertmanager
+    takes it to be over after a while.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Concern] = {}
+
+    def after(self, found: Iterable[Concern], now_ms: int) -> list[Concern]:
+        """Return what lasts now, and what was over within `HORIZON_MS`.
+
+        Args:
+            found: What is so now; what was so and is not among it is over.
+            now_ms: Milliseconds since the Unix epoch.
+        """
+        now = {(key_of(each), each.began_ms): each for each in found}
+        for place, known in self._known.items():
+            if place not in now:
+                over = known.ended_ms is not None
+                now[place] = known if over else structs.replace(known, ended_ms=now_ms)
+        self._known = {
+            place: each
+            for place, each in now.items()
+            if each.ended_ms is None or now_ms - each.ended_ms <= HORIZON_MS
+        }
+        return list(self._known.values())
 
 
 def of_orders(orders: Iterable[Ruled]) -> Iterator[Concern]:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from deploymark.act.concerns import Wanted
 from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending
 from deploymark.act.decide import decide, held_by_policy
-from deploymark.act.execute import Executor, Say, clipped, order_of
+from deploymark.act.execute import Executor, Say, clipped, order_of, waiting_for
 from deploymark.act.gather import course_of, is_rolled_out, weight_of
 from deploymark.act.holding import Holding
 from deploymark.act.intent import Intent, Move
@@ -370,6 +370,10 @@ class Controller:
         settled = executor.settle(actuator, order, pending, now_ms, why_not)
         if settled.index is not None:
             self._said = settled.index
+        else:
+            intent = waiting_for(course, pending, actuator.name, settled.note, now_ms)
+            scope = (course.service, course.environment)
+            self._wanted[scope] = Wanted(intent, pending.decided_ms)
 
     def _why_not(self, pending: Pending, *, overtaken: bool) -> str:
         """Return why what the machine decided is not carried out any more, "" when it is."""

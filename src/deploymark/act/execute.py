@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from deploymark.act.course import Course, Pending
+from deploymark.act.intent import Intent, Move
 from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
@@ -27,10 +28,16 @@ from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant
 from deploymark.model.limits import TEXT_BYTES
 from deploymark.model.vocabulary import DECISION
-from deploymark.ports import Actuator, Deed, Found, Order, Release
+from deploymark.ports import Actuator, Deed, Found, Order, Release, Urgency
 
 TRY_SECONDS: Final = 300
 """How long an actuator that cannot be asked is asked again before the deed has failed."""
+
+AWAY_SECONDS: Final = 30
+"""How long it cannot be asked before a person is told: what is shorter repairs itself."""
+
+AWAY: Final = "actuator_away"
+"""The code of what is wanted of a rollout whose actuator cannot be asked."""
 
 WITHHELD: Final = "What the actuator said cannot be kept in the log."
 
@@ -175,6 +182,27 @@ class Executor:
 
     def _ended(self, pending: Pending, outcome: str, note: str, now_ms: int) -> Settled:
         return Settled("outcome", outcome, self.end(pending, outcome, note, now_ms), note)
+
+
+def waiting_for(course: Course, pending: Pending, actuator: str, why: str, now_ms: int) -> Intent:
+    """Return what is wanted while an actuator cannot be asked; a person is told after a while.
+
+    Args:
+        course: Of the rollout.
+        pending: What was ordered.
+        actuator: Its name.
+        why: What it said, or what is known of it.
+        now_ms: The time.
+    """
+    late = now_ms - pending.decided_ms > AWAY_SECONDS * _MS
+    return Intent(
+        move=Move.HOLD if late else Move.WAIT,
+        code=AWAY,
+        reason=f"{actuator} cannot do what entry {pending.index} orders: {why}",
+        key=f"{course.deployment}:{AWAY}:{pending.index}",
+        step=course.step,
+        urgency=Urgency.TICKET if late else None,
+    )
 
 
 def order_of(

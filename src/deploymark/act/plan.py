@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from deploymark.errors import JudgeError, UsageError
+from deploymark.judge.budget import PAIRS, Burn
 from deploymark.judge.plan import Bad, Kind, Metric, Plan, check_plan
 from deploymark.model.limits import Name, Names
 from deploymark.ports import MetricQuery
@@ -63,6 +64,20 @@ class MetricPlan(_Part, frozen=True):
     events: str = ""
 
 
+class BurnPlan(_Part, frozen=True):
+    """A burn that pages when both of its windows show it.
+
+    Attributes:
+        rate: How many times faster than allowed the budget is spent.
+        long_seconds: The window that shows that it matters.
+        short_seconds: The one that shows that it goes on; it ends the page.
+    """
+
+    rate: Annotated[float, Meta(gt=1, le=1_000)]
+    long_seconds: Annotated[int, Meta(ge=1, le=86_400)]
+    short_seconds: Annotated[int, Meta(ge=1, le=86_400)]
+
+
 class Objective(_Part, frozen=True):
     """The service-level objective whose budget a rollout must not burn.
 
@@ -71,12 +86,19 @@ class Objective(_Part, frozen=True):
         metric: The one of the plan's metrics of kind `events` whose events are bad.
         window_days: Over which the budget is counted.
         withheld: Share of the budget that rollouts may not touch.
+        pages: The burns that page, when they begin soon after a deployment.
+        blamed_seconds: How soon after it came a burn must begin to be put down to a deployment.
     """
 
     target: Share
     metric: Name = "errors"
     window_days: Annotated[int, Meta(ge=1, le=366)] = 30
     withheld: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    pages: Annotated[tuple[BurnPlan, ...], Meta(min_length=1, max_length=8)] = tuple(
+        BurnPlan(rate=pair.rate, long_seconds=pair.long_seconds, short_seconds=pair.short_seconds)
+        for pair in PAIRS
+    )
+    blamed_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 21_600
 
 
 class WithoutControl(_Part, frozen=True):
@@ -187,6 +209,11 @@ def counted_by(plan: RolloutPlan) -> tuple[MetricQuery, ...]:
     )
 
 
+def pairs_of(objective: Objective) -> tuple[Burn, ...]:
+    """Return the burns that page, as the judge knows them."""
+    return tuple(Burn(each.rate, each.long_seconds, each.short_seconds) for each in objective.pages)
+
+
 def check_rollout(plan: RolloutPlan, field: str) -> None:
     """Refuse a plan that nothing could be rolled out by.
 
@@ -218,8 +245,19 @@ def check_rollout(plan: RolloutPlan, field: str) -> None:
             f"The objective is about {objective.metric}, which is no metric of kind `events`.",
             field=f"{field}/objective/metric",
         )
+    if objective is not None:
+        _check_pages(objective, plan.bucket_seconds, f"{field}/objective/pages")
     if plan.roll_back.without_control is not None and objective is None:
         raise UsageError(
             "A rule without a control needs an objective whose budget burns.",
             field=f"{field}/objective",
         )
+
+
+def _check_pages(objective: Objective, bucket_seconds: int, field: str) -> None:
+    for place, pair in enumerate(objective.pages):
+        if not bucket_seconds <= pair.short_seconds < pair.long_seconds:
+            raise UsageError(
+                "The short window of a pair is at least a bucket, and shorter than the long one.",
+                field=f"{field}/{place}",
+            )

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from deploymark.act.alerts import HORIZON_MS, Concern
-from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
+from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wanted
 from deploymark.act.controller import Scope
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
@@ -117,6 +117,7 @@ class Rollouts:
         self._load = load
         self._tell = tell
         self._wanted = wanted
+        self._lately = Lately()
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -169,6 +170,8 @@ class Rollouts:
     def concerns(self, now_ms: int) -> list[Concern]:
         """Return what people should know of rollouts: what lasts, and what was over lately.
 
+        For the one thread that tells them.
+
         Raises:
             StoreUnavailableError: As `newest`.
         """
@@ -184,15 +187,15 @@ class Rollouts:
             if now_ms - parse_instant(each.received_at) <= HORIZON_MS:
                 about = (said.service or "", said.environment, said.deployment_id or "")
                 found += of_rollout(*about, [each])
-        wanted = self._wanted()
         for service, environment, name in list(names)[-MAX_TOLD:]:
             rolling = self._query.named(service, environment, name)
             if rolling is not None:
                 found += of_rollout(service, environment, rolling.canary.name, rolling.ruled)
-        for scope, each_wanted in wanted.items():
-            deployment = each_wanted.intent.key.partition(":")[0]
-            found += of_wanted(each_wanted, *scope, deployment)
-        return found
+        waits: list[Concern] = []
+        for scope, wanted in self._wanted().items():
+            deployment = wanted.intent.key.partition(":")[0]
+            waits += of_wanted(wanted, *scope, deployment)
+        return found + self._lately.after(waits, now_ms)
 
     def ask(self, asked: ActionRequest, actor: str, now_ms: int) -> int:
         """Write down what a person asks for, and return the index of that entry.

@@ -6,7 +6,7 @@ rollout; `pages` is the rule of several windows and burn rates that pages people
 others, "The Site Reliability Workbook", 2018, chapter 5).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import exp, log, log1p
 from typing import Final, NamedTuple
 
@@ -80,17 +80,20 @@ def burn(budget: float, bad: int, requests: int) -> float:
     return bad / requests / budget if requests else 0.0
 
 
-def pages(budget: float, windows: Mapping[int, tuple[int, int]]) -> Burn | None:
+def pages(
+    budget: float, windows: Mapping[int, tuple[int, int]], pairs: Sequence[Burn] = PAIRS
+) -> Burn | None:
     """Return the first pair of which both windows burn too fast, None when nobody is to be paged.
 
     Args:
         budget: The share of requests that may be bad.
         windows: By length in seconds, (bad, requests); a window that is absent pages nobody.
+        pairs: Those that page.
 
     Raises:
         JudgeError: The counts or the budget cannot be.
     """
-    for pair in PAIRS:
+    for pair in pairs:
         both = [windows.get(seconds, (0, 0)) for seconds in (pair.long_seconds, pair.short_seconds)]
         if all(burn(budget, *counts) > pair.rate for counts in both):
             return pair

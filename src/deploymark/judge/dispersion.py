@@ -75,6 +75,29 @@ def of_signs(wins: Counts, losses: Counts, sizes: Sequence[int]) -> float:
     return float(_largest(found))
 
 
+def of_series(trials: Counts, events: Counts) -> float:
+    """Return how much more the share of events changes over time than counting alone explains.
+
+    For what has no second half to be compared with: Pearson's statistic by its degrees of freedom.
+    What changes slowly counts as clumped too, so it is rather too large than too small.
+
+    Args:
+        trials: By counting bucket, in the order of time.
+        events: The same.
+
+    Returns:
+        NaN where fewer than `FEWEST_BLOCKS` buckets have trials, or where there are no events.
+    """
+    seen = trials > 0
+    total, bad, buckets = trials[seen].sum(), events[seen].sum(), int(seen.sum())
+    if buckets < FEWEST_BLOCKS or bad in (0, total):
+        return float("nan")
+    share = bad / total
+    expected = trials[seen] * share
+    squares = (events[seen] - expected) ** 2 / (expected * (1.0 - share))
+    return float(squares.sum() / (buckets - 1))
+
+
 def _ratio(squares: Array, variance: Array) -> tuple[Array, Array]:
     """Return squared differences over their variance, both summed over blocks; and its error.
 

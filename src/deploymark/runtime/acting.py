@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from deploymark.act.alerts import alerts_of
 from deploymark.act.backing import LogBacking
+from deploymark.act.breaches import Breaches
 from deploymark.act.budgets import Budgets
 from deploymark.act.controller import Controller, Hands, Scope
 from deploymark.act.execute import Executor
@@ -129,17 +130,26 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     def turn() -> None:
         controller.turn(clock.now_ms())
 
-    telling = _Telling(configuration, rollouts, clock, meter)
+    breaches = Breaches(plans, sources, GateQuery(views), meter)
+    telling = _Telling(configuration, rollouts, breaches, clock, meter)
     # Who tells people may wait for them; rollouts shall not.
     keepers = []
     if plans:
         turns = Task("rollouts", configuration.act.turn_seconds, turn)
         keepers.append(Housekeeper([turns], meter))
+    if any(plan.objective is not None for plan in plans.values()):
+        # Not once more at the end: nobody is told what it would find.
+        looks = Task("budgets", _TELL_SECONDS, lambda: breaches.look(clock.now_ms()), _nothing)
+        keepers.append(Housekeeper([looks], meter))
     # Who has no plan is told when somebody breaks the glass of a gate.
     if plans or configuration.policy.rules:
         keepers.append(Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter))
     with _running(keepers):
         yield Acting(rollouts, controller, GateBook(gating, tell, clock, meter))
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @contextmanager
@@ -180,7 +190,12 @@ class _Telling:
     """Tells people what changed at once, and what lasts again and again."""
 
     def __init__(
-        self, configuration: Configuration, rollouts: Rollouts, clock: Clock, meter: Meter
+        self,
+        configuration: Configuration,
+        rollouts: Rollouts,
+        breaches: Breaches,
+        clock: Clock,
+        meter: Meter,
     ) -> None:
         section = configuration.alerts
         self._teller = Teller(open_routes(section, clock), meter)
@@ -188,13 +203,14 @@ class _Telling:
         self._repeat_ms = section.repeat_seconds * 1_000
         self._expectations = configuration.expectations
         self._rollouts = rollouts
+        self._breaches = breaches
         self._clock = clock
         self._told: tuple[set[tuple[str, bool]], int] = (set(), 0)
 
     def tell(self) -> None:
         """Hand over what people should know now."""
         now_ms = self._clock.now_ms()
-        concerns = self._rollouts.concerns(now_ms)
+        concerns = [*self._rollouts.concerns(now_ms), *self._breaches.concerns]
         alerts = alerts_of(concerns, self._expectations, now_ms, self._patience)
         known = {(each.key, each.ended_ms is None) for each in alerts}
         if known == self._told[0] and abs(now_ms - self._told[1]) < self._repeat_ms:

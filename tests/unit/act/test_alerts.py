@@ -1,7 +1,6 @@
 """What is told to whom, when it is over, and that a restart loses nothing of it."""
 
 from itertools import pairwise, permutations
-from math import log
 from random import Random
 from string import Formatter
 
@@ -11,21 +10,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from deploymark.act.alerts import (
-    ATTRIBUTED_MS,
     PLATFORM,
     TELLINGS,
     AlertCode,
     Concern,
     Patience,
-    Spending,
     alerts_of,
-    code_of,
-    codes_of_spending,
     key_of,
 )
-from deploymark.judge.budget import BudgetTest
-from deploymark.judge.plan import PAUSE_AT
-from deploymark.judge.verdict import Advice, Judgement, Result
 from deploymark.ports import Alert, Urgency
 from deploymark.projections.expectations import Expectations, ExpectedService
 
@@ -244,85 +236,3 @@ def test_who_was_killed_between_deciding_and_sending_tells_the_same_again() -> N
     assert again == decided
     # The canary was rolled back meanwhile: that it had failed is told all the same.
     assert told(lasted(0, 10 * SECOND), concerns[1], at=NOW + 3 * MINUTE) == decided
-
-
-# Verdicts and budgets -----------------------------------------------------------------------------
-
-ADVISED = {
-    Advice.PAUSE: AlertCode.CANARY_FAILED,
-    Advice.ROLL_BACK: AlertCode.CANARY_FAILED,
-    Advice.HOLD: AlertCode.VERDICT_OPEN,
-    Advice.PROMOTE: None,
-    Advice.EXTEND: None,
-}
-
-
-@pytest.mark.parametrize("advice", Advice)
-def test_a_verdict_tells(advice: Advice) -> None:
-    judgement = Judgement(1, Result.FAIL, advice, (), 50.0, 0.0, 0.0, ())
-    assert code_of(judgement) is ADVISED[advice]
-
-
-def windows(burn: float) -> dict[int, tuple[int, int]]:
-    """Windows of a service with a budget of 0.1 % that burns so fast in all of them."""
-    return {
-        seconds: (round(seconds * 10 * 0.001 * burn), seconds * 10)
-        for seconds in (300, 1_800, 3_600, 21_600)
-    }
-
-
-CALM = Spending(0.001, windows(0.5), windows(0.5), 0.0, NOW)
-
-
-@pytest.mark.parametrize(
-    ("spent", "later", "codes"),
-    [
-        pytest.param(CALM, MINUTE, (), id="nothing while it is calm"),
-        pytest.param(
-            replace(CALM, now=windows(15)),
-            MINUTE,
-            (AlertCode.BUDGET_BREACHED,),
-            id="a page when an hour burns 14.4 times too fast",
-        ),
-        pytest.param(
-            replace(CALM, now=windows(6.1)),
-            ATTRIBUTED_MS,
-            (AlertCode.BUDGET_BREACHED,),
-            id="a page when six hours burn 6 times too fast",
-        ),
-        pytest.param(replace(CALM, now=windows(5.9)), MINUTE, (), id="no page below"),
-        pytest.param(
-            replace(CALM, now=windows(15) | {300: (0, 3_000), 1_800: (0, 18_000)}),
-            MINUTE,
-            (),
-            id="no page when the trouble is over",
-        ),
-        pytest.param(
-            replace(CALM, now=windows(15), before=windows(15)),
-            MINUTE,
-            (),
-            id="no page about a deployment that came when it broke already",
-        ),
-        pytest.param(
-            replace(CALM, now=windows(15)),
-            ATTRIBUTED_MS + 1,
-            (),
-            id="no page about a deployment that came long ago",
-        ),
-        pytest.param(
-            replace(CALM, log_e=log(PAUSE_AT)),
-            MINUTE,
-            (AlertCode.BUDGET_BURNING,),
-            id="a ticket when it is proven to burn twice too fast",
-        ),
-        pytest.param(replace(CALM, log_e=log(PAUSE_AT) - 0.001), MINUTE, (), id="no ticket before"),
-    ],
-)
-def test_a_budget_tells(spent: Spending, later: int, codes: tuple[AlertCode, ...]) -> None:
-    assert codes_of_spending(spent, NOW + later) == codes
-
-
-def test_a_budget_that_burns_three_times_too_fast_is_proven_to_and_one_in_time_is_not() -> None:
-    for burn, codes in ((3, (AlertCode.BUDGET_BURNING,)), (1, ())):
-        test = BudgetTest(0.001).after(200 * burn, 200_000)
-        assert codes_of_spending(replace(CALM, log_e=test.log_e), NOW) == codes

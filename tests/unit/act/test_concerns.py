@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from deploymark.act.alerts import AlertCode, Concern
-from deploymark.act.concerns import Wanted, of_orders, of_rollout, of_wanted
+from deploymark.act.alerts import HORIZON_MS, AlertCode, Concern
+from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wanted
 from deploymark.act.intent import Intent, Move
 from deploymark.model.entries import Decision, GuardResult, Verdict
 from deploymark.model.instants import format_instant
@@ -99,6 +100,35 @@ STORIES: dict[str, tuple[list[Verdict | Decision], list[tuple[str, int, int | No
         [decision("shift"), decision("shift", "outcome", decision_index=0, outcome="failed")],
         [("rollout_held", 1, None)],
     ),
+    "a budget stops a rollout whose verdict is not bad": (
+        [verdict("extend"), decision("pause", verdict_index=0)],
+        [("budget_burning", 1, None)],
+    ),
+    "a budget returns a rollout": (
+        [
+            verdict("hold"),
+            decision("roll_back", verdict_index=0),
+            decision("roll_back", "executed", decision_index=1),
+            decision("roll_back", "outcome", decision_index=1, outcome="succeeded"),
+        ],
+        [("budget_burning", 1, 3)],
+    ),
+    "a person lets it burn": (
+        [
+            verdict("extend"),
+            decision("pause", verdict_index=0),
+            decision("resume", actor="ada"),
+        ],
+        [("budget_burning", 1, 2)],
+    ),
+    "a person who pauses says nothing of a budget": (
+        [verdict("extend"), decision("pause", actor="ada", verdict_index=0)],
+        [],
+    ),
+    "a pause for a verdict says nothing of a budget": (
+        [verdict("pause"), decision("pause", verdict_index=0)],
+        [("canary_failed", 0, None)],
+    ),
     "broken glass is told once": (
         [decision("promote", actor="ada", break_glass=True, reason="a sale")],
         [("glass_broken", 0, 0)],
@@ -121,6 +151,29 @@ WAITS: dict[str, tuple[Wanted, list[str]]] = {
     "a page": (wanted(Move.PAGE, "recovery_failed", Urgency.PAGE), ["recovery_failed"]),
     "an open verdict": (wanted(Move.HOLD, "undecided", Urgency.TICKET), ["verdict_open"]),
     "an approval": (wanted(Move.HOLD, "awaits_approval", Urgency.TICKET), ["rollout_held"]),
+    "an actuator that does not answer": (
+        wanted(Move.HOLD, "actuator_away", Urgency.TICKET),
+        ["actuator_away"],
+    ),
+    "a return that nothing carries out": (
+        wanted(Move.ROLL_BACK, "budget_burns", Urgency.PAGE),
+        ["budget_burning"],
+    ),
+    "a return that a person asked for": (
+        Wanted(
+            Intent(
+                move=Move.ROLL_BACK,
+                code="requested",
+                reason="r",
+                key="k",
+                step=1,
+                urgency=Urgency.PAGE,
+                by="ada",
+            ),
+            5,
+        ),
+        [],
+    ),
     "what nobody need hear of yet": (wanted(Move.HOLD, "guarded", None), []),
     "what is done by itself": (wanted(Move.SHIFT, "begins", Urgency.TICKET), []),
 }
@@ -142,3 +195,33 @@ def test_a_freeze_of_the_machine_is_told_until_a_person_thaws_it() -> None:
     assert short(list(of_orders(orders))) == [(AlertCode.AUTOMATION_FROZEN, 0, None)]
     thawed = [*orders, Ruled(3, format_instant(3 * SECOND), decision("unfreeze", environment="*"))]
     assert short(list(of_orders(thawed))) == [(AlertCode.AUTOMATION_FROZEN, 0, 3)]
+
+
+# What is so now alone ------------------------------------------------------------------------
+
+HELD_UP = Concern(AlertCode.ROLLOUT_HELD, "shop", "prod", NAME, "It waits.", 5)
+
+
+def test_what_is_no_more_so_is_told_to_be_over() -> None:
+    lately = Lately()
+    assert lately.after([HELD_UP], 10) == [HELD_UP]
+    over = replace(HELD_UP, ended_ms=20)
+    assert lately.after([], 20) == [over]
+    assert lately.after([], 20 + HORIZON_MS) == [over]
+    assert lately.after([], 21 + HORIZON_MS) == []
+
+
+def test_what_comes_back_is_not_over_and_what_ended_by_itself_keeps_its_end() -> None:
+    lately = Lately()
+    lately.after([HELD_UP], 10)
+    lately.after([], 20)
+    assert lately.after([HELD_UP], 30) == [HELD_UP]
+    ended = replace(HELD_UP, ended_ms=35)
+    assert lately.after([ended], 40) == [ended]
+    assert lately.after([], 50) == [ended]
+
+
+def test_another_beginning_is_another_concern() -> None:
+    lately, later = Lately(), replace(HELD_UP, began_ms=15)
+    lately.after([HELD_UP], 10)
+    assert lately.after([later], 20) == [later, replace(HELD_UP, ended_ms=20)]

@@ -5,8 +5,10 @@ from functools import cache
 from typing import Any
 
 import pytest
+from gate_world import Gate
 from rollout_world import RolloutWorld
 
+from deploymark.act.execute import AWAY_SECONDS
 from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
@@ -311,3 +313,25 @@ def test_what_was_decided_is_ordered_also_when_something_else_stands_there_by_th
     stable = world.splitter.orders[-1].stable
     assert stable is not None
     assert stable.deployment == decided
+
+
+def test_an_actuator_that_cannot_be_asked_is_told_of_after_a_while_and_until_it_answers(
+    world: RolloutWorld,
+) -> None:
+    world.splitter.before = [ActuatorUnavailableError("It is away.")] * 60
+    world.deploy("v2", weight=0)
+    rollouts = Gate(world).rollouts
+
+    def told() -> list[tuple[str, bool]]:
+        found = rollouts.concerns(world.clock.now_ms())
+        return [(each.code.value, each.ended_ms is None) for each in found]
+
+    world.go_on(AWAY_SECONDS)
+    assert world.wants == ("wait", "actuator_away")
+    assert told() == []
+    world.go_on(10)
+    assert world.wants == ("hold", "actuator_away")
+    assert told() == [("actuator_away", True)]
+    world.go_on(60)
+    assert world.splitter.deeds == ["shift"]
+    assert told() == [("actuator_away", False)]

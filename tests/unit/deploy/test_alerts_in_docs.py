@@ -78,7 +78,8 @@ def test_the_configuration_routes_by_owner(tmp_path: Path, labels: str, receiver
 
 def test_the_labels_and_annotations_are_those_of_the_page() -> None:
     told = alert_message(sample_alert(), 0, 0, "")
-    rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    table = PAGE.partition("arrives with these labels")[2]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(told["labels"])
     annotations = PAGE.partition("and the annotations")[2].partition(".\n")[0]
     assert {name for name in told["annotations"] if f"`{name}`" not in annotations} == set()

@@ -10,6 +10,7 @@ from sqlalchemy import func, or_, select
 
 from deploymark.errors import IdError
 from deploymark.model.ids import parse_occurrence
+from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import Kind, Phase
 from deploymark.projections.broker.tables import ALIAS, RUN
 from deploymark.projections.database import Views
@@ -20,6 +21,12 @@ MAX_MIGRATIONS: Final = 2_000
 MAX_LIVED: Final = 1_000
 """Deployments whose requests are counted together, the newest."""
 
+_BEGUN: Final = (
+    Phase.APPLYING.value,
+    Phase.APPLIED.value,
+    Phase.CUTOVER.value,
+    Phase.RUNNING.value,
+)
 _TAKEN_BACK: Final = (Phase.FAILED.value, Phase.ROLLED_BACK.value)
 
 
@@ -35,6 +42,26 @@ class Lived(NamedTuple):
     ids: tuple[str, ...]
     first_ms: int | None
     whole: bool
+
+
+class Arrival(NamedTuple):
+    """A deployment that took over traffic, or began to.
+
+    Attributes:
+        name: `d-…~1`.
+        came_ms: When it was first more than an intent.
+        live_ms: When it had all of the traffic; None: it had not, so far.
+        ended_ms: When its place was taken, or it was taken back; None while it stands.
+        replaces: Another one was live when it went live.
+        returns: It brought an older release back.
+    """
+
+    name: str
+    came_ms: int
+    live_ms: int | None
+    ended_ms: int | None
+    replaces: bool
+    returns: bool = False
 
 
 class GateQuery:
@@ -152,6 +179,45 @@ class GateQuery:
         for row in rows:
             ids.update(dict.fromkeys((row.id, *json.loads(row.document)["aliases"])))
         return Lived(tuple(ids), first_ms, len(rows) < MAX_LIVED)
+
+    def arrived(self, service: str, environment: str, since_ms: int) -> list[Arrival]:
+        """Return the deployments that came at or after some time, whatever became of them.
+
+        One that nobody announced is none: it would take the blame for what a release does.
+
+        Returns:
+            In the order in which they came.
+
+        Raises:
+            StoreUnavailableError: As `is_known`.
+        """
+        statement = (
+            select(RUN.c.id, RUN.c.number, RUN.c.live_ms, RUN.c.ended_ms, RUN.c.document)
+            .where(*_scope(service, environment), RUN.c.kind_key == "")
+            .where(or_(RUN.c.ended_ms.is_(None), RUN.c.ended_ms >= since_ms))
+            .order_by(RUN.c.opened_ms.desc())
+            .limit(MAX_LIVED)
+        )
+        with self._views.reading() as connection:
+            rows = connection.execute(statement).all()
+        found = []
+        for row in rows:
+            document = json.loads(row.document)
+            phases = document["phases"]
+            begun = [parse_instant(phases[phase]) for phase in _BEGUN if phase in phases]
+            if row.live_ms is not None:
+                begun.append(row.live_ms)
+            if begun and min(begun) >= since_ms and not document["unplanned"]:
+                arrival = Arrival(
+                    name=f"{row.id}~{row.number}",
+                    came_ms=min(begun),
+                    live_ms=row.live_ms,
+                    ended_ms=row.ended_ms,
+                    replaces=document["previous_deployment_id"] is not None,
+                    returns=document["rollback_of"] is not None,
+                )
+                found.append(arrival)
+        return sorted(found, key=lambda each: (each.came_ms, each.name))
 
 
 def _scope(service: str, environment: str) -> tuple[Any, ...]:
