@@ -117,7 +117,7 @@ TELLINGS: Final = MappingProxyType[AlertCode, Telling](
             "somebody has reviewed it",
         ),
         AlertCode.BUDGET_BURNING: Telling(
-            Urgency.TICKET,
+            Urgency.PAGE,
             f"Since {{about}} the error budget burns more than {FACTOR:g} times too fast.",
             "The rollout is paused. Find out whether the release is the cause, then go on or "
             "roll back.",

@@ -75,6 +75,7 @@ def test_every_kind_is_told_with_its_urgency_and_remedy(code: AlertCode) -> None
 
 
 PAGES = {
+    "budget_burning",
     "canary_failed",
     "production_regressed",
     "budget_breached",
