@@ -96,6 +96,15 @@ class Assessment:
         """Take in one look and return the verdict as it now stands.
 
         Raises:
+            JudgeError: As `learn`.
+        """
+        self.learn(look)
+        return self.judgement()
+
+    def learn(self, look: Look) -> None:
+        """Take in one look, of which nobody asks what it leads to.
+
+        Raises:
             JudgeError: The look comes again, out of order or overlaps the one before, or it holds
                 what cannot be. Nothing of it was taken in.
         """
@@ -111,7 +120,6 @@ class Assessment:
                 signs[record.number] = record.signs(observation)
         self._book.arrange(tuple(record.keys for record in self._records))
         self._book.take(rows, signs)
-        return self._judgement()
 
     def _check(self, look: Look) -> None:
         if look.until_ms <= look.since_ms:
@@ -134,7 +142,8 @@ class Assessment:
     def _dispersion(self, name: str, key: Key) -> float:
         return self._placebo.dispersion(name, key, self._plan.history_seconds)
 
-    def _judgement(self) -> Judgement:
+    def judgement(self) -> Judgement:
+        """Return the verdict as it now stands; changes nothing."""
         fail, worst = self._book.log_fail()
         passing = self._book.log_pass()
         standings = []

@@ -84,7 +84,9 @@ def replay(head: bytes, looks: Sequence[bytes]) -> Judgement:
     if not looks or tuple(map(digest_of, looks)) != read.looks:
         raise JudgeError("The looks are not those that the verdict rests on.", field="/looks")
     assessment = Assessment(read.plan, read.placebo)
-    return [assessment.take(_read(text, Look)) for text in looks][-1]
+    for text in looks:
+        assessment.learn(_read(text, Look))
+    return assessment.judgement()
 
 
 def replay_step(basis: bytes, looks: Sequence[bytes]) -> Judgement:

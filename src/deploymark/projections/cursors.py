@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     insert,
@@ -45,6 +46,10 @@ _SKIPPED = Table(
     Column("code", Text, nullable=False),
     Column("why", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+# Asked at every turn of everything, and put together once.
+_SIZE = select(func.coalesce(func.max(_CURSOR.c.size), 0)).where(
+    _CURSOR.c.name == bindparam("name")
 )
 
 
@@ -118,8 +123,7 @@ def move(connection: Connection, name: str, last: StoredEntry) -> None:
 
 def projected_size(connection: Connection, name: str) -> int:
     """Return how many entries a view has seen, in the commit that the connection sees."""
-    size = select(func.coalesce(func.max(_CURSOR.c.size), 0)).where(_CURSOR.c.name == name)
-    return int(connection.scalar(size) or 0)
+    return int(connection.scalar(_SIZE, {"name": name}) or 0)
 
 
 def record_skipped(connection: Connection, name: str, entries: Sequence[Skipped]) -> None:

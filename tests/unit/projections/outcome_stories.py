@@ -75,8 +75,14 @@ class Story:
 
     def share(self, measure: str, **asked: Any) -> tuple[int, int]:  # noqa: ANN401 - any filter
         """Return numerator and denominator."""
-        found = self.reading(measure, **asked).share
-        return found.numerator, found.denominator
+        return self.shares(**asked)[measure]
+
+    def shares(self, **asked: Any) -> dict[str, tuple[int, int]]:  # noqa: ANN401 - any filter
+        """Return numerator and denominator of every measure, which are read together."""
+        found = self.outcomes.take(window_of(SliQuery(**asked), NOW_MS)).readings
+        return {
+            name: (each.share.numerator, each.share.denominator) for name, each in found.items()
+        }
 
     def items(self, measure: str, limit: int = 2, **asked: Any) -> list[Item]:  # noqa: ANN401 - any filter
         """Return the items of all pages."""

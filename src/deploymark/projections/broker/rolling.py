@@ -11,16 +11,13 @@ from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, Select
 
-from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
-from deploymark.model.vocabulary import FindingCode, Kind, Track
+from deploymark.projections.broker import rolling_statements as statements
 from deploymark.projections.broker.proving import name_of, states_of
-from deploymark.projections.broker.rulings import DECISION, GATE, GLASS, VERDICT
-from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
-from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RULING, RUN
+from deploymark.projections.broker.rulings import DECISION, GLASS, VERDICT
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views
@@ -35,7 +32,6 @@ MAX_DECISIONS: Final = 2_000
 """Decisions of one action, of all services, that are looked back on, the newest."""
 
 PLANNED: Final = "planned"
-FAIL: Final = "fail"
 DEEDS: Final = ("shift", "promote", "pause", "resume", "roll_back", "approve")
 ORDERS: Final = ("freeze", "unfreeze", "quarantine", "release", "adopt")
 
@@ -109,6 +105,21 @@ class Rolling(NamedTuple):
     past: tuple[Ruled, ...] = ()
 
 
+class _Known:
+    """The newest rulings about one thing, as far as they were read."""
+
+    def __init__(self, limit: int) -> None:
+        self.size = -1  # of the log as the views had seen it
+        self.ruled: deque[Ruled] = deque(maxlen=limit)
+
+    def learn(self, connection: Connection, statement: Select[Any], about: str) -> None:
+        """Read what came since."""
+        after = self.ruled[-1].idx if self.ruled else -1
+        asked = {"about": about, "after": after, "limit": self.ruled.maxlen}
+        rows = connection.execute(statement, asked).all()
+        self.ruled.extend(_ruled(row) for row in reversed(rows))
+
+
 class RollingQuery:
     """Answers what is rolled out; every method waits for the disk.
 
@@ -119,7 +130,7 @@ class RollingQuery:
     def __init__(self, views: Views) -> None:
         self._views = views
         self._lock = Lock()
-        self._known: dict[str, deque[Ruled]] = {}
+        self._known: dict[tuple[Select[Any], str], _Known] = {}
 
     def size(self) -> int:
         """Return how many entries the broker has seen.
@@ -140,12 +151,8 @@ class RollingQuery:
             StoreUnavailableError: As `size`.
         """
         with self._views.reading() as connection:
-            rows = connection.execute(
-                select(RUN)
-                .where(RUN.c.watch == 1, *_scope(service, environment))
-                .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
-                .limit(MAX_STANDING)
-            ).all()
+            asked = {"service": service, "environment": environment, "limit": MAX_STANDING}
+            rows = connection.execute(statements.NEWEST, asked).all()
             for place, row in enumerate(rows):
                 if row.state != PLANNED and not json.loads(row.document)["unplanned"]:
                     others = [each for each in rows[place + 1 :] if each.state != PLANNED]
@@ -158,13 +165,8 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        statement = (
-            select(RUN.c.service, RUN.c.environment, func.count(), func.max(RUN.c.last_index))
-            .where(RUN.c.watch == 1, RUN.c.kind_key == "")
-            .group_by(RUN.c.service, RUN.c.environment)
-        )
         with self._views.reading() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(statements.STANDING).all()
         return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
     def named(self, service: str, environment: str, name: str) -> Rolling | None:
@@ -174,24 +176,13 @@ class RollingQuery:
             StoreUnavailableError: As `size`.
             IdError: The name is none.
         """
-        identity, number = parse_occurrence(name)
         with self._views.reading() as connection:
-            row = connection.execute(
-                select(RUN).where(
-                    RUN.c.id == identity,
-                    RUN.c.number == (number or 1),
-                    *_scope(service, environment),
-                )
-            ).first()
+            row = _named(connection, service, environment, name)
             if row is None:
                 return None
-            beside = connection.execute(
-                select(RUN)
-                .where(RUN.c.watch == 1, *_scope(service, environment))
-                .where(RUN.c.opened_ms <= row.opened_ms)
-                .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
-                .limit(MAX_STANDING)
-            ).all()
+            asked = {"service": service, "environment": environment, "limit": MAX_STANDING}
+            asked["opened_ms"] = row.opened_ms
+            beside = connection.execute(statements.BESIDE, asked).all()
             others = [each for each in beside if (each.id, each.number) != (row.id, row.number)]
             return self._rolling(connection, row, others)
 
@@ -204,15 +195,9 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        aliased = select(ALIAS.c.id).where(ALIAS.c.alias == identity)
-        statement = (
-            select(RUN.c.service, RUN.c.environment, RUN.c.id, func.max(RUN.c.number))
-            .where(RUN.c.kind_key == "", or_(RUN.c.id == identity, RUN.c.id.in_(aliased)))
-            .group_by(RUN.c.service, RUN.c.environment, RUN.c.id)
-            .order_by(RUN.c.service, RUN.c.environment, RUN.c.id)
-        )
         with self._views.reading() as connection:
-            return [tuple(row) for row in connection.execute(statement)]
+            rows = connection.execute(statements.SCOPES, {"identity": identity})
+            return [tuple(row) for row in rows]
 
     def deeds(self) -> list[Ruled]:
         """Return the newest decisions about what runs, of all services, in the order of the log.
@@ -221,8 +206,7 @@ class RollingQuery:
             StoreUnavailableError: As `size`.
         """
         # Each action for itself: the many of one kind do not crowd out the few of another.
-        found = [each for action in DEEDS for each in self._decided(action, MAX_DECISIONS)]
-        return sorted(found, key=lambda each: each.idx)
+        return self._newest(statements.DECIDED, DEEDS, MAX_DECISIONS)
 
     def orders(self) -> list[Ruled]:
         """Return what holds until it is taken back: freezes, quarantines and adoptions.
@@ -230,8 +214,7 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        found = [each for action in ORDERS for each in self._decided(action, MAX_RULED)]
-        return sorted(found, key=lambda each: each.idx)
+        return self._newest(statements.DECIDED, ORDERS, MAX_RULED)
 
     def glasses(self) -> list[Ruled]:
         """Return the newest gates that a person opened, in the order of the log.
@@ -239,7 +222,7 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        return self._decided(GLASS, MAX_DECISIONS)
+        return self._newest(statements.DECIDED, (GLASS,), MAX_DECISIONS)
 
     def failed(self, environment: str) -> list[Ruled]:
         """Return the newest verdicts of an environment that said `fail`, in the order of the log.
@@ -247,10 +230,7 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        condition = and_(RULING.c.type == VERDICT, RULING.c.result == FAIL)
-        return self._newest(
-            f"fail {environment}", condition, RULING.c.environment == environment, MAX_DECISIONS
-        )
+        return self._newest(statements.FAILED, (environment,), MAX_DECISIONS)
 
     def migrations(self, service: str, environment: str, since_ms: int) -> list[dict[str, Any]]:
         """Return the schema migrations of a service that went live since then, newest first.
@@ -258,38 +238,24 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        statement = (
-            select(RUN.c.document)
-            .where(
-                RUN.c.service == service,
-                RUN.c.environment == environment,
-                RUN.c.kind == Kind.SCHEMA_MIGRATION.value,
-                RUN.c.live_ms >= since_ms,
-            )
-            .order_by(RUN.c.live_ms.desc())
-            .limit(MAX_STANDING)
-        )
+        asked = {"service": service, "environment": environment, "limit": MAX_STANDING}
+        asked["since_ms"] = since_ms
         with self._views.reading() as connection:
-            return [json.loads(each.document) for each in connection.execute(statement)]
+            rows = connection.execute(statements.MIGRATIONS, asked)
+            return [json.loads(each.document) for each in rows]
 
-    def _decided(self, action: str, limit: int) -> list[Ruled]:
-        return self._newest(action, RULING.c.type == DECISION, RULING.c.action == action, limit)
-
-    def _newest(
-        self, name: str, kind: ColumnElement[bool], about: ColumnElement[bool], limit: int
-    ) -> list[Ruled]:
-        """Return the newest rulings of a kind; what was read before is not read again."""
+    def _newest(self, statement: Select[Any], abouts: Sequence[str], limit: int) -> list[Ruled]:
+        """Return the newest rulings about each of these; what was read before is not read again."""
+        found: list[Ruled] = []
         with self._lock, self._views.reading() as connection:
-            known = self._known.setdefault(name, deque(maxlen=limit))
-            after = known[-1].idx if known else -1
-            rows = connection.execute(
-                select(RULING)
-                .where(kind, about, RULING.c.principal == LOCAL_PRINCIPAL, RULING.c.idx > after)
-                .order_by(RULING.c.idx.desc())
-                .limit(limit)
-            ).all()
-            known.extend(_ruled(row) for row in reversed(rows))
-            return list(known)
+            size = projected_size(connection, NAME)
+            for about in abouts:
+                known = self._known.setdefault((statement, about), _Known(limit))
+                if known.size != size:  # rulings are entries: without a new one, there is no more
+                    known.learn(connection, statement, about)
+                    known.size = size
+                found += known.ruled
+        return sorted(found, key=lambda each: each.idx)
 
     def _rolling(self, connection: Connection, row: Any, others: Sequence[Any]) -> Rolling:  # noqa: ANN401 - rows of RUN
         stable = next((each for each in others if each.live_ms is not None), None)
@@ -297,7 +263,9 @@ class RollingQuery:
         beside = None if stable is None else _side(connection, stable)
         previous, target = None, stable
         if stable is None:
-            target = _named(connection, row, canary.document["previous_deployment_id"])
+            before = canary.document["previous_deployment_id"]
+            if before is not None:
+                target = _named(connection, row.service, row.environment, before)
             previous = None if target is None else _side(connection, target)
         side = beside or previous
         past = () if side is None else _about(connection, target, side, VERDICT)
@@ -313,14 +281,6 @@ class RollingQuery:
         )
 
 
-def _scope(service: str, environment: str) -> tuple[Any, ...]:
-    return (
-        RUN.c.kind_key == "",
-        RUN.c.service == service,
-        RUN.c.environment == environment,
-    )
-
-
 def _side(connection: Connection, row: Any) -> Side:  # noqa: ANN401 - a row of RUN
     document = json.loads(row.document)
     document["state"] = states_of(connection, [row.id])[name_of(row)]
@@ -330,67 +290,29 @@ def _side(connection: Connection, row: Any) -> Side:  # noqa: ANN401 - a row of 
     )
 
 
-def _of_run(row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a row of RUN
-    return (
-        MAIN.c.service == row.service,
-        MAIN.c.environment == row.environment,
-        MAIN.c.id == row.id,
-        MAIN.c.number == row.number,
-    )
+def _asked(row: Any, **more: object) -> dict[str, object]:  # noqa: ANN401 - a row of RUN
+    """Return what statements about a run are given."""
+    scope = {"service": row.service, "environment": row.environment}
+    return {**scope, "id": row.id, "number": row.number, **more}
 
 
 def _bound(connection: Connection, row: Any) -> Bound:  # noqa: ANN401 - a row of RUN
-    def counted(condition: Any) -> Any:  # noqa: ANN401 - parts of a statement
-        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-    found = connection.execute(
-        select(
-            func.count(),
-            counted(RUNNING),
-            counted(STATUS == "confirmed"),
-            counted(STATUS == "mismatched"),
-        )
-        .select_from(JOINED)
-        .where(*_of_run(row))
-    ).one()
-    wrong = connection.scalar(
-        select(func.count())
-        .select_from(FINDING)
-        .where(
-            FINDING.c.code == FindingCode.DIGEST_MISMATCH.value,
-            FINDING.c.deployment_id == f"{row.id}~{row.number}",
-            FINDING.c.service == row.service,
-            FINDING.c.environment == row.environment,
-            FINDING.c.closed_ms.is_(None),
-        )
-    )
-    started, running, observed, other = found
+    asked = _asked(row, name=f"{row.id}~{row.number}")
+    started, running, observed, other = connection.execute(statements.COUNTS, asked).one()
+    wrong = connection.scalar(statements.MISMATCHES, asked)
     return Bound(started, running, observed, max(other, wrong or 0))
 
 
 def _baseline(connection: Connection, row: Any) -> frozenset[str]:  # noqa: ANN401 - a row of RUN
-    rows = connection.execute(
-        select(INSTANCE.c.uid)
-        .select_from(JOINED)
-        .where(*_of_run(row), RUNNING, INSTANCE.c.track == Track.BASELINE.value)
-        .order_by(INSTANCE.c.uid)
-        .limit(MAX_REPLICAS)
-    )
+    rows = connection.execute(statements.BASELINE, _asked(row, limit=MAX_REPLICAS))
     return frozenset(each.uid for each in rows)
 
 
-def _named(connection: Connection, row: Any, name: str | None) -> Any:  # noqa: ANN401 - rows of RUN
-    """Return another run of the same service and environment, None when it is not known."""
-    if name is None:
-        return None
+def _named(connection: Connection, service: str, environment: str, name: str) -> Any:  # noqa: ANN401 - a row of RUN
+    """Return the run of a service and environment that has a name, None when it is not known."""
     identity, number = parse_occurrence(name)
-    return connection.execute(
-        select(RUN).where(
-            RUN.c.id == identity,
-            RUN.c.number == (number or 1),
-            *_scope(row.service, row.environment),
-        )
-    ).first()
+    asked = {"service": service, "environment": environment, "id": identity, "number": number or 1}
+    return connection.execute(statements.NAMED, asked).first()
 
 
 def _about(
@@ -402,23 +324,9 @@ def _about(
     """Return what was ruled about a run; decisions and verdicts do not crowd each other out."""
     rows: list[Any] = []
     for kind in (DECISION, VERDICT):
-        if kind == without:
-            continue
-        statement = (
-            select(RULING)
-            .where(
-                RULING.c.deployment.in_(side.ids),
-                RULING.c.type == kind,
-                RULING.c.principal == LOCAL_PRINCIPAL,
-                RULING.c.environment == row.environment,
-                RULING.c.action.not_in((GATE, GLASS)),
-                or_(RULING.c.service.is_(None), RULING.c.service == row.service),
-                or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == row.number),
-            )
-            .order_by(RULING.c.idx.desc())
-            .limit(MAX_RULED)
-        )
-        rows += connection.execute(statement).all()
+        if kind != without:
+            asked = _asked(row, ids=side.ids, kind=kind, limit=MAX_RULED)
+            rows += connection.execute(statements.ABOUT, asked).all()
     return tuple(_ruled(each) for each in sorted(rows, key=lambda each: each.idx))
 
 
