@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Select
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.projections.broker import rolling_statements as statements
-from deploymark.projections.broker.proving import name_of, states_of
 from deploymark.projections.broker.rulings import DECISION, GLASS, VERDICT
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
@@ -283,7 +282,7 @@ class RollingQuery:
 
 def _side(connection: Connection, row: Any) -> Side:  # noqa: ANN401 - a row of RUN
     document = json.loads(row.document)
-    document["state"] = states_of(connection, [row.id])[name_of(row)]
+    document["state"] = connection.scalar(statements.SHOWN_STATE, _asked(row))
     ids = (row.id, *document["aliases"])
     return Side(
         f"{row.id}~{row.number}", ids, document, row.ended_ms is not None, _bound(connection, row)

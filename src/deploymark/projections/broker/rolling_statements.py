@@ -11,6 +11,7 @@ from sqlalchemy import Integer, Select, Text, bindparam, case, func, or_, select
 
 from deploymark.ingest.callers import LOCAL_PRINCIPAL
 from deploymark.model.vocabulary import FindingCode, Kind, Track
+from deploymark.projections.broker.proving import STATE
 from deploymark.projections.broker.rulings import DECISION, GATE, GLASS, VERDICT
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import ALIAS, FINDING, INSTANCE, RULING, RUN
@@ -53,6 +54,9 @@ BESIDE: Final = NEWEST.where(RUN.c.opened_ms <= bindparam("opened_ms"))
 
 NAMED: Final = select(RUN).where(RUN.c.id == _ID, RUN.c.number == _NUMBER, *_SCOPE)
 """One occurrence (`id`, `number`) in a scope."""
+
+SHOWN_STATE: Final = select(STATE).where(RUN.c.id == _ID, RUN.c.number == _NUMBER, *_SCOPE)
+"""Its state, rulings included."""
 
 SCOPES: Final = (
     select(RUN.c.service, RUN.c.environment, RUN.c.id, func.max(RUN.c.number))
