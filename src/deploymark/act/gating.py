@@ -104,7 +104,7 @@ class Grounds:
         known: Who is who, and time zones.
         rolling: Asks the views what is rolled out.
         query: Asks them what else the gate looks at.
-        backed: Tells who stands behind the markers of a deployment; asked by one thread at a time.
+        backed: Tells who stands behind the markers of a deployment.
         load: Returns evidence.
         budgets: Counts error budgets.
     """

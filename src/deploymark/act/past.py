@@ -30,8 +30,9 @@ def repeats(facts: Facts, deed: Deed) -> Iterator[str]:
     this = facts.done(deed)
     for act in facts.history or ():
         same = (act.service, act.environment) == (rollout.service, rollout.environment)
-        # One that was refused changed nothing.
-        if not same or act.deed is not Deed.ROLL_BACK or act is this or act.outcome == "failed":
+        # One that was refused changed nothing, and one that made room was no judgement.
+        passed_over = act is this or act.superseded or act.outcome == "failed"
+        if not same or act.deed is not Deed.ROLL_BACK or passed_over:
             continue
         age = facts.now_ms - act.at_ms
         at = format_instant(act.at_ms)

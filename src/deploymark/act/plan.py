@@ -17,6 +17,9 @@ Weight = Annotated[float, Meta(gt=0, le=100)]
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
+Scope = tuple[str, str]
+"""Service and environment."""
+
 EMBEDDED: Final = "telemetry"
 """The source of counts that every server has: what was reported to it over OTLP."""
 

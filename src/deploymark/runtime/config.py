@@ -139,10 +139,12 @@ class ActSection(_Section, frozen=True):
     Attributes:
         automation: The kill switch: without it nothing is changed, and people are told.
         turn_seconds: How often rollouts are looked at.
+        workers: How many of them are looked at at the same time.
     """
 
     automation: bool = True
     turn_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
+    workers: Annotated[int, Meta(ge=1, le=256)] = 16
 
 
 class TelemetrySection(_Section, frozen=True):

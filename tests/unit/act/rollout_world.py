@@ -14,8 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from deploymark.act.backing import LogBacking
-from deploymark.act.controller import Controller, Hands
+from deploymark.act.controller import Controller
 from deploymark.act.execute import Executor
+from deploymark.act.gather import Backing
+from deploymark.act.hands import Hands
 from deploymark.act.plan import MetricPlan, RollBackPlan, RolloutPlan, StepPlan
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
@@ -45,7 +47,7 @@ from deploymark.ports import (
     Order,
 )
 from deploymark.projections.broker.query import BrokerQuery
-from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.projections.broker.rolling import RollingQuery, Side
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
 from deploymark.projections.logged import read_entry
@@ -199,6 +201,7 @@ class RolloutWorld:
         plan: By which it is rolled out.
         terms: What the configuration says of actions.
         services: All services that are rolled out by that plan.
+        environments: In which each of them is.
 
     Attributes:
         jumped_ms: How far the clock was set, so that the steady one was not.
@@ -207,6 +210,8 @@ class RolloutWorld:
         lost: Actions, stages or kinds of entries that the log takes, and whose answer is lost; one
             entry for each.
         lag: The views see nothing new.
+        overheard: Hears what a controller is about to say.
+        asked: Hears about which deployment the facts are gathered.
     """
 
     def __init__(
@@ -214,9 +219,10 @@ class RolloutWorld:
         plan: RolloutPlan = PLAN,
         terms: Terms | None = None,
         services: Sequence[str] = (SERVICE,),
+        environments: Sequence[str] = (ENVIRONMENT,),
     ) -> None:
         self.plan = plan
-        self.plans = {(service, ENVIRONMENT): plan for service in services}
+        self.plans = {(service, place): plan for service in services for place in environments}
         self.terms = terms or Terms()
         self.jumped_ms = 0
         self.deaf: set[str] = set()
@@ -241,6 +247,9 @@ class RolloutWorld:
         self.gone: set[str] = set()
         self.forged: dict[str, bytes] = {}
         self.objection: Callable[..., str] = lambda *_: ""
+        self.overheard: Callable[[str, bytes], None] = lambda *_: None
+        self.asked: Callable[[Side], None] = lambda _: None
+        self._backing = LogBacking(self.store, self.log.ring)
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:
@@ -257,12 +266,14 @@ class RolloutWorld:
 
         def say(kind: str, payload: bytes) -> int:
             self._hears(kind)
+            self.overheard(kind, payload)
             index = self.intake.say_payload(kind, payload, PLATFORM).index
             self._answers(kind, payload)
             return index
 
         def say_with(kind: str, payload: bytes, content: bytes) -> int:
             self._hears(kind)
+            self.overheard(kind, payload)
             index = self.intake.say_with(kind, payload, content, PLATFORM).index
             self._answers(kind, payload)
             return index
@@ -280,14 +291,19 @@ class RolloutWorld:
             executor=Executor(say),
             leases=self.leases,
             holder=holder,
-            backed=LogBacking(self.store, self.log.ring),
+            backed=self._backed,
             sources={"telemetry": self.traffic},
             actuators=self.actuators,
             meter=self.meter,
+            clock=self.clock,
             steady_ms=lambda: self.clock.now_ms() - self.jumped_ms,
             objection=self.objection,
         )
         return Controller(self.plans, self.terms, hands)
+
+    def _backed(self, side: Side) -> Backing:
+        self.asked(side)
+        return self._backing(side)
 
     def _hears(self, kind: str) -> None:
         if kind in self.refused:
@@ -336,7 +352,7 @@ class RolloutWorld:
         self.runner.catch_up()
         return answer.ids["deployment_id"]
 
-    def deploy(
+    def deploy(  # noqa: PLR0913 - one argument for each thing that differs
         self,
         release: str,
         *,
@@ -345,6 +361,7 @@ class RolloutWorld:
         seen: str | None = None,
         caller: Caller = CI,
         service: str = SERVICE,
+        environment: str = ENVIRONMENT,
         **more: Any,  # noqa: ANN401 - fields of the marker
     ) -> str:
         """Apply a release and see its instances run it; return the id of its deployment.
@@ -356,6 +373,7 @@ class RolloutWorld:
             seen: The release that the observer sees instead.
             caller: Who announces it.
             service: Of which.
+            environment: Where.
             more: What else the marker says.
         """
         artifact = {"digest": digest_of(release)}
@@ -364,6 +382,7 @@ class RolloutWorld:
             phase="applied",
             artifact=artifact,
             service=service,
+            environment=environment,
             version=release,
             rollout={"strategy": "canary", "weight": weight},
             emitter={"kind": "ci", "id": "deploy.yml"},
@@ -374,23 +393,27 @@ class RolloutWorld:
                 phase="running",
                 artifact=artifact,
                 service=service,
+                environment=environment,
                 target={"instance_uid": f"{identity}-{number}"},
                 evidence={"basis": "observed", "digest": digest_of(seen or release)},
                 emitter={"kind": "orchestrator", "id": "observer"},
             )
         return identity
 
-    def stable(self, service: str = SERVICE) -> str:
+    def stable(self, service: str = SERVICE, environment: str = ENVIRONMENT) -> str:
         """Let a release run for a while that is good to return to; return its id."""
-        stable = self.deploy("v1", service=service)
-        self.adopt(stable, service)
+        stable = self.deploy("v1", service=service, environment=environment)
+        self.adopt(stable, service, environment)
         self.traffic.share({stable: 200.0})
         self.clock.advance(400)
         return stable
 
-    def adopt(self, deployment: str, service: str = SERVICE) -> None:
+    def adopt(
+        self, deployment: str, service: str = SERVICE, environment: str = ENVIRONMENT
+    ) -> None:
         """Let a person say that what runs is good to return to."""
-        self.rule("adopt", deployment_id=f"{deployment}~1", service=service)
+        name = f"{deployment}~1"
+        self.rule("adopt", deployment_id=name, service=service, environment=environment)
 
     def ask(self, action: str, deployment: str, **more: Any) -> int:  # noqa: ANN401 - fields
         """Let a person ask for something."""
@@ -422,7 +445,7 @@ class RolloutWorld:
     def turn(self, controller: Controller | None = None) -> None:
         """Take one turn; what an unavailable part raises is for the next one."""
         with suppress(UnavailableError):
-            (controller or self.controller).turn(self.clock.now_ms())
+            (controller or self.controller).turn()
         if not self.lag:
             self.runner.catch_up()
 

@@ -30,6 +30,7 @@ class People:
             lambda digest: store.blob(bytes.fromhex(digest.removeprefix("sha256:"))).content or b"",
             lambda fields: world.intake.say(DECISION, dict(fields), PLATFORM).index,
             lambda: world.controller.wanted,
+            next_looks=lambda: world.controller.next_looks,
         )
 
     def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
