@@ -143,7 +143,7 @@ class Lane:
             if rolling is None or rolling.canary.name != name:
                 other = query.named(*self._scope, name)
                 if other is not None:
-                    self._of_before(other)
+                    self._of_before(other, rolling)
         if rolling is None:
             self.wanted = self.next_look = None
             return False
@@ -173,13 +173,19 @@ class Lane:
             return None
         return rolling
 
-    def _of_before(self, other: Rolling) -> None:
+    def _of_before(self, other: Rolling, newest: Rolling | None) -> None:
         """Finish what was begun, or asked, about a deployment that is not the newest."""
         course = course_of(other)
         if course.pending is not None:
             self._finish(course, course.pending, other, overtaken=True)
         elif course.asked:
-            self._advance(course, other, self._named(course.deployment))
+            waits = newest is not None and self._is_to_begin(newest)
+            newer = newest.canary if newest is not None and waits else None
+            self._advance(course, other, self._named(course.deployment), newer)
+
+    def _is_to_begin(self, newest: Rolling) -> bool:
+        course = course_of(newest)
+        return course.step == 0 and self._goes_on(course, newest)
 
     def _named(self, name: str) -> Reread:
         return lambda: self._hands.query.named(*self._scope, name)
