@@ -222,18 +222,16 @@ class Lane:
         if not judged or course.ended or course.asked:
             self.next_look = None
             return False  # a person who asks does not wait for a look
-        if self._looked:
-            # However short a look is, what follows from the last one is asked before the next.
-            self._looked = False
-            return False
         source, now_ms = self._hands.sources[plan.source], self._now_ms()
         self.next_look = None
+        # However short a look is, what follows from the last one is asked before the next.
+        looked, self._looked = self._looked, False
         try:
             due_ms = verdicts.due_ms(course, plan, source, now_ms)
             if due_ms is None:
                 return False
             self.next_look = NextLook(course.deployment, due_ms)
-            if now_ms < due_ms:
+            if looked or now_ms < due_ms:
                 return False
             arms = arms_of(plan, rolling, weight_of(course, rolling))
             self._rule(course, verdicts.see(course, plan, source, arms, now_ms))

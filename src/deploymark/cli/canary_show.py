@@ -50,6 +50,7 @@ def standing(shown: dict[str, Any]) -> str:
     """Return where a rollout stands and what it waits for, in one sentence."""
     wants, state = shown["wants"] or {}, shown["state"].replace("_", " ")
     said = (
+        (shown["superseded_by"], f"It made room for {shown['superseded_by']}."),
         (shown["ended"], f"It is {str(shown['ended']).replace('_', ' ')}."),
         (
             shown["unknown"] is not None,
@@ -108,6 +109,7 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"its digest, {bound['other']} with another"
         ),
     )
+    yield "next look", f"due at {shown['next_look_at']}" if shown["next_look_at"] else ""
     yield "newest entry", str(shown["newest_index"]) if shown["newest_index"] >= 0 else ""
     verdict = shown["verdict"]
     if verdict is None:
