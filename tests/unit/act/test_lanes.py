@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from rollout_world import SCOPE, RolloutWorld, Splitter
+from rollout_traffic import Splitter
+from rollout_world import SCOPE, RolloutWorld
 
 from deploymark.act.plan import Scope
 from deploymark.errors import ActuatorRefusedError, DeploymarkError

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 from msgspec.structs import replace
-from rollout_world import PLAN, Traffic
+from rollout_traffic import Traffic
+from rollout_world import PLAN
 
 from deploymark.act.course import Course, fold
 from deploymark.act.plan import MetricPlan
