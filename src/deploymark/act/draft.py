@@ -103,6 +103,7 @@ def overtaking(intent: Intent, course: Course, newer: str) -> Intent:
         step=0,
         urgency=intent.urgency,
         guards=intent.guards if move is Move.HOLD else (),
+        older=course.deployment,
     )
 
 

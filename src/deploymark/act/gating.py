@@ -139,7 +139,6 @@ class Gating:
         self._answers: _Memory[Told] = _Memory()
         self._reviews: _Memory[_Review] = _Memory()
         self._pairs: _Memory[frozenset[Pair]] = _Memory()
-        self._backing = threading.Lock()
 
     def look(
         self,
@@ -228,8 +227,7 @@ class Gating:
     def _rules_on(self, rolling: Rolling, course: Course, now_ms: int) -> tuple[RuleResult, ...]:
         grounds, scope = self._grounds, (rolling.service, rolling.environment)
         orders = grounds.rolling.orders()
-        with self._backing:
-            assurance = grounds.backed(rolling.canary).assurance
+        assurance = grounds.backed(rolling.canary).assurance
         requires = rolling.canary.document["schema"]["requires"]
         facts = facts_of(
             rolling,

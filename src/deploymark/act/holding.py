@@ -69,6 +69,7 @@ class Holding:
         Raises:
             StoreUnavailableError: The medium of the lease refuses.
         """
+        self.clock_off_ms(now_ms)  # whether or not anybody asks: what was a day ago is forgotten
         steady_ms, until_ms = self._steady_ms(), now_ms + LEASE_SECONDS * _MS
         fence = self._leases.take(LEASE, self._holder, now_ms, until_ms)
         if fence is None:

@@ -425,6 +425,7 @@ def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
         "reason": intent.reason,
         "urgency": None if intent.urgency is None else intent.urgency.value,
         "guards": msgspec.to_builtins(intent.guards),
+        "older_deployment_id": intent.older or None,
     }
 
 

@@ -259,7 +259,10 @@ def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _going(shown: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
     wants = shown["wants"] or {}
-    if wants.get("move") == "hold":
+    if wants.get("older_deployment_id") and wants["move"] != "wait":
+        older = wants["older_deployment_id"]
+        yield "An older canary has traffic still. Return it first:", _command("rollback", older)
+    elif wants.get("move") == "hold":
         yield "It waits for a person. Let it go on:", f"deploymark approve {name}"
     elif wants.get("move") == "page":
         yield "Look at what runs: something is not as it should be.", ""

@@ -19,6 +19,7 @@ class Traffic:
         errors: The share of them that fails.
         away: The source does not answer.
         refuses: What it says of every question.
+        asked: Hears about whom it is asked, and may wait.
     """
 
     name = "telemetry"
@@ -31,6 +32,7 @@ class Traffic:
         self.changes: list[tuple[int, dict[str, float]]] = []
         self.away = False
         self.refuses: DeploymarkError | None = None
+        self.asked: Callable[[Cohort], None] = lambda _: None
 
     def share(self, rates: Mapping[str, float]) -> None:
         """Send requests from now on at these rates; what is not named goes on."""
@@ -45,6 +47,7 @@ class Traffic:
         until_ms: int,
         bucket_ms: int,
     ) -> CohortCounts:
+        self.asked(cohort)
         if self.refuses is not None:
             raise self.refuses
         if self.away:
@@ -91,7 +94,7 @@ class Splitter:
         self.orders: list[Order] = []
         self.seen: Found | None = None
         self.blind: list[DeploymarkError] = []
-        self.before: list[DeploymarkError] = []
+        self.before: list[Exception] = []
         self.after: list[DeploymarkError] = []
         self.meanwhile: list[Callable[[], None]] = []
 

@@ -140,6 +140,7 @@ def test_where_a_guard_stands_against_it_a_person_is_asked_and_nothing_moves(
         assert f"{older}~1 has 10 % of the traffic still" in _reason(world)
         shown = People(world).rollouts.show(newer)
         assert shown["wants"]["urgency"] == "ticket"
+        assert shown["wants"]["older_deployment_id"] == f"{older}~1"
         # The person can do it, although this is not the newest deployment any more.
         People(world).ask("roll_back", older)
         world.go_on(30)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from rollout_traffic import Splitter
@@ -12,7 +11,7 @@ from rollout_world import SCOPE, RolloutWorld
 from deploymark.act.plan import Scope
 from deploymark.errors import ActuatorRefusedError, DeploymarkError
 from deploymark.model.vocabulary import VERDICT
-from deploymark.ports import Cohort, CohortCounts, Deed, Found, Order
+from deploymark.ports import Cohort, Deed, Found, Order
 from deploymark.projections.broker.rolling import Side
 from deploymark.runtime.crew import Crew
 
@@ -98,15 +97,14 @@ def _taking(world: RolloutWorld, *scopes: Scope) -> Iterator[None]:
 
 def _hold_back(world: RolloutWorld, service: str) -> tuple[threading.Event, threading.Event]:
     """Let the source hang where it is asked about a service; return when it is, and the end."""
-    asked, ends, count = threading.Event(), threading.Event(), world.traffic.count
+    asked, ends = threading.Event(), threading.Event()
 
-    def hangs(cohort: Cohort, *more: Any) -> CohortCounts:  # noqa: ANN401 - as it is asked
+    def hangs(cohort: Cohort) -> None:
         if cohort.service == service:
             asked.set()
             assert ends.wait(PATIENCE)
-        return count(cohort, *more)
 
-    world.traffic.count = hangs  # type: ignore[method-assign]
+    world.traffic.asked = hangs
     return asked, ends
 
 
@@ -342,12 +340,9 @@ def test_who_let_go_decides_and_carries_out_nothing_more() -> None:
 
 
 def test_an_actuator_that_fails_by_itself_leaves_it_to_a_person() -> None:
-    def broken(_: Order) -> str:
-        raise ZeroDivisionError
-
     with RolloutWorld() as world:
         world.stable()
-        world.splitter.carry_out = broken  # type: ignore[method-assign]
+        world.splitter.before = [ZeroDivisionError()]
         world.deploy("v2", weight=0)
         world.go_on(10)
         assert world.told()[-1] == "shift outcome unknown"
