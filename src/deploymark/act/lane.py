@@ -17,6 +17,7 @@ from deploymark.act.decide import decide, held_by_policy
 from deploymark.act.draft import overtaking
 from deploymark.act.execute import order_of
 from deploymark.act.gather import course_of, is_rolled_out, weight_of
+from deploymark.act.guards import CLOCK_OFF_MS
 from deploymark.act.hands import Footing, Hands
 from deploymark.act.intent import Intent, Move
 from deploymark.act.plan import RolloutPlan, Scope
@@ -79,6 +80,7 @@ class Lane:
         self._looked = False
         self._marked: set[tuple[str, Phase]] = set()
         self._stood: tuple[int, int] | None = None
+        self._watched: tuple[int, int] | None = None
         self._quiet: tuple[tuple[int, int] | None] | None = None
         self.wanted: Wanted | None = None
         self.next_look: NextLook | None = None
@@ -366,7 +368,8 @@ class Lane:
         if pending.decision.action == "roll_back" and pending.executed is not None:
             source = self._hands.sources[self._plan.source]
             executed_ms = pending.executed_ms or now_ms
-            well = is_well(source, self._plan, rolling, executed_ms, now_ms)
+            late = self._is_late(pending.index, executed_ms, now_ms)
+            well = is_well(source, self._plan, rolling, executed_ms, now_ms, late=late)
             if well is not None and self._acts():
                 outcome = SUCCEEDED if well else "failed"
                 note = "" if well else "Things are not well again in the time that the plan gives."
@@ -386,6 +389,18 @@ class Lane:
             settled = executor.settle(actuator, order, pending, now_ms, why_not, self._acts)
         if settled.index is not None:
             echo.note(self._scope, settled.index)
+
+    def _is_late(self, index: int, executed_ms: int, now_ms: int) -> bool:
+        """Tell whether a return had its time; by the clock that never jumps where the other did."""
+        steady_ms, longest_ms = (
+            self._hands.steady_ms(),
+            self._plan.roll_back.recovery_seconds * 1_000,
+        )
+        if self._watched is None or self._watched[0] != index:
+            self._watched = (index, steady_ms)
+        if self._footing.holding.clock_off_ms(now_ms) <= CLOCK_OFF_MS:
+            return now_ms - executed_ms > longest_ms
+        return steady_ms - self._watched[1] > longest_ms
 
     def _why_not(self, pending: Pending, *, overtaken: bool) -> str:
         """Return why what the machine decided is not carried out any more, "" when it is."""

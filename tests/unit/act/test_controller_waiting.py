@@ -262,3 +262,35 @@ def test_lost_evidence_is_a_reason_of_its_own_for_a_rollout_that_waits(
     world.go_on(30)
     assert world.splitter.deeds == ["shift", "shift"]
     assert world.wants[1] != "evidence_lost"
+
+
+def _returning(world: RolloutWorld) -> str:
+    world.go_on(1)
+    canary = world.deploy("v2", weight=0)
+    world.traffic.errors[canary] = 0.3
+    while world.told()[-1] != "roll_back executed":
+        world.go_on(1)
+    return canary
+
+
+def test_a_clock_that_jumps_ahead_makes_no_return_late(world: RolloutWorld) -> None:
+    _returning(world)
+    world.traffic.away = True  # nothing was counted in the time that the clock left out
+    world.jump(3_600)
+    world.go_on(30)
+    assert world.told()[-1] == "roll_back executed"
+    world.traffic.away = False
+    world.go_on(5)
+    assert world.told()[-1] == "roll_back outcome succeeded"
+
+
+def test_a_clock_that_is_set_back_keeps_no_return_open_for_longer_than_it_may_take(
+    world: RolloutWorld,
+) -> None:
+    _returning(world)
+    world.traffic.away = True
+    world.jump(-3_600)
+    world.go_on(50)
+    assert world.told()[-1] == "roll_back executed"
+    world.go_on(20)
+    assert world.told()[-1] == "roll_back outcome failed"
