@@ -81,6 +81,17 @@ def test_what_made_room_is_neither_put_away_nor_marked_as_bad(world: RolloutWorl
     assert (shown["ended"], shown["superseded_by"]) == ("rolled_back", f"{newer}~1")
 
 
+def test_what_made_room_is_not_marked_as_bad_either_when_the_newer_one_is_gone(
+    world: RolloutWorld,
+) -> None:
+    older, _ = _overtaken(world)
+    while world.told()[-1] != RETURNED[-1]:
+        world.go_on(1)
+    world.say(phase="removed", version="v3", action="ci/checkout/v3")
+    world.go_on(10)
+    assert not {"rolling_back", "rolled_back"} & set(world.deployment(older)["phases"])
+
+
 def test_what_made_room_does_not_count_as_the_one_rollback_of_the_day(world: RolloutWorld) -> None:
     _, newer = _overtaken(world)
     world.traffic.errors[newer] = 0.3
