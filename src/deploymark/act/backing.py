@@ -4,6 +4,7 @@ What was admitted once may be distrusted since: a key that was revoked with effe
 entry. So every signature is held to the keys as they are known now.
 """
 
+import threading
 from collections import OrderedDict
 from typing import Final
 
@@ -25,7 +26,7 @@ _SAYS_WHAT: Final = frozenset(
 
 
 class LogBacking:
-    """Tells who stands behind deployments; waits for the disk.
+    """Tells who stands behind deployments; any thread may ask, and waits for the disk.
 
     Args:
         reader: The log.
@@ -35,6 +36,7 @@ class LogBacking:
     def __init__(self, reader: LogReader, ring: KeyRing) -> None:
         self._reader = reader
         self._ring = ring
+        self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int | None], Backing] = OrderedDict()
 
     def __call__(self, side: Side) -> Backing:
@@ -47,11 +49,16 @@ class LogBacking:
             StoreUnavailableError, LogBrokenError: The log cannot be read.
         """
         key = (side.name, side.document["last_index"], self._ring.applied_index)
-        if key not in self._kept:
-            self._kept[key] = self._read(side)
+        with self._lock:
+            known = self._kept.get(key)
+        if known is not None:
+            return known
+        read = self._read(side)
+        with self._lock:
+            self._kept[key] = read
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
-        return self._kept[key]
+        return read
 
     def _read(self, side: Side) -> Backing:
         weakest: Assurance | None = None

@@ -100,6 +100,7 @@ class Course(Struct, frozen=True):
         pending: A deed that is not finished.
         ended: `promoted` or `rolled_back`, "" while it goes on.
         ended_ms: When.
+        superseded_by: The deployment that it made room for, "" when it ended for itself.
         unknown: Index of an outcome that nobody knows; no deed follows before a person acts.
         failed: Index of the last outcome that failed, of a deed that nobody tried again since; the
             same holds.
@@ -123,6 +124,7 @@ class Course(Struct, frozen=True):
     pending: Pending | None = None
     ended: str = ""
     ended_ms: int | None = None
+    superseded_by: str = ""
     unknown: int | None = None
     failed: int | None = None
     newest: int = -1
@@ -233,7 +235,10 @@ def _succeeded(course: Course, at_ms: int, pending: Pending) -> Course:
         case "promote":
             return _with(course, ended="promoted", ended_ms=at_ms, weight=100.0)
         case _:
-            return _with(course, ended="rolled_back", ended_ms=at_ms, weight=0.0)
+            newer = decision.superseded_by or ""
+            return _with(
+                course, ended="rolled_back", ended_ms=at_ms, weight=0.0, superseded_by=newer
+            )
 
 
 def _with(course: Course, **changes: object) -> Course:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from deploymark.act.draft import agreed, draft, granted, listed, ordered, refused, requested, told
 from deploymark.act.facts import Facts, Freeze, Recovered, Stage, Wanted, steps_of
 from deploymark.act.grounds import burns, burns_down, verdict_of
-from deploymark.act.guards import against
+from deploymark.act.guards import CLOCK_OFF_MS, against
 from deploymark.act.intent import Intent, Move
 from deploymark.act.past import failing_together, is_frozen_by
 from deploymark.judge.verdict import Advice, Judgement, Result
@@ -106,6 +106,20 @@ def _recovering(facts: Facts) -> Intent:
     return draft(facts, Move.PAGE, "recovery_failed", said, Urgency.PAGE)
 
 
+def _superseded(facts: Facts) -> Intent | None:
+    """What a newer deployment overtook gives its traffic back, whatever is known of it."""
+    newer = facts.rollout.superseded_by
+    if not newer:
+        return None
+    said = f"{newer} came while it was on its way."
+    intent = ordered(facts, Deed.ROLL_BACK, "superseded", said)
+    stands = against(intent.guards)
+    if not stands:
+        return intent
+    held = draft(facts, Move.HOLD, "superseded", f"{said} {listed(stands)}", Urgency.TICKET)
+    return replace(held, guards=intent.guards)
+
+
 def _shared_cause(facts: Facts) -> Intent | None:
     """Several services that fail together have one cause, which no rollback of one removes."""
     failing = failing_together(facts)
@@ -158,6 +172,24 @@ def _paused(facts: Facts) -> Intent | None:
     return draft(facts, Move.HOLD, "paused", said, _once_overdue(facts))
 
 
+def _unknowing(facts: Facts) -> Intent | None:
+    """Where the time or the evidence is not to be relied on, only a person goes on."""
+    if facts.approval(Deed.SHIFT) or facts.approval(Deed.PROMOTE):
+        return None
+    off = abs(facts.clock_off_ms or 0)
+    if off > CLOCK_OFF_MS:
+        said = (
+            f"This clock jumped by {off // 1_000} s while the server ran, so how long ago "
+            f"something was is not known: a person decides, or the server is restarted with a "
+            f"clock that is right."
+        )
+        return draft(facts, Move.HOLD, "clock_jumped", said, Urgency.TICKET)
+    if facts.lost:
+        said = f"What was seen at this step cannot be judged any more: {facts.lost}"
+        return draft(facts, Move.HOLD, "evidence_lost", f"{said} A person decides.", Urgency.TICKET)
+    return None
+
+
 def _beginning(facts: Facts) -> Intent | None:
     """The first traffic follows from the deploy; a cutover of everything needs a person."""
     if facts.rollout.step > 0:
@@ -176,10 +208,12 @@ RULES: Final[tuple[Rule, ...]] = (
     _under_way,
     _asked,
     _ended,
+    _superseded,
     _shared_cause,
     _failing,
     _burning,
     _paused,
+    _unknowing,
     _beginning,
 )
 """In this order: the first that answers decides. What none answers is on its way."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from deploymark.act.course import Course
 from deploymark.act.facts import Facts, Pair, Request, key_of, steps_of
 from deploymark.act.grounds import burns_down, verdict_of
 from deploymark.act.guards import against, check_guards
@@ -78,6 +79,32 @@ def granted(facts: Facts, request: Request, move: Move) -> Intent:
     """Return that what a person asked for happens; it changes nothing that runs."""
     said = f"{request.by} asked: {request.reason}"
     return _answering(facts, request, draft(facts, move, "requested", said))
+
+
+def overtaking(intent: Intent, course: Course, newer: str) -> Intent:
+    """Return what is wanted of a newer deployment while an older canary still has traffic.
+
+    Args:
+        intent: What is wanted of the older one.
+        course: Of the older one.
+        newer: The newer one.
+    """
+    said = f"{course.deployment} has {course.weight:g} % of the traffic still"
+    move = intent.move if intent.move in (Move.HOLD, Move.PAGE) else Move.WAIT
+    if move is Move.WAIT:
+        said = f"{said}, which is returned first."
+    else:
+        said = f"{said}, which a person returns: {intent.reason}"
+    return Intent(
+        move=move,
+        code="overtaking" if move is Move.WAIT else intent.code,
+        reason=said,
+        key=f"{newer}:{move}:0",
+        step=0,
+        urgency=intent.urgency,
+        guards=intent.guards if move is Move.HOLD else (),
+        older=course.deployment,
+    )
 
 
 def refused(facts: Facts, request: Request, why: str) -> Intent:

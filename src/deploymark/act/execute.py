@@ -47,11 +47,16 @@ Say = Callable[[str, bytes], int]
 """Appends a payload of a type and returns its index."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Settled(Struct, frozen=True):
     """What became of a deed just now.
 
     Attributes:
-        stage: `executed` or `outcome`; "" while it waits for an actuator that cannot be asked.
+        stage: `executed` or `outcome`; "" while it waits for an actuator that cannot be asked, or
+            for somebody else who acts by now.
         outcome: `succeeded`, `failed`, `unknown`, or "".
         index: The entry that says so; None while it waits.
         note: What the actuator said, one sentence.
@@ -64,7 +69,7 @@ class Settled(Struct, frozen=True):
 
 
 class Executor:
-    """Brings deeds from `decided` to their outcome.
+    """Brings deeds from `decided` to their outcome; any thread, each deed one at a time.
 
     Args:
         say: Appends an entry.
@@ -72,7 +77,7 @@ class Executor:
 
     def __init__(self, say: Say) -> None:
         self._say = say
-        self._ours: set[int] = set()
+        self._ours: dict[int, int] = {}
 
     def decide(self, fields: Mapping[str, Any], *, execute: bool) -> int:
         """Write down what was decided, and return its index.
@@ -84,7 +89,7 @@ class Executor:
         # If we stop before this is durable, nothing was decided; after it, see above.
         index = self._say(DECISION, encode({**fields, "stage": "decided"}))
         if execute:
-            self._ours.add(index)
+            self._ours[index] = fields.get("fence", 0)
         return index
 
     def refuse(self, fields: Mapping[str, Any]) -> int:
@@ -96,14 +101,19 @@ class Executor:
         answer = {**fields, "stage": "outcome", "outcome": "failed"}
         return self._say(DECISION, encode(answer))
 
-    def forget(self) -> None:
-        """Look at every deed before it is carried out: somebody else may have acted meanwhile."""
-        self._ours.clear()
-
     def settle(
-        self, actuator: Actuator, order: Order, pending: Pending, now_ms: int, why_not: str = ""
+        self,
+        actuator: Actuator,
+        order: Order,
+        pending: Pending,
+        now_ms: int,
+        why_not: str = "",
+        acts: Callable[[], bool] = _always,
     ) -> Settled:
         """Take a deed one stage further.
+
+        It may take as long as the actuator does. Who acts no more when that has ended says only
+        what it did; how it ended is said by who acts then, and looks first.
 
         Args:
             actuator: Of the service.
@@ -111,17 +121,24 @@ class Executor:
             pending: How far it is.
             now_ms: The time.
             why_not: Why it is not carried out any more if it was not yet, "" when it is.
+            acts: Tells whether this process is still the one that acts.
         """
         if pending.executed is not None:
             return self._ended(pending, "succeeded", "", now_ms)
         try:
             became, note = self._tried(actuator, order, pending, why_not)
         except ActuatorUnavailableError as error:
-            return self._waits(pending, error.message, now_ms)
+            if not acts():
+                return Settled("", "", None, error.message)
+            return self._waits(pending, order.fence, error.message, now_ms)
         except OutcomeUnknownError as error:
             became, note = "unknown", error.message
         except ActuatorRefusedError as error:
             became, note = "failed", error.message
+        except Exception as error:  # noqa: BLE001 - whatever an adapter does, somebody hears of it
+            became, note = "unknown", f"{actuator.name} failed by itself: {error!r}."
+        if became != "executed" and not acts():
+            return Settled("", "", None, note)
         if became == "executed":
             return self._executed(pending, note, now_ms)
         return self._ended(pending, became, note, now_ms)
@@ -142,22 +159,24 @@ class Executor:
 
     def _found(self, actuator: Actuator, order: Order, pending: Pending) -> Found:
         """Tell whether a deed is done already; who has just decided it knows that it is not."""
-        return Found.NOT_DONE if pending.index in self._ours else actuator.look(order)
+        # Under another holding of the lease than it was decided, somebody else may have acted.
+        ours = self._ours.get(pending.index) == order.fence
+        return Found.NOT_DONE if ours else actuator.look(order)
 
     def _carry_out(self, actuator: Actuator, order: Order, pending: Pending) -> str:
         # Whatever happens in there, the next one to come looks first; unless nothing was done.
-        self._ours.discard(pending.index)
+        self._ours.pop(pending.index, None)
         try:
             return actuator.carry_out(order)
         except ActuatorUnavailableError:
-            self._ours.add(pending.index)
+            self._ours[pending.index] = order.fence
             raise
 
-    def _waits(self, pending: Pending, why: str, now_ms: int) -> Settled:
+    def _waits(self, pending: Pending, fence: int, why: str, now_ms: int) -> Settled:
         if now_ms - pending.decided_ms <= TRY_SECONDS * _MS:
             return Settled("", "", None, why)
         # Where another process began it, nobody knows that nothing was done.
-        outcome = "failed" if pending.index in self._ours else "unknown"
+        outcome = "failed" if self._ours.get(pending.index) == fence else "unknown"
         return self._ended(pending, outcome, why, now_ms)
 
     def _executed(self, pending: Pending, note: str, now_ms: int) -> Settled:
@@ -168,7 +187,7 @@ class Executor:
         """Write down how a deed ended, and return the index of that entry."""
         fields = _following(pending, "outcome", note, now_ms)
         index = self._tell({**fields, "outcome": outcome})
-        self._ours.discard(pending.index)
+        self._ours.pop(pending.index, None)
         return index
 
     def _tell(self, fields: Mapping[str, Any]) -> int:
@@ -246,5 +265,6 @@ def _following(pending: Pending, stage: str, note: str, now_ms: int) -> dict[str
         "step": decision.step,
         "weight": decision.weight,
         "reason": clipped(note) or None,
+        "superseded_by": decision.superseded_by,
     }
     return {name: value for name, value in fields.items() if value is not None}

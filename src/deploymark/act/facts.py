@@ -60,6 +60,8 @@ class Rollout(Struct, frozen=True):
         overruled: The verdict advice that stood when a person resumed it at this step (`none` when
             there was none), "" while nobody did; the machine acts again only on more than that.
         resumed_index: The entry of the last resumption, 0 without one.
+        superseded_by: The deployment that came later and waits until this one's traffic is
+            returned; "" while this is the newest.
     """
 
     deployment: str
@@ -73,6 +75,7 @@ class Rollout(Struct, frozen=True):
     paused_by: str = ""
     overruled: str = ""
     resumed_index: int = 0
+    superseded_by: str = ""
 
 
 class VerdictFacts(Struct, frozen=True):
@@ -195,6 +198,7 @@ class Act(Struct, frozen=True):
         index: The entry that decided it.
         outcome: `succeeded`, `failed` (nothing was changed), `unknown`; "" while it goes on.
         recovered: After a rollback everything was well again; None while that is not known.
+        superseded: It was returned because a newer one came, and not because it was bad.
     """
 
     service: str
@@ -208,6 +212,7 @@ class Act(Struct, frozen=True):
     index: int = 0
     outcome: str = ""
     recovered: bool | None = None
+    superseded: bool = False
 
 
 class Failure(NamedTuple):
@@ -352,7 +357,7 @@ class Facts(Struct, frozen=True, kw_only=True):
             monotonic time), None when nobody can tell.
         plan: Of the rollout.
         rollout: What it is about.
-        verdict: None before the first look.
+        verdict: None before the first look, and where it cannot be read any more.
         burn: None without an objective.
         target: None when there is no release to return to.
         history: What was done to any service of the environment in the last 24 hours and longer
@@ -365,6 +370,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         kill_switch: Automation is off altogether.
         approvals: Of this rollout.
         request: The oldest one that waits.
+        lost: What of the evidence of this step cannot be read any more, or is not what it was, in
+            a sentence; "" when nothing is known to be.
     """
 
     now_ms: int
@@ -388,6 +395,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     thawed_ms: int = 0
     approvals: tuple[Approval, ...] = ()
     request: Request | None = None
+    lost: str = ""
 
     def done(self, deed: Deed) -> Act | None:
         """Return the newest act of the log that is this deed, at this step of this rollout."""

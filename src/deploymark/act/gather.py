@@ -105,7 +105,9 @@ def step_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> int:
     return course.step or (len(steps_of(plan)) if switched else 0)
 
 
-def rollout_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> Rollout:
+def rollout_of(
+    course: Course, rolling: Rolling, plan: RolloutPlan, superseded_by: str = ""
+) -> Rollout:
     """Return what is rolled out, as guards know it."""
     document = rolling.canary.document
     return Rollout(
@@ -120,6 +122,7 @@ def rollout_of(course: Course, rolling: Rolling, plan: RolloutPlan) -> Rollout:
         paused_by=course.paused_by or (POLICY if _is_stopped(course) else ""),
         overruled=course.overruled,
         resumed_index=course.resumed,
+        superseded_by=superseded_by,
     )
 
 
@@ -237,6 +240,7 @@ def history_of(
                 at_ms=parse_instant(each.received_at),
                 fence=said.fence or 0,
                 index=each.idx,
+                superseded=said.superseded_by is not None,
             )
         elif said.stage == "executed" and said.decision_index is not None:
             executed.add(said.decision_index)

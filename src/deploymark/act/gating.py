@@ -104,7 +104,7 @@ class Grounds:
         known: Who is who, and time zones.
         rolling: Asks the views what is rolled out.
         query: Asks them what else the gate looks at.
-        backed: Tells who stands behind the markers of a deployment; asked by one thread at a time.
+        backed: Tells who stands behind the markers of a deployment.
         load: Returns evidence.
         budgets: Counts error budgets.
     """
@@ -139,7 +139,6 @@ class Gating:
         self._answers: _Memory[Told] = _Memory()
         self._reviews: _Memory[_Review] = _Memory()
         self._pairs: _Memory[frozenset[Pair]] = _Memory()
-        self._backing = threading.Lock()
 
     def look(
         self,
@@ -228,8 +227,7 @@ class Gating:
     def _rules_on(self, rolling: Rolling, course: Course, now_ms: int) -> tuple[RuleResult, ...]:
         grounds, scope = self._grounds, (rolling.service, rolling.environment)
         orders = grounds.rolling.orders()
-        with self._backing:
-            assurance = grounds.backed(rolling.canary).assurance
+        assurance = grounds.backed(rolling.canary).assurance
         requires = rolling.canary.document["schema"]["requires"]
         facts = facts_of(
             rolling,

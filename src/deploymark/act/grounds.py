@@ -28,6 +28,14 @@ def is_beginning(facts: Facts, deed: Deed) -> bool:
     return deed is Deed.SHIFT and facts.rollout.step == 0
 
 
+def makes_room(facts: Facts, deed: Deed) -> bool:
+    """Tell whether a deed returns the traffic of a canary that a newer deployment overtook.
+
+    It rests on that deployment, as a first step rests on its own, and on no verdict.
+    """
+    return deed is Deed.ROLL_BACK and bool(facts.rollout.superseded_by)
+
+
 def verdict_of(facts: Facts) -> VerdictFacts | None:
     """Return the verdict if it is about this rollout at this step; what came before counts not."""
     verdict, rollout = facts.verdict, facts.rollout
@@ -99,5 +107,7 @@ def _unproven(facts: Facts, ground: VerdictFacts | BurnFacts, what: str) -> str:
     if ground.replayed is None:
         return f"{what} of entry {ground.index} was not judged again."
     if not ground.replayed:
+        if facts.lost:
+            return f"{what} of entry {ground.index} cannot be judged again: {facts.lost}"
         return f"{what} of entry {ground.index} does not follow from what was logged with it."
     return ""

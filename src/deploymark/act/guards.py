@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from deploymark.act.facts import Facts, Recovered, Target, steps_of
-from deploymark.act.grounds import burns_down, is_beginning, objection
+from deploymark.act.grounds import burns_down, is_beginning, makes_room, objection
 from deploymark.act.past import (
     failing_together,
     is_frozen_by,
@@ -60,6 +60,8 @@ def guard_replay(facts: Facts, deed: Deed) -> GuardResult:
     """1: What the deed rests on is fresh, logged, and follows again from what was logged."""
     if is_beginning(facts, deed):
         return _answer("replay", "Nothing was judged yet: the first step follows from the deploy.")
+    if makes_room(facts, deed):
+        return _answer("replay", "It makes room for a newer deployment, and rests on no verdict.")
     held = "What it rests on was judged again from the log, and came out the same."
     return _answer("replay", held, [objection(facts, deed)])
 
@@ -152,7 +154,9 @@ def _against_target(target: Target) -> Iterator[str]:
 
 def guard_no_loops(facts: Facts, deed: Deed) -> GuardResult:
     """5: It is not the next turn of a loop."""
-    if deed is Deed.ROLL_BACK:
+    if makes_room(facts, deed):
+        held = "It makes room for a newer deployment, and goes back to no failure."
+    elif deed is Deed.ROLL_BACK:
         held = "It is the first automatic rollback of this service here in 24 hours."
     else:
         held = "It has not failed before, and nothing was just rolled back."
@@ -171,7 +175,7 @@ def _against_loops(facts: Facts, deed: Deed) -> Iterator[str]:
     if deed is not Deed.ROLL_BACK:
         yield from _against_failed_before(facts)
         return
-    if facts.rollout.returns is not False:
+    if facts.rollout.returns is not False and not makes_room(facts, deed):
         said = "may be" if facts.rollout.returns is None else "is"
         yield f"This release {said} itself a rollback: a person goes on from it."
     if returns_to_failed(facts):
@@ -279,6 +283,8 @@ def guard_shadow(facts: Facts, deed: Deed) -> GuardResult:
     """10: How much equal instances differ here was watched for long enough."""
     if is_beginning(facts, deed):
         return _answer("shadow", "Nothing is compared yet: the first step follows from the deploy.")
+    if makes_room(facts, deed):
+        return _answer("shadow", "It makes room for a newer deployment, and compares nothing.")
     if deed is Deed.ROLL_BACK and burns_down(facts):
         held = "It rests on the error budget, by a written rule, and compares nothing."
         return _answer("shadow", held)

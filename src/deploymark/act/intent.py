@@ -52,6 +52,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         verdict_index: The entry that it rests on.
         request_index: The entry of the person's request that it answers.
         quarantine: What is put away with a rollback.
+        older: The deployment whose canary is in the way of this one, "" for none.
     """
 
     move: Move
@@ -67,6 +68,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     verdict_index: int | None = None
     request_index: int | None = None
     quarantine: Pair | None = None
+    older: str = ""
 
     @property
     def deed(self) -> Deed | None:

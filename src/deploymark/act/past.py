@@ -28,14 +28,17 @@ def repeats(facts: Facts, deed: Deed) -> Iterator[str]:
     """Yield which rollback of the service was too lately for this deed."""
     rollout = facts.rollout
     this = facts.done(deed)
+    # What makes room for a newer deployment is no second judgement.
+    once = deed is Deed.ROLL_BACK and not rollout.superseded_by
     for act in facts.history or ():
         same = (act.service, act.environment) == (rollout.service, rollout.environment)
-        # One that was refused changed nothing.
-        if not same or act.deed is not Deed.ROLL_BACK or act is this or act.outcome == "failed":
+        # One that was refused changed nothing, and one that made room was no judgement.
+        passed_over = act is this or act.superseded or act.outcome == "failed"
+        if not same or act.deed is not Deed.ROLL_BACK or passed_over:
             continue
         age = facts.now_ms - act.at_ms
         at = format_instant(act.at_ms)
-        if deed is Deed.ROLL_BACK and act.automatic and age < ONCE_IN_MS:
+        if once and act.automatic and age < ONCE_IN_MS:
             yield f"It was rolled back automatically at {at}: once in 24 hours is enough."
         elif age < COOL_DOWN_MS:
             yield f"It was rolled back at {at}: for 30 minutes a person decides."

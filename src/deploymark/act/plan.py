@@ -18,6 +18,9 @@ Weight = Annotated[float, Meta(gt=0, le=100)]
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
+Scope = tuple[str, str]
+"""Service and environment."""
+
 EMBEDDED: Final = "telemetry"
 """The source of counts that every server has: what was reported to it over OTLP."""
 
@@ -214,12 +217,14 @@ def pairs_of(objective: Objective) -> tuple[Burn, ...]:
     return tuple(Burn(each.rate, each.long_seconds, each.short_seconds) for each in objective.pages)
 
 
-def check_rollout(plan: RolloutPlan, field: str) -> None:
+def check_rollout(plan: RolloutPlan, field: str, lag_seconds: int | None = None) -> None:
     """Refuse a plan that nothing could be rolled out by.
 
     Args:
         plan: As it was read.
         field: Where it stands in the configuration, as a JSON Pointer.
+        lag_seconds: After which its source has all counts of a moment; None: it is not known, and
+            what follows from it is not checked.
 
     Raises:
         UsageError: Says which setting is wrong, and why.
@@ -233,6 +238,8 @@ def check_rollout(plan: RolloutPlan, field: str) -> None:
             "A look consists of whole buckets: look_seconds is no multiple of bucket_seconds.",
             field=f"{field}/look_seconds",
         )
+    if lag_seconds is not None:
+        _check_recovery(plan, field, lag_seconds)
     weights = [step.weight for step in plan.steps]
     if plan.strategy == "canary" and not weights:
         raise UsageError("A canary needs at least one step.", field=f"{field}/steps")
@@ -261,3 +268,19 @@ def _check_pages(objective: Objective, bucket_seconds: int, field: str) -> None:
                 "The short window of a pair is at least a bucket, and shorter than the long one.",
                 field=f"{field}/{place}",
             )
+
+
+def _check_recovery(plan: RolloutPlan, field: str, lag_seconds: int) -> None:
+    """Refuse a time within which no return could be shown to have helped."""
+    # One look's worth of whole buckets, which begin and end a bucket later at most.
+    whole = 2 * plan.bucket_seconds
+    needed = plan.look_seconds + lag_seconds + whole
+    recovery = plan.roll_back.recovery_seconds
+    if recovery < needed:
+        raise UsageError(
+            f"Within recovery_seconds = {recovery} no return can be shown to have helped: that "
+            f"takes up to {needed} s, a look of {plan.look_seconds} s, {lag_seconds} s until "
+            f"{plan.source} has its counts, and {whole} s for whole buckets.",
+            hint=f"Choose {needed} or more, or a shorter look.",
+            field=f"{field}/roll_back/recovery_seconds",
+        )

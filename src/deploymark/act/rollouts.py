@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from deploymark.act.alerts import HORIZON_MS, Concern
 from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wanted
-from deploymark.act.controller import Scope
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
 from deploymark.act.gather import course_of
 from deploymark.act.intent import Intent, Move
-from deploymark.act.plan import RolloutPlan
+from deploymark.act.lane import NextLook
+from deploymark.act.plan import RolloutPlan, Scope
 from deploymark.errors import (
     ActionRefusedError,
     ForbiddenError,
@@ -100,9 +100,10 @@ class Rollouts:
         load: Returns evidence.
         tell: Appends decisions.
         wanted: What the controller last wanted.
+        next_looks: When it looks again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each neighbour
         self,
         plans: Mapping[Scope, RolloutPlan],
         query: RollingQuery,
@@ -110,6 +111,8 @@ class Rollouts:
         load: Load,
         tell: Tell,
         wanted: Callable[[], Mapping[Scope, Wanted]],
+        *,
+        next_looks: Callable[[], Mapping[Scope, NextLook]],
     ) -> None:
         self._plans = plans
         self._query = query
@@ -118,6 +121,7 @@ class Rollouts:
         self._tell = tell
         self._wanted = wanted
         self._lately = Lately()
+        self._next_looks = next_looks
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -290,6 +294,8 @@ class Rollouts:
             )
         if action == "approve":
             return  # nobody answers it: it counts from where the deployment begins
+        if action == "roll_back" and (course.weight or course.unknown is not None):
+            return  # it was overtaken, and has traffic still
         newest = self._query.newest(rolling.service, rolling.environment)
         if newest is None or newest.canary.name != course.deployment:
             there = "nothing" if newest is None else newest.canary.name
@@ -339,6 +345,12 @@ class Rollouts:
     def _kept(self, digest: str) -> dict[str, Any]:
         return {"digest": digest, "text": self._load(digest).decode("utf-8")}
 
+    def _next_look_at(self, scope: Scope, course: Course) -> str | None:
+        found = self._next_looks().get(scope)
+        if found is None or found.deployment != course.deployment:
+            return None
+        return format_instant(found.due_ms)
+
     def _shown(self, rolling: Rolling, looks: int) -> dict[str, Any]:
         course = course_of(rolling)
         scope = (rolling.service, rolling.environment)
@@ -362,11 +374,13 @@ class Rollouts:
             "weight": course.weight,
             "since": None if course.since_ms is None else format_instant(course.since_ms),
             "look": 0 if last is None else last.verdict.look,
+            "next_look_at": self._next_look_at(scope, course),
             "verdict": None
             if last is None
             else {"index": last.index, **msgspec.to_builtins(last.verdict)},
             "paused_by": course.paused_by or None,
             "ended": course.ended or None,
+            "superseded_by": course.superseded_by or None,
             "unknown": course.unknown,
             "doing": None if course.pending is None else course.pending.decision.action,
             "wants": _wanted(intent, course),
@@ -414,6 +428,7 @@ def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
         "reason": intent.reason,
         "urgency": None if intent.urgency is None else intent.urgency.value,
         "guards": msgspec.to_builtins(intent.guards),
+        "older_deployment_id": intent.older or None,
     }
 
 

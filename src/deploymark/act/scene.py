@@ -1,7 +1,8 @@
-"""Reads everything that one turn of the controller looks at, and makes facts of it.
+"""Reads everything that the controller looks at, and makes facts of it.
 
-What all rollouts of a turn have in common is read once (`Scene`). It reads views, evidence and
-the log through the caller, and decides nothing.
+What all rollouts have in common is read once for each state of the views (`Scene`). It reads
+views, evidence and the log through the caller, waits for no source of counts, and decides nothing.
+Any thread.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from deploymark.act.budgets import dispersion_of, spent
-from deploymark.act.course import ASKED, DEEDS, Course
+from deploymark.act.course import ASKED, DEEDS, SUCCEEDED, Course
 from deploymark.act.facts import (
     Authority,
     BurnFacts,
@@ -24,6 +25,7 @@ from deploymark.act.facts import (
     VerdictFacts,
 )
 from deploymark.act.gather import (
+    RANK,
     Backing,
     approvals_of,
     binding_of,
@@ -77,8 +79,35 @@ class Terms(Struct, frozen=True):
         return self.assurances.get(environment, Assurance.ATTRIBUTED)
 
 
+class _Replay:
+    """Whether a logged verdict follows from what was kept; read afresh once it is asked."""
+
+    def __init__(self, verdicts: Verdicts, course: Course, judgement: Judgement) -> None:
+        self._verdicts = verdicts
+        self._course = course
+        self._judgement = judgement
+        self._follows: bool | None = None
+        self.lost = ""
+
+    def follows(self) -> bool:
+        if self._follows is None:
+            self._follows = self._holds()
+        return self._follows
+
+    def _holds(self) -> bool:
+        logged = self._course.looks[-1].verdict
+        try:
+            again = self._verdicts.replayed(self._course)
+        except (NotFoundError, JudgeError) as error:
+            self.lost = error.message
+            return False
+        said = (logged.result, logged.advice, logged.log_e_fail, logged.log_e_pass)
+        found = (again.result, again.advice, again.log_e_fail, again.log_e_pass)
+        return said == found and again == self._judgement
+
+
 class Scene:
-    """What all rollouts of one turn have in common.
+    """What all rollouts have in common, as the views see it at one moment or later.
 
     Args:
         query: Asks the views.
@@ -103,10 +132,24 @@ class Scene:
         self._pairs: frozenset[Pair] | None = None
         self._failed: dict[str, tuple[Failure, ...]] = {}
         self._open, self._fences = _sorted_out(self.deeds)
+        self._exposed = _exposed(self.deeds)
 
     def unfinished(self, service: str, environment: str) -> list[str]:
         """Return the deployments of which something was decided or asked that did not end."""
         return list(dict.fromkeys(self._open.get((service, environment), {}).values()))
+
+    def exposed(self, service: str, environment: str) -> list[str]:
+        """Return the deployments that were given traffic and neither took all nor gave it back."""
+        return list(self._exposed.get((service, environment), ()))
+
+    def rehearse(self, course: Course) -> None:
+        """Judge again what `facts` will ask for, where that takes time nobody else waits for."""
+        try:
+            newest = self._verdicts.newest(course)
+            if newest is not None and newest[0].advice in ACTS_ON:
+                self._verdicts.replayed(course)
+        except (NotFoundError, JudgeError):
+            return  # `facts` says so
 
     def highest_fence(self, service: str, environment: str) -> int:
         """Return the highest fence that any decision about a service carries."""
@@ -122,11 +165,13 @@ class Scene:
         clock_off_ms: int | None,
         lease_until_ms: int | None,
         fence: int,
-        verifiable: Callable[[], bool | None],
+        verifiable: bool | None,
+        newer: Side | None = None,
     ) -> Facts:
         """Return everything that guards and decisions look at.
 
-        Where what was kept of earlier looks is gone, or not what it was, there is no verdict.
+        Where what was kept of earlier looks is gone, or not what it was, there is no verdict, and
+        the facts say so.
 
         Args:
             course: How far the rollout is.
@@ -136,27 +181,33 @@ class Scene:
             clock_off_ms: How far the clock has jumped.
             lease_until_ms: Until when the lease is held, None when it is not.
             fence: Of the lease.
-            verifiable: Tells whether any requests of the service are seen; asked before the first
-                look only.
+            verifiable: Any requests of the service are seen; of use before the first look only.
+            newer: The deployment that overtook this one; None: it is the newest.
 
         Raises:
             StoreUnavailableError: The views or the log refuse now.
         """
         environment = course.environment
         wanted = self._terms.wanted(environment)
-        backing = self._backed(rolling.canary)
+        backing = self._backing(rolling.canary, newer)
         history = history_of(self.deeds, environment, course.deployment, now_ms)
         binding = binding_of(course, rolling, plan)
-        rollout = rollout_of(course, rolling, plan)
-        newest, placebo = self._known(course)
+        rollout = rollout_of(course, rolling, plan, "" if newer is None else newer.name)
+        newest, placebo, lost = self._known(course)
+        replay = None if newest is None else _Replay(self._verdicts, course, newest[0])
+        verdict = burn = None
+        if newest is not None and replay is not None:
+            verdict = _verdict(course, rollout.step, replay, *newest)
+            burn = _burn(course, plan, binding.control, replay, *newest)
+            lost = replay.lost
         watch = None if placebo is None else placebo.watch
         return Facts(
             now_ms=now_ms,
             clock_off_ms=clock_off_ms,
             plan=plan,
             rollout=rollout,
-            verdict=None if newest is None else self._verdict(course, rollout.step, *newest),
-            burn=None if newest is None else self._burn(course, plan, binding.control, *newest),
+            verdict=verdict,
+            burn=burn,
             authority=Authority(backing.assurance, wanted, backing.in_scope),
             binding=binding,
             target=self._target(rolling, wanted, plan),
@@ -173,80 +224,42 @@ class Scene:
             recovery=recovery_of(
                 history,
                 course.service,
-                verifiable=_is_seen(newest[1][-1]) if newest is not None else verifiable(),
+                verifiable=_is_seen(newest[1][-1]) if newest is not None else verifiable,
             ),
             thawed_ms=max(self._thawed.get(environment, 0), self._thawed.get("*", 0)),
             approvals=approvals_of(course),
             request=request_of(course),
+            lost=lost,
         )
 
-    def _known(self, course: Course) -> tuple[tuple[Judgement, list[Look]] | None, Placebo | None]:
+    def _backing(self, canary: Side, newer: Side | None) -> Backing:
+        """Return who stands behind what is done; of two deployments the weaker word."""
+        found = self._backed(canary)
+        if newer is None:
+            return found
+        other = self._backed(newer)
+        if found.assurance is None or other.assurance is None:
+            return Backing(None, None)
+        weaker = min(found.assurance, other.assurance, key=lambda each: RANK[each])
+        known = found.in_scope is not None and other.in_scope is not None
+        return Backing(weaker, found.in_scope and other.in_scope if known else None)
+
+    def _known(
+        self, course: Course
+    ) -> tuple[tuple[Judgement, list[Look]] | None, Placebo | None, str]:
         try:
-            return self._verdicts.newest(course), self._verdicts.placebo(course)
+            return self._verdicts.newest(course), self._verdicts.placebo(course), ""
         except (NotFoundError, JudgeError) as error:
             _log.warning(
                 "what a verdict rests on cannot be read",
                 extra={"deployment_id": course.deployment, "why": error.message},
             )
-            return None, None
+            return None, None, error.message
 
     def _failures(self, environment: str) -> tuple[Failure, ...]:
         if environment not in self._failed:
             self._failed[environment] = failures_of(self._query.failed(environment))
         return self._failed[environment]
-
-    def _verdict(
-        self, course: Course, step: int, judgement: Judgement, looks: list[Look]
-    ) -> VerdictFacts:
-        last = course.looks[-1]
-        replayed = None
-        if judgement.advice in ACTS_ON:
-            replayed = self._follows(course, judgement)
-        return VerdictFacts(
-            deployment=course.deployment,
-            step=step,
-            judgement=judgement,
-            index=last.index,
-            until_ms=looks[-1].until_ms,
-            replayed=replayed,
-        )
-
-    def _follows(self, course: Course, judgement: Judgement) -> bool:
-        """Tell whether the logged verdict follows from what was kept, read afresh."""
-        logged = course.looks[-1].verdict
-        try:
-            again = self._verdicts.replayed(course)
-        except (NotFoundError, JudgeError):
-            return False
-        said = (logged.result, logged.advice, logged.log_e_fail, logged.log_e_pass)
-        found = (again.result, again.advice, again.log_e_fail, again.log_e_pass)
-        return said == found and again == judgement
-
-    def _burn(
-        self,
-        course: Course,
-        plan: RolloutPlan,
-        control: bool | None,  # noqa: FBT001 - a fact, as it stands in the others
-        judgement: Judgement,
-        looks: Sequence[Look],
-    ) -> BurnFacts | None:
-        objective, rule = plan.objective, plan.roll_back.without_control
-        if objective is None:
-            return None
-        factor = rule.burn if rule is not None and control is False else FACTOR
-        # The test is against twice its budget, so another factor is another budget.
-        budget = (1.0 - objective.target) * factor / FACTOR
-        dispersion = dispersion_of(judgement, objective.metric)
-        test, _, _ = spent(budget, objective.metric, looks, dispersion)
-        return BurnFacts(
-            factor=factor,
-            log_e=round(test.log_e, 6),
-            since_ms=looks[0].since_ms,
-            until_ms=looks[-1].until_ms,
-            index=course.looks[-1].index,
-            # It is a sum over the very looks that the verdict replays from.
-            replayed=self._follows(course, judgement) if test.log_e > 0 else None,
-        )
 
     def _target(self, rolling: Rolling, wanted: Assurance, plan: RolloutPlan) -> Target | None:
         side = rolling.stable or rolling.previous
@@ -264,6 +277,46 @@ class Scene:
         if self._pairs is None:
             self._pairs = put_away(self._query, self.orders)
         return self._pairs
+
+
+def _verdict(
+    course: Course, step: int, replay: _Replay, judgement: Judgement, looks: Sequence[Look]
+) -> VerdictFacts:
+    return VerdictFacts(
+        deployment=course.deployment,
+        step=step,
+        judgement=judgement,
+        index=course.looks[-1].index,
+        until_ms=looks[-1].until_ms,
+        replayed=replay.follows() if judgement.advice in ACTS_ON else None,
+    )
+
+
+def _burn(
+    course: Course,
+    plan: RolloutPlan,
+    control: bool | None,  # noqa: FBT001 - a fact, as it stands in the others
+    replay: _Replay,
+    judgement: Judgement,
+    looks: Sequence[Look],
+) -> BurnFacts | None:
+    objective, rule = plan.objective, plan.roll_back.without_control
+    if objective is None:
+        return None
+    factor = rule.burn if rule is not None and control is False else FACTOR
+    # The test is against twice its budget, so another factor is another budget.
+    budget = (1.0 - objective.target) * factor / FACTOR
+    dispersion = dispersion_of(judgement, objective.metric)
+    test, _, _ = spent(budget, objective.metric, looks, dispersion)
+    return BurnFacts(
+        factor=factor,
+        log_e=round(test.log_e, 6),
+        since_ms=looks[0].since_ms,
+        until_ms=looks[-1].until_ms,
+        index=course.looks[-1].index,
+        # It is a sum over the very looks that the verdict replays from.
+        replayed=replay.follows() if test.log_e > 0 else None,
+    )
 
 
 def put_away(query: RollingQuery, orders: Sequence[Ruled]) -> frozenset[Pair]:
@@ -300,6 +353,24 @@ def _sorted_out(
         if decided or (said.stage == "approved" and said.action in ASKED):
             opened[each.idx] = said.deployment_id
     return waiting, fences
+
+
+def _exposed(deeds: Iterable[Ruled]) -> dict[tuple[str, str], dict[str, None]]:
+    """Return by service and environment which canaries may have traffic, as far as deeds say."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for each in deeds:
+        said = each.said
+        if not isinstance(said, Decision) or said.service is None or said.deployment_id is None:
+            continue
+        known = found.setdefault((said.service, said.environment), {})
+        succeeded = (said.stage, said.outcome) == ("outcome", SUCCEEDED)
+        if said.action == "shift" and said.outcome != "failed":
+            known[said.deployment_id] = None
+        elif said.action == "promote" and succeeded:
+            known.clear()  # it has everything
+        elif said.action == "roll_back" and succeeded:
+            known.pop(said.deployment_id, None)
+    return found
 
 
 def _is_seen(look: Look) -> bool:

@@ -3,8 +3,12 @@
 Every look is kept by its digest beside the verdict that it led to, and every step's *basis* (plan
 and placebos) before the first of them. So a verdict can be made again from what was kept, and
 that is also how a restarted process goes on: it reads what it kept, and judges it again.
+
+A look has two halves. `see` waits for a source, perhaps for long; `rule` judges what was seen and
+says it, and waits for the log alone. Any thread may look, at each rollout one at a time.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -81,6 +85,22 @@ class Taken(NamedTuple):
     judgement: Judgement
 
 
+class Seen(NamedTuple):
+    """What a look saw, and nobody has judged yet.
+
+    Attributes:
+        kept: What is known of the step.
+        look: What was seen.
+        text: The look, as it is kept.
+        steps: How many the plan had then.
+    """
+
+    kept: "_Kept"
+    look: Look
+    text: bytes
+    steps: int
+
+
 class _Kept:
     """What is known of one step of one rollout, in memory."""
 
@@ -121,16 +141,26 @@ class Verdicts:
         self._keep = keep
         self._say_with = say_with
         self._load = load
+        self._lock = threading.Lock()  # of the books, not of what stands in them
         self._kept: OrderedDict[tuple[str, str, str, int], _Kept] = OrderedDict()
 
-    def due(self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int) -> bool:
-        """Tell whether the time of another look has come."""
+    def due_ms(
+        self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int
+    ) -> int | None:
+        """Return when the next look can be taken, None when no other one follows at this step.
+
+        It is when the source has all that happened until the look ends.
+
+        Raises:
+            NotFoundError, JudgeError: What was kept is not there, or is not what it was.
+        """
         looks = len(course.looks)
         if looks >= MAX_LOOKS:
-            return False
-        since_ms, until_ms = self._window(course, plan, source, now_ms)
+            return None
+        since_ms, grain = self._begins(course, plan, now_ms)
         slower = min(1 + looks // LOOKS_BEFORE_SLOWER, MAX_LOOKS_IN_ONE)
-        return until_ms - since_ms >= plan.look_seconds * _MS * slower
+        ends_ms = since_ms + plan.look_seconds * _MS * slower
+        return -(-ends_ms // grain) * grain + source.lag_ms
 
     def look(
         self, course: Course, plan: RolloutPlan, source: CountsSource, arms: Arms, now_ms: int
@@ -145,18 +175,39 @@ class Verdicts:
             BrokenError: The log does not add up.
             JudgeError: What was kept of earlier looks is not what it was.
         """
+        return self.rule(course, self.see(course, plan, source, arms, now_ms), now_ms)
+
+    def see(
+        self, course: Course, plan: RolloutPlan, source: CountsSource, arms: Arms, now_ms: int
+    ) -> Seen:
+        """Look, and judge nothing; raises as `look`."""
         kept = self._of(course) or self._begin(course, plan, source, arms, now_ms)
         since_ms, until_ms = self._window(course, plan, source, now_ms)
         look = _seen(plan, kept.plan, source, arms, since_ms, until_ms)
         # If we stop here, nothing was said, and the next look sees the same.
-        text = replay.text_of(look)
+        return Seen(kept, look, replay.text_of(look), len(steps_of(plan)))
+
+    def rule(self, course: Course, seen: Seen, now_ms: int) -> Taken:
+        """Judge what was seen, and say it.
+
+        Args:
+            course: The same as was looked at.
+            seen: What `see` returned last.
+            now_ms: The time.
+
+        Raises:
+            UnavailableError: The log or its evidence refuses now.
+            BrokenError: The log does not add up.
+        """
+        kept, look, text, steps = seen
         judgement = kept.take(look, replay.digest_of(text))
         try:
-            said = _payload(course, judgement, kept, text, now_ms, len(steps_of(plan)))
+            said = _payload(course, judgement, kept, text, now_ms, steps)
             index = self._say_with(VERDICT, said, text)
         except BaseException:
             # It may stand in the log or not: what was judged is read again from there.
-            self._kept.pop(_key(course), None)
+            with self._lock:
+                self._kept.pop(_key(course), None)
             raise
         return Taken(index, look, judgement)
 
@@ -184,7 +235,8 @@ class Verdicts:
             JudgeError: It is not what it was.
         """
         index = course.looks[-1].index
-        kept = self._kept.get(_key(course))
+        with self._lock:
+            kept = self._kept.get(_key(course))
         if kept is not None and kept.replayed is not None and kept.replayed[0] == index:
             return kept.replayed[1]
         basis = self._basis(course.plan_digest)
@@ -203,25 +255,29 @@ class Verdicts:
     def _window(
         self, course: Course, plan: RolloutPlan, source: CountsSource, now_ms: int
     ) -> tuple[int, int]:
-        kept = self._of(course)
-        grain = (plan if kept is None else kept.plan).bucket_seconds * _MS
-        if kept is not None and kept.looks:
-            since_ms = kept.looks[-1].until_ms
-        else:
-            since_ms = -(-(course.since_ms or now_ms) // grain) * grain
+        since_ms, grain = self._begins(course, plan, now_ms)
         until_ms = (now_ms - source.lag_ms) // grain * grain
         longest = MAX_LOOKS_IN_ONE * plan.look_seconds * _MS
         if until_ms - since_ms > longest:
             since_ms = until_ms - longest
         return since_ms, until_ms
 
+    def _begins(self, course: Course, plan: RolloutPlan, now_ms: int) -> tuple[int, int]:
+        """Return from when on nobody has looked at the step, and the grain of its looks."""
+        kept = self._of(course)
+        grain = (plan if kept is None else kept.plan).bucket_seconds * _MS
+        if kept is not None and kept.looks:
+            return kept.looks[-1].until_ms, grain
+        return -(-(course.since_ms or now_ms) // grain) * grain, grain
+
     def _of(self, course: Course) -> _Kept | None:
         """Return what is known of the step, read from what was kept if it is not in memory."""
         key = _key(course)
-        kept = self._kept.get(key)
-        if kept is not None and kept.is_at(course):
-            self._kept.move_to_end(key)
-            return kept
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.is_at(course):
+                self._kept.move_to_end(key)
+                return kept
         if not course.looks:
             return None
         head = _read(self._basis(course.plan_digest), replay.Head)
@@ -252,9 +308,10 @@ class Verdicts:
         return kept
 
     def _remember(self, key: tuple[str, str, str, int], kept: _Kept) -> None:
-        self._kept[key] = kept
-        while len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[key] = kept
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
 
 
 def _key(course: Course) -> tuple[str, str, str, int]:

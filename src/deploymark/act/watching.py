@@ -44,21 +44,27 @@ def is_seen(source: CountsSource, plan: RolloutPlan, rolling: Rolling, now_ms: i
 
 
 def is_well(
-    source: CountsSource, plan: RolloutPlan, rolling: Rolling, executed_ms: int, now_ms: int
+    source: CountsSource,
+    plan: RolloutPlan,
+    rolling: Rolling,
+    executed_ms: int,
+    now_ms: int,
+    *,
+    late: bool,
 ) -> bool | None:
     """Tell whether the traffic has left the canary and is served, after a return.
 
     Args:
         source: Of counts.
-        plan: Says how soon it must be.
+        plan: Says what is counted, and for how long.
         rolling: What was rolled out.
         executed_ms: When the actuator had done it.
         now_ms: The time.
+        late: The time that the plan gives is over.
 
     Returns:
         None while it is open. False when it is late, also where nothing could be seen.
     """
-    late = now_ms - executed_ms > plan.roll_back.recovery_seconds * _MS
     grain = plan.bucket_seconds * _MS
     until_ms = (now_ms - source.lag_ms) // grain * grain
     # The newest look's worth of buckets: requests that were on their way are forgiven.

@@ -50,6 +50,7 @@ def standing(shown: dict[str, Any]) -> str:
     """Return where a rollout stands and what it waits for, in one sentence."""
     wants, state = shown["wants"] or {}, shown["state"].replace("_", " ")
     said = (
+        (shown["superseded_by"], f"It made room for {shown['superseded_by']}."),
         (shown["ended"], f"It is {str(shown['ended']).replace('_', ' ')}."),
         (
             shown["unknown"] is not None,
@@ -108,6 +109,7 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"its digest, {bound['other']} with another"
         ),
     )
+    yield "next look", f"due at {shown['next_look_at']}" if shown["next_look_at"] else ""
     yield "newest entry", str(shown["newest_index"]) if shown["newest_index"] >= 0 else ""
     verdict = shown["verdict"]
     if verdict is None:
@@ -257,7 +259,10 @@ def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _going(shown: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
     wants = shown["wants"] or {}
-    if wants.get("move") == "hold":
+    if wants.get("older_deployment_id") and wants["move"] != "wait":
+        older = wants["older_deployment_id"]
+        yield "An older canary has traffic still. Return it first:", _command("rollback", older)
+    elif wants.get("move") == "hold":
         yield "It waits for a person. Let it go on:", f"deploymark approve {name}"
     elif wants.get("move") == "page":
         yield "Look at what runs: something is not as it should be.", ""

@@ -146,6 +146,8 @@ class Decision(_Entry, frozen=True):
         decision_index: The entry of the earlier stage that this one continues.
         verdict_index: The verdict that it rests on.
         break_glass: A person overrode a policy or guard, with the reason stated.
+        superseded_by: Of a rollback: the deployment that came while this one was on its way, and
+            takes its place; nothing is said about whether this one was good.
     """
 
     action: Literal[
@@ -181,6 +183,7 @@ class Decision(_Entry, frozen=True):
     fence: Count | None = None
     result: Literal["pass", "fail", "inconclusive"] | None = None
     reasons: Annotated[tuple[Text, ...], Meta(max_length=ITEMS)] | None = None
+    superseded_by: DeploymentName | None = None
 
 
 class Suspect(_Entry, frozen=True):

@@ -196,7 +196,10 @@ def ruled(entry: LoggedEntry) -> Ruled | None:
         entry.received_at_ms,
         named,
         burns=burns,
-        action=said.action if said.action in (PROMOTE, ROLL_BACK) else None,
+        # One that only made room for a newer deployment says nothing about how this one was.
+        action=said.action
+        if said.action in (PROMOTE, ROLL_BACK) and said.superseded_by is None
+        else None,
         actor=said.actor,
         outcome=said.outcome if said.stage == "outcome" else None,
         follows=said.decision_index,

@@ -3,8 +3,9 @@
 With `sources`, `actuators` and `notifying` the only place that picks adapters for it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from deploymark.act.alerts import alerts_of
 from deploymark.act.backing import LogBacking
 from deploymark.act.breaches import Breaches
 from deploymark.act.budgets import Budgets
-from deploymark.act.controller import Controller, Hands, Scope
+from deploymark.act.controller import Controller
 from deploymark.act.execute import Executor
 from deploymark.act.gate_book import GateBook
 from deploymark.act.gating import Gating, Grounds, Load
+from deploymark.act.hands import Hands
+from deploymark.act.plan import Scope
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
@@ -32,6 +35,7 @@ from deploymark.projections.database import Views
 from deploymark.runtime.actuators import build_actuator
 from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
+from deploymark.runtime.crew import Crew
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.notifying import Teller, open_routes, patience_of
 from deploymark.runtime.sources import open_sources
@@ -39,6 +43,8 @@ from deploymark.runtime.system import ServerClock
 from deploymark.runtime.zones import time_zones
 from deploymark.storage.sqlite.leases import SqliteLeaseStore
 from deploymark.telemetry.room import TelemetryRoom
+
+_log = logging.getLogger(__name__)
 
 _TELL_SECONDS: Final = 2.0
 
@@ -51,11 +57,13 @@ class Acting:
         rollouts: What people see and ask.
         controller: Takes rollouts further.
         gate: Tells pipelines whether they may go on.
+        gauges: Returns how busy its lanes are, for the metrics.
     """
 
     rollouts: Rollouts
     controller: Controller
     gate: GateBook
+    gauges: Callable[[], dict[str, float]]
 
 
 @contextmanager
@@ -70,7 +78,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     clock: ServerClock,
     meter: Meter,
 ) -> Iterator[Acting]:
-    """Open the room; on leaving, what was begun is finished as far as one turn takes it.
+    """Open the room; on leaving, what is being done may end within a few seconds, and no more.
 
     Args:
         log: Open for writing.
@@ -121,22 +129,26 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         sources=sources,
         actuators=actuators,
         meter=meter,
+        clock=clock,
         steady_ms=clock.steady_ms,
         objection=gating.objection,
     )
     controller = Controller(plans, _terms(configuration), hands)
-    rollouts = Rollouts(plans, query, log.store, load, tell, lambda: controller.wanted)
-
-    def turn() -> None:
-        controller.turn(clock.now_ms())
-
+    rollouts = Rollouts(
+        plans,
+        query,
+        log.store,
+        load,
+        tell,
+        lambda: controller.wanted,
+        next_looks=lambda: controller.next_looks,
+    )
+    size = min(configuration.act.workers, len(plans))
+    crew = Crew(size, controller.take, meter, clock.steady_ms)
     breaches = Breaches(plans, sources, GateQuery(views), meter)
     telling = _Telling(configuration, rollouts, breaches, clock, meter)
     # Who tells people may wait for them; rollouts shall not.
     keepers = []
-    if plans:
-        turns = Task("rollouts", configuration.act.turn_seconds, turn)
-        keepers.append(Housekeeper([turns], meter))
     if any(plan.objective is not None for plan in plans.values()):
         # Not once more at the end: nobody is told what it would find.
         looks = Task("budgets", _TELL_SECONDS, lambda: breaches.look(clock.now_ms()), _nothing)
@@ -144,12 +156,40 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     # Who has no plan is told when somebody breaks the glass of a gate.
     if plans or configuration.policy.rules:
         keepers.append(Housekeeper([Task("alerts", _TELL_SECONDS, telling.tell)], meter))
-    with _running(keepers):
-        yield Acting(rollouts, controller, GateBook(gating, tell, clock, meter))
+    turns = Task(
+        "rollouts",
+        configuration.act.turn_seconds,
+        lambda: crew.offer(controller.due()),
+        last=_nothing,
+    )
+    going: AbstractContextManager[None] = (
+        _rolling_out(controller, crew, Housekeeper([turns], meter)) if plans else nullcontext()
+    )
+    with _running(keepers), going:
+        gate = GateBook(gating, tell, clock, meter)
+        yield Acting(rollouts, controller, gate, crew.gauges)
 
 
 def _nothing() -> None:
-    """Do nothing."""
+    """Begin nothing more: what is decided is carried out after the next start."""
+
+
+@contextmanager
+def _rolling_out(controller: Controller, crew: Crew, turns: Housekeeper) -> Iterator[None]:
+    crew.start()
+    turns.start()
+    try:
+        yield
+    finally:
+        turns.stop()
+        left = crew.stop()
+        controller.let_go()
+        for service, environment in left:
+            _log.warning(
+                "what was being done for a rollout did not end in time, and is looked at after "
+                "the next start",
+                extra={"service": service, "environment": environment},
+            )
 
 
 @contextmanager
@@ -178,7 +218,6 @@ def _gating(
             known=Known(configuration.auth.identities, time_zones(zone_names(rules))),
             rolling=RollingQuery(views),
             query=query,
-            # Its own: the controller's is asked on another thread.
             backed=LogBacking(log.store, log.ring),
             load=load,
             budgets=Budgets(plans, sources, query),

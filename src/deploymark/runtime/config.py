@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from deploymark.act.plan import RolloutPlan, check_rollout
+from deploymark.act.plan import EMBEDDED, RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
 from deploymark.integrations.prometheus.client import PrometheusSettings
+from deploymark.integrations.prometheus.source import LAG_SCRAPES
 from deploymark.judge.policy import Identity, Rule, check_rules
 from deploymark.judge.ruling import Known, check_examples, zone_names
 from deploymark.model.inspection import Inspector
@@ -140,10 +141,12 @@ class ActSection(_Section, frozen=True):
     Attributes:
         automation: The kill switch: without it nothing is changed, and people are told.
         turn_seconds: How often rollouts are looked at.
+        workers: How many of them are looked at at the same time.
     """
 
     automation: bool = True
     turn_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
+    workers: Annotated[int, Meta(ge=1, le=256)] = 16
 
 
 class TelemetrySection(_Section, frozen=True):
@@ -336,15 +339,24 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
     for place, notifier in enumerate(configuration.alerts.notifiers):
         _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
     for (service, environment), plan in configuration.plans.items():
-        _check_plan(plan, name, f"/rollouts/{service}/{environment}")
+        lag_seconds = _lag_of(plan, configuration)
+        _check_plan(plan, name, f"/rollouts/{service}/{environment}", lag_seconds)
     _check_rules(configuration.policy.rules, configuration.auth.identities, name)
     _check_dialects(configuration.dialects, name)
     return configuration
 
 
-def _check_plan(plan: RolloutPlan, name: str, field: str) -> None:
+def _lag_of(plan: RolloutPlan, configuration: Configuration) -> int | None:
+    """Return how late the counts of a plan's source are, None for one that there is not."""
+    if plan.source == EMBEDDED:
+        return configuration.telemetry.lag_seconds
+    settings = configuration.prometheus.get(plan.source)
+    return None if settings is None else LAG_SCRAPES * settings.scrape_seconds
+
+
+def _check_plan(plan: RolloutPlan, name: str, field: str, lag_seconds: int | None) -> None:
     try:
-        check_rollout(plan, field)
+        check_rollout(plan, field, lag_seconds)
     except UsageError as error:
         message = f"{name}: {error.message}"
         raise UsageError(message, hint=error.hint, field=error.field) from None

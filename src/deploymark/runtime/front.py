@@ -38,7 +38,7 @@ from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
-from deploymark.runtime.acting import open_acting
+from deploymark.runtime.acting import Acting, open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.dialects import mounted_dialects
@@ -92,10 +92,11 @@ class _Emitters:
 
 
 class _Gauges:
-    """The measure M3 as the metrics show it."""
+    """The measure M3, and how busy the lanes of rollouts are, as the metrics show them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, acting: Acting, clock: Clock) -> None:
         self._ledger = ledger
+        self._acting = acting
         self._clock = clock
 
     def __call__(self) -> dict[str, float]:
@@ -105,6 +106,7 @@ class _Gauges:
             "markers_emitted": rates.emitted,
             "markers_received": rates.received,
             "emitter_epochs": rates.epochs,
+            **self._acting.gauges(),
         }
 
 
@@ -269,7 +271,7 @@ def open_front(
             policy_text=log.data.policy.read_text(encoding="utf-8"),
             check_writing=log.receiver.check_writing,
             turned_away=accounting.turned_away,
-            gauges=_Gauges(ledger, clock),
+            gauges=_Gauges(ledger, acting, clock),
             exposition=Exposition(measuring, log.view, runner, clock=clock, meter=meter),
             measures=measuring,
             telemetry=telemetry,

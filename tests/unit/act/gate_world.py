@@ -80,7 +80,13 @@ class Gate:
         self.gating = Gating(self.grounds)
         self.book = GateBook(self.gating, self.tell, world.clock, world.meter)
         self.rollouts = Rollouts(
-            self.plans, rolling, world.store, self.load, self.tell, lambda: world.controller.wanted
+            self.plans,
+            rolling,
+            world.store,
+            self.load,
+            self.tell,
+            lambda: world.controller.wanted,
+            next_looks=lambda: world.controller.next_looks,
         )
 
     def load(self, digest: str) -> bytes:

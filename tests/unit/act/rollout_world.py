@@ -6,22 +6,23 @@ the controller says and does is real.
 
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from rollout_traffic import Actuators, Splitter, Traffic
+
 from deploymark.act.backing import LogBacking
-from deploymark.act.controller import Controller, Hands
+from deploymark.act.controller import Controller
 from deploymark.act.execute import Executor
+from deploymark.act.gather import Backing
+from deploymark.act.hands import Hands
 from deploymark.act.plan import MetricPlan, RollBackPlan, RolloutPlan, StepPlan
 from deploymark.act.scene import Terms
 from deploymark.act.verdicts import Verdicts
 from deploymark.errors import (
-    CountsUnavailableError,
-    DeploymarkError,
     MarkerError,
     NotFoundError,
     StoreUnavailableError,
@@ -33,19 +34,8 @@ from deploymark.ingest.intake import Admitted, Intake
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import DECISION, Role
-from deploymark.ports import (
-    Actuator,
-    Cell,
-    Cohort,
-    CohortCounts,
-    Deed,
-    Found,
-    LeaseStore,
-    MetricQuery,
-    Order,
-)
 from deploymark.projections.broker.query import BrokerQuery
-from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.projections.broker.rolling import RollingQuery, Side
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.database import open_views
 from deploymark.projections.logged import read_entry
@@ -77,121 +67,6 @@ def digest_of(release: str) -> str:
     return f"sha256:{sha256(release.encode()).hexdigest()}"
 
 
-class Traffic:
-    """Requests as a source of counts tells them.
-
-    Attributes:
-        rates: Requests a second of each release, by its deployment id.
-        errors: The share of them that fails.
-        away: The source does not answer.
-        refuses: What it says of every question.
-    """
-
-    name = "telemetry"
-    lag_ms = 1_000
-
-    def __init__(self, clock: ManualClock, replicas: int = 4) -> None:
-        self._clock = clock
-        self._replicas = replicas
-        self.errors: dict[str, float] = {}
-        self.changes: list[tuple[int, dict[str, float]]] = []
-        self.away = False
-        self.refuses: DeploymarkError | None = None
-
-    def share(self, rates: Mapping[str, float]) -> None:
-        """Send requests from now on at these rates; what is not named goes on."""
-        now = self.changes[-1][1] if self.changes else {}
-        self.changes.append((self._clock.now_ms(), {**now, **rates}))
-
-    def count(
-        self,
-        cohort: Cohort,
-        metrics: Sequence[MetricQuery],
-        since_ms: int,
-        until_ms: int,
-        bucket_ms: int,
-    ) -> CohortCounts:
-        if self.refuses is not None:
-            raise self.refuses
-        if self.away:
-            raise CountsUnavailableError("The source is away.")
-        cells = []
-        for at_ms in range(since_ms, until_ms, bucket_ms):
-            for deployment, rate in self._rates(at_ms).items():
-                if deployment not in cohort.deployments or not rate:
-                    continue
-                for replica in range(self._replicas):
-                    draw = Random(f"{at_ms} {deployment} {replica}")
-                    trials = round(rate * bucket_ms / 1_000 / self._replicas)
-                    bad = self.errors.get(deployment, 0.01)
-                    events = sum(draw.random() < bad for _ in range(trials))
-                    cells.append(Cell(f"{deployment}-{replica}", at_ms, trials, events))
-        return CohortCounts({metric.name: tuple(cells) for metric in metrics})
-
-    def _rates(self, at_ms: int) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for since_ms, rates in self.changes:
-            if since_ms <= at_ms:
-                found = rates
-        return found
-
-
-class Splitter:
-    """An actuator that sends traffic, and does what a test wants to go wrong.
-
-    Attributes:
-        orders: That it carried out.
-        rate: Requests a second in all.
-        seen: What it finds when it looks; None: what is so.
-        before: What it raises the next times, before it does anything.
-        after: The same, when it has done it.
-        blind: The same, when it looks.
-        meanwhile: What happens the next times while it does it.
-    """
-
-    name = "splitter"
-
-    def __init__(self, traffic: Traffic, rate: float = 200.0) -> None:
-        self._traffic = traffic
-        self.rate = rate
-        self.orders: list[Order] = []
-        self.seen: Found | None = None
-        self.blind: list[DeploymarkError] = []
-        self.before: list[DeploymarkError] = []
-        self.after: list[DeploymarkError] = []
-        self.meanwhile: list[Callable[[], None]] = []
-
-    def look(self, order: Order) -> Found:
-        if self.seen is not None:
-            return self.seen
-        if self.blind:
-            raise self.blind.pop()
-        done = [each.key for each in self.orders if each.service == order.service]
-        return Found.DONE if done[-1:] == [order.key] else Found.NOT_DONE
-
-    def carry_out(self, order: Order) -> str:
-        if self.before:
-            raise self.before.pop()
-        self.orders.append(order)
-        canary, stable = order.canary.deployment.split("~")[0], ""
-        if order.stable is not None:
-            stable = order.stable.deployment.split("~")[0]
-        rates = {
-            canary: self.rate * order.weight / 100,
-            stable: self.rate * (1 - order.weight / 100),
-        }
-        self._traffic.share({name: rate for name, rate in rates.items() if name})
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        if self.after:
-            raise self.after.pop()
-        return f"The canary gets {order.weight:g} %."
-
-    @property
-    def deeds(self) -> list[Deed]:
-        return [order.deed for order in self.orders]
-
-
 class RolloutWorld:
     """One service, its log and its controller.
 
@@ -199,6 +74,7 @@ class RolloutWorld:
         plan: By which it is rolled out.
         terms: What the configuration says of actions.
         services: All services that are rolled out by that plan.
+        environments: In which each of them is.
 
     Attributes:
         jumped_ms: How far the clock was set, so that the steady one was not.
@@ -207,6 +83,8 @@ class RolloutWorld:
         lost: Actions, stages or kinds of entries that the log takes, and whose answer is lost; one
             entry for each.
         lag: The views see nothing new.
+        overheard: Hears what a controller is about to say.
+        asked: Hears about which deployment the facts are gathered.
     """
 
     def __init__(
@@ -214,9 +92,10 @@ class RolloutWorld:
         plan: RolloutPlan = PLAN,
         terms: Terms | None = None,
         services: Sequence[str] = (SERVICE,),
+        environments: Sequence[str] = (ENVIRONMENT,),
     ) -> None:
         self.plan = plan
-        self.plans = {(service, ENVIRONMENT): plan for service in services}
+        self.plans = {(service, place): plan for service in services for place in environments}
         self.terms = terms or Terms()
         self.jumped_ms = 0
         self.deaf: set[str] = set()
@@ -236,11 +115,14 @@ class RolloutWorld:
         self.runner.catch_up()
         self.traffic = Traffic(self.clock)
         self.splitter = Splitter(self.traffic)
-        self.actuators: dict[tuple[str, str], Actuator] = dict.fromkeys(self.plans, self.splitter)
-        self.leases: LeaseStore = MemoryLeaseStore()
+        self.actuators: Actuators = dict.fromkeys(self.plans, self.splitter)
+        self.leases = MemoryLeaseStore()
         self.gone: set[str] = set()
         self.forged: dict[str, bytes] = {}
         self.objection: Callable[..., str] = lambda *_: ""
+        self.overheard: Callable[[str, bytes], None] = lambda *_: None
+        self.asked: Callable[[Side], None] = lambda _: None
+        self._backing = LogBacking(self.store, self.log.ring)
         self.controller = self.new_controller("one")
 
     def __enter__(self) -> Self:
@@ -257,12 +139,14 @@ class RolloutWorld:
 
         def say(kind: str, payload: bytes) -> int:
             self._hears(kind)
+            self.overheard(kind, payload)
             index = self.intake.say_payload(kind, payload, PLATFORM).index
             self._answers(kind, payload)
             return index
 
         def say_with(kind: str, payload: bytes, content: bytes) -> int:
             self._hears(kind)
+            self.overheard(kind, payload)
             index = self.intake.say_with(kind, payload, content, PLATFORM).index
             self._answers(kind, payload)
             return index
@@ -280,14 +164,19 @@ class RolloutWorld:
             executor=Executor(say),
             leases=self.leases,
             holder=holder,
-            backed=LogBacking(self.store, self.log.ring),
+            backed=self._backed,
             sources={"telemetry": self.traffic},
             actuators=self.actuators,
             meter=self.meter,
+            clock=self.clock,
             steady_ms=lambda: self.clock.now_ms() - self.jumped_ms,
             objection=self.objection,
         )
         return Controller(self.plans, self.terms, hands)
+
+    def _backed(self, side: Side) -> Backing:
+        self.asked(side)
+        return self._backing(side)
 
     def _hears(self, kind: str) -> None:
         if kind in self.refused:
@@ -336,7 +225,7 @@ class RolloutWorld:
         self.runner.catch_up()
         return answer.ids["deployment_id"]
 
-    def deploy(
+    def deploy(  # noqa: PLR0913 - one argument for each thing that differs
         self,
         release: str,
         *,
@@ -345,6 +234,7 @@ class RolloutWorld:
         seen: str | None = None,
         caller: Caller = CI,
         service: str = SERVICE,
+        environment: str = ENVIRONMENT,
         **more: Any,  # noqa: ANN401 - fields of the marker
     ) -> str:
         """Apply a release and see its instances run it; return the id of its deployment.
@@ -356,6 +246,7 @@ class RolloutWorld:
             seen: The release that the observer sees instead.
             caller: Who announces it.
             service: Of which.
+            environment: Where.
             more: What else the marker says.
         """
         artifact = {"digest": digest_of(release)}
@@ -364,6 +255,7 @@ class RolloutWorld:
             phase="applied",
             artifact=artifact,
             service=service,
+            environment=environment,
             version=release,
             rollout={"strategy": "canary", "weight": weight},
             emitter={"kind": "ci", "id": "deploy.yml"},
@@ -374,23 +266,27 @@ class RolloutWorld:
                 phase="running",
                 artifact=artifact,
                 service=service,
+                environment=environment,
                 target={"instance_uid": f"{identity}-{number}"},
                 evidence={"basis": "observed", "digest": digest_of(seen or release)},
                 emitter={"kind": "orchestrator", "id": "observer"},
             )
         return identity
 
-    def stable(self, service: str = SERVICE) -> str:
+    def stable(self, service: str = SERVICE, environment: str = ENVIRONMENT) -> str:
         """Let a release run for a while that is good to return to; return its id."""
-        stable = self.deploy("v1", service=service)
-        self.adopt(stable, service)
+        stable = self.deploy("v1", service=service, environment=environment)
+        self.adopt(stable, service, environment)
         self.traffic.share({stable: 200.0})
         self.clock.advance(400)
         return stable
 
-    def adopt(self, deployment: str, service: str = SERVICE) -> None:
+    def adopt(
+        self, deployment: str, service: str = SERVICE, environment: str = ENVIRONMENT
+    ) -> None:
         """Let a person say that what runs is good to return to."""
-        self.rule("adopt", deployment_id=f"{deployment}~1", service=service)
+        name = f"{deployment}~1"
+        self.rule("adopt", deployment_id=name, service=service, environment=environment)
 
     def ask(self, action: str, deployment: str, **more: Any) -> int:  # noqa: ANN401 - fields
         """Let a person ask for something."""
@@ -422,7 +318,7 @@ class RolloutWorld:
     def turn(self, controller: Controller | None = None) -> None:
         """Take one turn; what an unavailable part raises is for the next one."""
         with suppress(UnavailableError):
-            (controller or self.controller).turn(self.clock.now_ms())
+            (controller or self.controller).turn()
         if not self.lag:
             self.runner.catch_up()
 

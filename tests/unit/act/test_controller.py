@@ -33,6 +33,7 @@ def test_a_release_that_passed_its_last_step_is_verified_until_a_person_promotes
     world: RolloutWorld,
 ) -> None:
     world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.restart()
     world.stable()
     canary = world.deploy("v2", weight=0)
     seen = set()
@@ -55,12 +56,14 @@ def test_a_plan_that_was_cut_short_ends_with_the_step_that_the_rollout_is_at(
     world: RolloutWorld,
 ) -> None:
     world.plans[SCOPE] = replace(PLAN, promotion="person")
+    world.restart()
     world.stable()
     canary = world.deploy("v2", weight=0)
     while world.splitter.deeds != ["shift", "shift"]:
         world.go_on(5)
     looks = len(world.entries("verdict"))
     world.plans[SCOPE] = replace(PLAN, promotion="person", steps=PLAN.steps[:1])
+    world.restart()
     world.go_on(300)
     assert {(each.step, each.steps) for each in world.entries("verdict")[looks:]} == {(2, 2)}
     assert world.deployment(canary)["state"] == "verified"

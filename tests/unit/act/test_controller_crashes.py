@@ -104,7 +104,7 @@ def test_of_two_controllers_one_acts(end: str) -> None:
 
     def both(world: RolloutWorld, _: int) -> None:
         other = others.setdefault(id(world), world.new_controller("two"))
-        other.turn(world.clock.now_ms())
+        other.turn()
 
     deeds, told, looks = _story(end, both)
     assert (deeds, told) == _undisturbed(end)[:2]

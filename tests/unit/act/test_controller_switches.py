@@ -110,3 +110,13 @@ def test_a_budget_that_burns_pauses_a_canary() -> None:
         assert world.splitter.deeds == ["shift"]
         assert "pause decided" in world.told()
         assert SCOPE in world.controller.wanted
+
+
+def test_a_clock_that_jumps_does_not_end_a_written_rule_in_silence() -> None:
+    with RolloutWorld(RULED) as world:
+        world.go_on(1)
+        _switch(world, errors=0.001)
+        world.go_on(30)
+        world.jump(3_600)
+        world.go_on(30)
+        assert world.wants == ("hold", "clock_jumped")

@@ -89,6 +89,36 @@ def test_a_clock_that_jumps_by_an_hour_moves_nothing(world: RolloutWorld, second
     assert not clock.held
 
 
+@pytest.mark.parametrize("seconds", [3_600, -3_600])
+@pytest.mark.parametrize("before", [0, 12])
+def test_a_clock_that_jumped_holds_a_healthy_rollout_and_says_by_how_much(
+    world: RolloutWorld, seconds: float, before: int
+) -> None:
+    world.go_on(1)
+    world.deploy("v2", weight=0)
+    world.go_on(before)
+    world.jump(seconds)
+    world.go_on(30)
+    deeds = list(world.splitter.deeds)
+    assert world.wants == ("hold", "clock_jumped")
+    wanted = world.controller.wanted[SCOPE].intent
+    assert "jumped by 3600 s" in wanted.reason
+    assert wanted.urgency == "ticket"
+    world.go_on(60)
+    assert world.splitter.deeds == deeds
+
+
+def test_what_a_person_agrees_to_is_done_although_the_clock_jumped(world: RolloutWorld) -> None:
+    canary = world.deploy("v2", weight=0)
+    world.go_on(12)
+    world.jump(3_600)
+    world.go_on(10)
+    assert world.splitter.deeds == ["shift"]
+    world.ask("approve", canary)
+    world.go_on(10)
+    assert world.splitter.deeds == ["shift", "shift"]
+
+
 def test_a_jump_of_the_clock_is_forgotten_after_a_day(world: RolloutWorld) -> None:
     world.deploy("v2", weight=0)
     world.jump(3_600)
@@ -192,9 +222,75 @@ def test_evidence_that_is_lost_or_changed_is_no_ground_and_a_person_can_still_ac
     world.traffic.errors[canary] = 0.3
     world.go_on(100)
     assert world.splitter.deeds == ["shift"]
+    # It is judged from memory, and stops; to act on it, it would have to be judged again.
+    assert world.wants == ("hold", "canary_failed")
+    replay = world.controller.wanted[SCOPE].intent.guards[0]
+    assert not replay.held
+    assert "cannot be judged again" in str(replay.reason)
     world.restart()
     world.go_on(60)
     assert world.splitter.deeds == ["shift"]
     world.ask("roll_back", canary, reason="It is bad.")
     world.go_on(30)
     assert world.splitter.deeds == ["shift", "roll_back"]
+
+
+@pytest.mark.parametrize("what", ["look", "basis"])
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_lost_evidence_is_a_reason_of_its_own_for_a_rollout_that_waits(
+    world: RolloutWorld, how: str, what: str
+) -> None:
+    canary = world.deploy("v2", weight=0)
+    while not world.entries("verdict"):
+        world.go_on(1)
+    first = world.entries("verdict")[0]
+    digest = first.inputs_digest if what == "look" else first.plan_digest
+    if how == "gone":
+        world.gone.add(digest)
+    else:
+        world.forged[digest] = world.evidence(digest).replace(b"1", b"2")
+    world.restart()
+    world.go_on(60)
+    assert len(world.entries("verdict")) == 1
+    assert world.wants == ("hold", "evidence_lost")
+    wanted = world.controller.wanted[SCOPE].intent
+    assert ("gone" if how == "gone" else "is not what it was") in wanted.reason
+    assert wanted.urgency == "ticket"
+    assert world.splitter.deeds == ["shift"]
+    # A person goes on, and the next step is judged anew.
+    world.ask("approve", canary)
+    world.go_on(30)
+    assert world.splitter.deeds == ["shift", "shift"]
+    assert world.wants[1] != "evidence_lost"
+
+
+def _returning(world: RolloutWorld) -> str:
+    world.go_on(1)
+    canary = world.deploy("v2", weight=0)
+    world.traffic.errors[canary] = 0.3
+    while world.told()[-1] != "roll_back executed":
+        world.go_on(1)
+    return canary
+
+
+def test_a_clock_that_jumps_ahead_makes_no_return_late(world: RolloutWorld) -> None:
+    _returning(world)
+    world.traffic.away = True  # nothing was counted in the time that the clock left out
+    world.jump(3_600)
+    world.go_on(30)
+    assert world.told()[-1] == "roll_back executed"
+    world.traffic.away = False
+    world.go_on(5)
+    assert world.told()[-1] == "roll_back outcome succeeded"
+
+
+def test_a_clock_that_is_set_back_keeps_no_return_open_for_longer_than_it_may_take(
+    world: RolloutWorld,
+) -> None:
+    _returning(world)
+    world.traffic.away = True
+    world.jump(-3_600)
+    world.go_on(50)
+    assert world.told()[-1] == "roll_back executed"
+    world.go_on(20)
+    assert world.told()[-1] == "roll_back outcome failed"

@@ -29,6 +29,7 @@ FIELDS = {
     "actor": "policy",
     "timestamp": format_instant(NOW),
     "weight": 10,
+    "fence": 3,
 }
 
 
@@ -85,8 +86,8 @@ def _decided(log: _Log, executor: Executor, *, execute: bool = True) -> Pending:
 _TYPE = "application/vnd.deploymark.decision.v1+json"
 
 
-def _order(pending: Pending) -> Order:
-    return order_of(COURSE, pending, CANARY, STABLE, fence=3)
+def _order(pending: Pending, fence: int = 3) -> Order:
+    return order_of(COURSE, pending, CANARY, STABLE, fence=fence)
 
 
 def test_what_was_just_decided_is_carried_out_without_looking() -> None:
@@ -115,8 +116,7 @@ def test_who_may_have_been_replaced_meanwhile_looks_at_its_own_deeds_too() -> No
     log, actuator = _Log(), _Actuator(Found.DONE)
     executor = Executor(log)
     pending = _decided(log, executor)
-    executor.forget()
-    executor.settle(actuator, _order(pending), pending, NOW)
+    executor.settle(actuator, _order(pending, fence=4), pending, NOW)
     assert actuator.done == []
     assert log.stages == ["decided", "executed"]
 

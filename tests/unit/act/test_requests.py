@@ -13,6 +13,7 @@ from deploymark.act.rollouts import ActionRequest, Rollouts
 from deploymark.errors import ActionRefusedError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.judge.replay import digest_of
+from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import DECISION
 from deploymark.projections.broker.rolling import RollingQuery
 
@@ -30,6 +31,7 @@ class People:
             lambda digest: store.blob(bytes.fromhex(digest.removeprefix("sha256:"))).content or b"",
             lambda fields: world.intake.say(DECISION, dict(fields), PLATFORM).index,
             lambda: world.controller.wanted,
+            next_looks=lambda: world.controller.next_looks,
         )
 
     def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
@@ -79,6 +81,39 @@ def test_a_request_that_a_guard_refuses_is_answered_once_and_keeps_nothing_from_
     world.go_on(30)
     assert world.entries("verdict")  # it is looked at again
     assert People(world).rollouts.show(canary)["asked"] == []
+
+
+def test_people_see_when_the_next_look_is_due(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    world.go_on(1)
+    first = people.rollouts.show(canary)["next_look_at"]
+    assert first is not None
+    while not world.entries("verdict"):
+        assert parse_instant(first) >= world.clock.now_ms()
+        assert [each["next_look_at"] for each in people.rollouts.newest()] == [first]
+        world.go_on(1)
+    assert world.clock.now_ms() - parse_instant(first) <= 1_000
+    world.go_on(1)
+    second = people.rollouts.show(canary)["next_look_at"]
+    assert parse_instant(second) - parse_instant(first) == PLAN.look_seconds * 1_000
+    world.restart()
+    assert people.rollouts.show(canary)["next_look_at"] is None  # nobody has asked yet
+    world.go_on(1)
+    assert people.rollouts.show(canary)["next_look_at"] == second
+
+
+def test_what_is_not_looked_at_any_more_has_no_next_look(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    world.go_on(2)
+    people.ask("promote", canary)
+    world.go_on(10)
+    shown = people.rollouts.show(canary)
+    assert (shown["ended"], shown["next_look_at"]) == ("promoted", None)
+    world.deploy("v3", weight=0)
+    world.rule("freeze", service=None, reason="A sale goes on.")
+    world.go_on(5)
+    (shown,) = people.rollouts.newest()
+    assert (shown["step"], shown["next_look_at"]) == (0, None)
 
 
 def test_the_glass_is_broken_after_a_refusal(world: RolloutWorld) -> None:

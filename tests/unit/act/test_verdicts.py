@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 from msgspec.structs import replace
-from rollout_world import PLAN, Traffic
+from rollout_traffic import Traffic
+from rollout_world import PLAN
 
 from deploymark.act.course import Course, fold
 from deploymark.act.plan import MetricPlan
@@ -70,7 +71,9 @@ class _World:
         self.course = fold(self.course, [(index, at, self.said[index])])
 
     def is_due(self) -> bool:
-        return self.verdicts.due(self.course, PLAN, self.source, self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        due_ms = self.verdicts.due_ms(self.course, PLAN, self.source, now_ms)
+        return due_ms is not None and due_ms <= now_ms
 
 
 def _numbers(said: Verdict) -> tuple[object, ...]:
@@ -153,7 +156,7 @@ def test_evidence_that_is_lost_or_changed_is_refused(what: str, how: str) -> Non
     with pytest.raises(wanted):
         world.new().newest(world.course)
     with pytest.raises(wanted):
-        world.new().due(world.course, PLAN, world.source, world.clock.now_ms())
+        world.new().due_ms(world.course, PLAN, world.source, world.clock.now_ms())
 
 
 def test_a_step_that_other_formulas_judged_is_refused() -> None:
@@ -257,7 +260,8 @@ def test_looks_grow_apart_the_longer_a_step_is_open_and_end() -> None:
             (
                 seconds
                 for seconds in range(0, 400, 5)
-                if verdicts.due(course, PLAN, world.source, since_ms + seconds * 1_000 + 1_000)
+                if (due_ms := verdicts.due_ms(course, PLAN, world.source, since_ms)) is not None
+                and due_ms <= since_ms + seconds * 1_000 + 1_000
             ),
             0,
         )

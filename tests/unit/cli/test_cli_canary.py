@@ -30,14 +30,17 @@ kind = "command"
 options = {{ run = ["true"], look = ["false"] }}
 """
 
+QUICK = "look_seconds = 1\nbucket_seconds = 1\nblock_seconds = [1, 5]\n"
+
 
 @pytest.fixture(scope="module")
 def _planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("planned")
-    text = "[act]\nturn_seconds = 0.1\n[rollouts.cn-watched.prod]\n"
+    text = "[act]\nturn_seconds = 0.1\n[telemetry]\nbucket_seconds = 1\nlag_seconds = 0\n"
+    text += "[rollouts.cn-watched.prod]\n"
     text += "".join(PLAN.format(name=each, recovery=600, more="") for each in SERVICES)
-    text += PLAN.format(name="cn-late", recovery=1, more="")
-    text += PLAN.format(name="cn-named", recovery=1, more='approvers = ["ada"]')
+    text += PLAN.format(name="cn-late", recovery=3, more=QUICK)
+    text += PLAN.format(name="cn-named", recovery=3, more=f'{QUICK}approvers = ["ada"]')
     (place / "deploymark.toml").write_text(text)
     command = ["up", "--data", str(place / "data"), "--listen", "127.0.0.1:0", "--json"]
     outside = {name: value for name, value in os.environ.items() if "DEPLOYMARK" not in name}

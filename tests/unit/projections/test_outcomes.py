@@ -357,3 +357,13 @@ def test_a_promotion_that_failed_is_counted_when_its_day_is_over(story: Story) -
     story.carry_out(ci("applied"), "promote", 0, 60, how="failed")
     assert story.share("M14", until=moment(DAY + 60)) == (0, 0)
     assert story.share("M14", until=moment(DAY + 61)) == (0, 1)
+
+
+def test_a_canary_that_made_room_for_a_newer_one_was_not_rolled_back(story: Story) -> None:
+    story.say(canary("applied", "v2"), 0)
+    newer = {"superseded_by": named(ci("applied", "v3"))}
+    first = story.decide(ci("applied", "v2"), "roll_back", "decided", MINUTE, **newer)
+    stages = {"decision_index": first, "outcome": "succeeded"}
+    story.decide(ci("applied", "v2"), "roll_back", "outcome", 2 * MINUTE, **newer, **stages)
+    assert "rolled_back" not in story.results("M1")
+    assert story.share("M7") == (0, 0)

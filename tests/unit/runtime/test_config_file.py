@@ -60,6 +60,7 @@ action_assurance = "signed"
 [act]
 automation = false
 turn_seconds = 0.5
+workers = 3
 
 [[policy.rules]]
 name = "owned"
@@ -390,3 +391,27 @@ def test_a_file_that_a_flag_names_wins_over_the_one_of_the_environment(
     file = _written(tmp_path, "[server]\nlisten = 'file:1'\n")
     configuration = started_with(monkeypatch, "--config", str(file))
     assert configuration.server.listen == "file:1"
+
+
+def _recovering(seconds: int, **more: object) -> dict[str, object]:
+    plan = {"look_seconds": 60, "bucket_seconds": 15, "roll_back": {"recovery_seconds": seconds}}
+    return {
+        "telemetry": {"lag_seconds": 20},
+        "prometheus": {"main": {"url": "http://127.0.0.1:9090", "scrape_seconds": 15}},
+        "rollouts": {"shop": {"prod": {**plan, **more}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "needed", "lag"), [({}, 110, "20 s"), ({"source": "main"}, 120, "30 s")]
+)
+def test_a_return_has_time_to_be_shown_to_help_and_less_is_refused_with_the_numbers(
+    more: dict[str, object], needed: int, lag: str
+) -> None:
+    parse_configuration(_recovering(needed, **more))
+    with pytest.raises(UsageError) as caught:
+        parse_configuration(_recovering(needed - 1, **more))
+    assert caught.value.field == "/rollouts/shop/prod/roll_back/recovery_seconds"
+    for said in (f"recovery_seconds = {needed - 1}", f"up to {needed} s", "a look of 60 s", lag):
+        assert said in caught.value.message
+    assert str(needed) in caught.value.hint
