@@ -123,7 +123,7 @@ def marks_of(document: Mapping[str, Any], kind_key: str) -> tuple[MarkRow, ...]:
     name = (document["deployment_id"], kind_key, document["occurrence"])
     scope = (document["service"], document["environment"])
     return tuple(
-        MarkRow(*scope, *name, lane, lane_kind, int(place == 0), *about)
+        MarkRow._make((*scope, *name, lane, lane_kind, int(place == 0), *about))
         for place, (lane, lane_kind) in enumerate(_lanes_of(document))
     )
 

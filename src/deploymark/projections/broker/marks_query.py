@@ -58,7 +58,7 @@ _KEY = (
 _BEYOND: Final = 1 << 43
 _WHOLE = tuple(MARK.columns)
 # Written out, not bound: SQLite uses a partial index only for what it can read in the statement.
-_ONE: Final = literal_column("1")
+_ONE: Final[ColumnElement[int]] = literal_column("1")
 _FIRST: Final = MARK.c.first == _ONE
 _UNEASY: Final = MARK.c.rank < literal_column(str(CALM))
 
@@ -90,7 +90,7 @@ class MarkQuery(Struct, frozen=True, kw_only=True):
 class CellRow(NamedTuple):
     """Runs that fall together: the newest of the worst of them, and how many they are."""
 
-    count: int
+    runs: int
     lane: str
     lane_kind: int
     at_ms: int
@@ -102,12 +102,12 @@ class CellRow(NamedTuple):
 
 
 class LaneRow(NamedTuple):
-    """A lane, with the worst rank in it and how many marks it has."""
+    """A lane, with the worst rank in it and how many runs."""
 
     name: str
     kind: int
     worst: int
-    count: int
+    runs: int
 
 
 class Overview(NamedTuple):
@@ -168,7 +168,7 @@ class Marks:
             del kept[MAX_MARKS:]
         kept.sort(key=lambda cell: (cell.at_ms, cell.lane))
         shown = sorted(lanes[:MAX_DRAWN_LANES])
-        marks = sum(lane.count for lane in lanes)
+        marks = sum(lane.runs for lane in lanes)
         return Overview(counts, shown, len(lanes), kept, marks, total, as_of)
 
     def counts(self, query: MarkQuery) -> tuple[dict[ShownState, int], int]:
@@ -243,7 +243,7 @@ class Marks:
         Of the filters only service, environment and free words choose services.
         """
         behind = read_cursor(query, query.cursor, 1)
-        wanted = [
+        wanted: list[ColumnElement[bool]] = [
             column.in_(values)
             for column, values in (
                 (KNOWN.c.service, query.service),
@@ -297,6 +297,19 @@ class Marks:
         """Return runs of code by service, environment, id and occurrence; none for unknown ones."""
         with self._views.reading() as connection:
             return _named(connection, names)
+
+    def chosen(self, query: MarkQuery, names: Sequence[tuple[str, str, str, int]]) -> list[MarkRow]:
+        """Return the rows of these runs, of every lane, that a window and filter let through."""
+        with self._views.reading() as connection:
+            statement = select(*_WHOLE).where(
+                MARK.c.service.in_({name[0] for name in names}),
+                MARK.c.environment.in_({name[1] for name in names}),
+                MARK.c.id.in_({name[2] for name in names}),
+                *_wanted(query, once=False),
+            )
+            rows = [MarkRow._make(row) for row in connection.execute(statement)]
+        wanted = set(names)
+        return [row for row in rows if (*row[:3], row.number) in wanted and row.kind_key == ""]
 
 
 def _named(connection: Connection, names: Iterable[tuple[str, str, str, int]]) -> list[MarkRow]:
@@ -360,9 +373,9 @@ def _cells(connection: Connection, query: MarkQuery, width: int) -> list[CellRow
     place = case((is_calm, column // CALM_PIXELS), else_=column)
     # One minimum, so that the other columns are those of the row that has it: worst, then newest.
     worst = func.min(MARK.c.rank * _BEYOND + (_BEYOND - MARK.c.at_ms))
-    told = [MARK.c[name] for name in CellRow._fields if name != "count"]
+    told = [MARK.c[name] for name in CellRow._fields if name != "runs"]
     statement = (
-        select(func.count().label("count"), *told, worst)
+        select(func.count().label("runs"), *told, worst)
         .where(*_wanted(query, once=False))
         .group_by(MARK.c.lane, is_calm, place)
     )
@@ -375,5 +388,5 @@ def _lanes_of(cells: Iterable[CellRow]) -> list[LaneRow]:
     for cell in cells:
         known = found.get(cell.lane, LaneRow(cell.lane, cell.lane_kind, cell.rank, 0))
         worst = min(known.worst, cell.rank)
-        found[cell.lane] = known._replace(worst=worst, count=known.count + cell.count)
-    return sorted(found.values(), key=lambda lane: (lane.worst, -lane.count, lane.name))
+        found[cell.lane] = known._replace(worst=worst, runs=known.runs + cell.runs)
+    return sorted(found.values(), key=lambda lane: (lane.worst, -lane.runs, lane.name))

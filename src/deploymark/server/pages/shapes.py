@@ -9,23 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-
-class ShownState(StrEnum):
-    """How something that was deployed stands: one word for colour and glyph, the worst first."""
-
-    FAILED = "failed"
-    ROLLING_BACK = "rolling_back"
-    PAUSED = "paused"
-    CANARY = "canary"
-    ROLLING_OUT = "rolling_out"
-    UNKNOWN = "unknown"
-    PLANNED = "planned"
-    HEALTHY = "healthy"
-    COMPLETE = "complete"
-    SUPERSEDED = "superseded"
-    ROLLED_BACK = "rolled_back"
-    REMOVED = "removed"
-    CONFIG = "config"
+from deploymark.projections.broker.shown_state import ShownState
 
 
 class Range(StrEnum):
@@ -51,6 +35,7 @@ class DeltaResult(StrEnum):
     NOT_LIVE = "not_live"
     NOT_YET = "not_yet"
     NOT_KEPT = "not_kept"
+    WAITING = "waiting"
 
 
 class LookResult(StrEnum):

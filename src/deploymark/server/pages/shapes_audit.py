@@ -1,28 +1,11 @@
-"""What an auditor sees, what a frozen view holds, and what the charts are drawn from."""
+"""What an auditor sees, and what a frozen view holds."""
 
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
-from deploymark.server.pages.shapes import Document, Missing, Window
-
-
-class Page(StrEnum):
-    """The pages."""
-
-    ONCALL = "oncall"
-    DEBUG = "debug"
-    EXEC = "exec"
-    DEPLOYMENTS = "deployments"
-    DEPLOYMENT = "deployment"
-    COMPARE = "compare"
-    SERVICES = "services"
-    SERVICE = "service"
-    FLEET = "fleet"
-    AUDIT = "audit"
-    AUDIT_ENTRY = "audit_entry"
-    FROZEN = "frozen"
+from deploymark.server.pages.shapes import Document
+from deploymark.server.pages.shapes_boot import Page
 
 
 class Gap(Struct, frozen=True):
@@ -185,112 +168,3 @@ class KeptView(Struct, frozen=True):
 
     address: str
     digest: str
-
-
-class SeriesName(StrEnum):
-    """What is drawn over time."""
-
-    ERRORS = "errors"
-    LATENCY_P95 = "latency_p95"
-    REQUESTS = "requests"
-    SATURATION = "saturation"
-
-
-class Unit(StrEnum):
-    """What the numbers of a series are."""
-
-    SHARE = "share"
-    MILLISECONDS = "ms"
-    PER_SECOND = "per_second"
-
-
-class Series(Struct, frozen=True):
-    """One measure over time, least and greatest per column.
-
-    Attributes:
-        at_ms: When each column begins; columns without a value are left out.
-        low, high: Of each column.
-        latest: The newest value.
-        missing: What is not there and how to get it; null when there is something.
-    """
-
-    name: SeriesName
-    unit: Unit
-    step_ms: int
-    at_ms: list[int]
-    low: list[float]
-    high: list[float]
-    latest: float | None
-    missing: str | None
-
-
-class SeriesSet(Struct, frozen=True):
-    """Series of one window.
-
-    Attributes:
-        source: Where they were counted: `embedded`, or the name of a Prometheus.
-        service: Of one service, null for all of them together.
-    """
-
-    window: Window
-    source: str | None
-    service: str | None
-    environment: str | None
-    deployment_id: str | None
-    items: list[Series]
-    now_at: str
-
-
-class BootSettings(Struct, frozen=True):
-    """What the page is told of how the server is set up.
-
-    Attributes:
-        simulated: The fleet behind it is made up.
-        heartbeat_seconds: How often a silent stream says that it lives.
-        can_act: The server rolls something out, so that actions can be asked for.
-        series: There is telemetry to draw.
-    """
-
-    simulated: bool
-    heartbeat_seconds: float
-    can_act: bool
-    series: bool
-
-
-class BootSession(Struct, frozen=True):
-    """Who is signed in; `csrf_token` goes into X-CSRF-Token of what changes something."""
-
-    principal: str
-    roles: list[str]
-    csrf_token: str | None
-
-
-class BootProblem(Struct, frozen=True):
-    """Why there is no document."""
-
-    status: int
-    code: str
-    title: str
-    detail: str
-    hint: str
-    retryable: bool
-
-
-class Boot(Struct, frozen=True):
-    """What the HTML of a page carries, in the element `boot`.
-
-    Attributes:
-        session: Null: show the sign-in form.
-        page: Null for an address that is none.
-        document: Of the page; null without a session, and with a problem. `marks` of the page for
-            people on call may be cut (`left_out`); its JSON has them all.
-        version: Of deploymark.
-    """
-
-    session: BootSession | None
-    page: Page | None
-    document: dict[str, Any] | None
-    problem: BootProblem | None
-    version: str
-    settings: BootSettings
-    missing: list[Missing]

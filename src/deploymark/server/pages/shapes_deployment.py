@@ -125,7 +125,7 @@ class ShownDecision(Struct, frozen=True):
     break_glass: bool
 
 
-class Phase(Struct, frozen=True):
+class PhaseAt(Struct, frozen=True):
     """When a deployment came to a phase first."""
 
     phase: str
@@ -395,7 +395,7 @@ class Debug(Document, frozen=True, kw_only=True):
     filter: ShownFilter
     selected: Selected | None
     proof: Proof | None
-    phases: list[Phase]
+    phases: list[PhaseAt]
     events: list[Event]
     events_total: int
     traces: list[TraceLine]

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.shapes import (
     Canary,
     Chip,
@@ -13,7 +14,6 @@ from deploymark.server.pages.shapes import (
     Selected,
     ShownFilter,
     ShownFinding,
-    ShownState,
     StateCount,
     Window,
 )
@@ -142,6 +142,7 @@ class OnCall(Document, frozen=True, kw_only=True):
     suspects: list[Chip]
     suspects_total: int
     lanes: list[Lane]
+    lanes_total: int
     marks: Marks
     canaries: list[Canary]
     canaries_total: int

@@ -4,11 +4,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.shapes import (
     Chip,
     Document,
     ShownFilter,
-    ShownState,
     StateCount,
     Window,
 )
