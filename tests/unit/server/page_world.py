@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from door_samples import Chance, Door, ReadMeter, Reply
+from door_samples import Chance, Door, NoEmitters, ReadMeter, Reply
 
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import PLATFORM
@@ -20,10 +20,11 @@ from deploymark.ports import Counted, CountKey, Place, Telemetry
 from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.fleet_query import FleetBook
 from deploymark.projections.broker.marks_query import Marks
+from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.broker.view import BrokerView
-from deploymark.projections.database import open_views
+from deploymark.projections.database import Views, open_views
 from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.outcomes import OutcomesView
@@ -80,6 +81,16 @@ def build_assets(folder: Path) -> Assets:
     return Assets(folder)
 
 
+class PunctualEmitters(NoEmitters):
+    """Emitters as the broker knows them; the ledger of numbers is empty."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    def punctuality(self) -> dict[str, Any]:
+        return punctuality(self._views)
+
+
 class PageDoor(Door):
     """A door with views and telemetry behind it; time stands still until it is moved.
 
@@ -118,6 +129,7 @@ class PageDoor(Door):
         self.parts = replace(
             self.parts,
             sessions=sessions,
+            emitters=PunctualEmitters(self.file),
             runner=self.runner,
             search=Search(self.file),
             broker=BrokerQuery(self.file, expectations),
