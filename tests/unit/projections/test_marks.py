@@ -3,6 +3,7 @@
 import pathlib
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from broker_markers import DAY, HOUR, MINUTE, ci, stated
@@ -38,9 +39,9 @@ class Drawn(Story):
 
     def tally(self) -> dict[int, int]:
         with self.log.views.reading() as connection:
-            return {row.rank: row.count for row in connection.execute(select(TALLY))}
+            return {row[0]: row[1] for row in connection.execute(select(TALLY))}
 
-    def deploy(self, version: str, at: float, phase: str = "applied", **more: object) -> None:
+    def deploy(self, version: str, at: float, phase: str = "applied", **more: Any) -> None:  # noqa: ANN401 - of a marker
         self.say(ci(phase, version, version=version, **more), at)
 
 
@@ -51,12 +52,9 @@ def story(tmp_path: pathlib.Path) -> Iterator[Drawn]:
     found.close()
 
 
-def query(since: float = 0, until: float = DAY, **more: object) -> MarkQuery:
-    times = {
-        "since_ms": START_MS + round(since * 1_000),
-        "until_ms": START_MS + round(until * 1_000),
-    }
-    return MarkQuery(**times, **more)  # type: ignore[arg-type] - fields of a query
+def query(since: float = 0, until: float = DAY, **more: Any) -> MarkQuery:  # noqa: ANN401 - of it
+    since_ms, until_ms = (START_MS + round(at * 1_000) for at in (since, until))
+    return MarkQuery(since_ms=since_ms, until_ms=until_ms, **more)
 
 
 # One run -----------------------------------------------------------------------------------------
@@ -89,7 +87,7 @@ def test_a_canary_is_shown_until_it_is_decided(
 
 
 def test_what_runs_with_another_artifact_is_unknown() -> None:
-    document = {"kind": "deployment", "strategy": None, "track": None, "phases": {}}
+    document: dict[str, Any] = {"kind": "deployment", "strategy": None, "track": None, "phases": {}}
     shown = shown_of({**document, "state": "running", "binding": "mismatched"})
     assert shown is ShownState.UNKNOWN
 
@@ -207,10 +205,10 @@ _FILTERS = {
 
 
 @pytest.mark.parametrize("case", _FILTERS.values(), ids=_FILTERS)
-def test_filters_choose_runs(story: Drawn, case: tuple[dict[str, object], list[str]]) -> None:
+def test_filters_choose_runs(story: Drawn, case: tuple[dict[str, Any], list[str]]) -> None:
     asked, versions = case
     story.say(ci("applied", "a", version="1.0", owner="ana", place="eu-1"), 0)
-    said = {"service": "cart", "author": "ana", "version": "2.0"}
+    said: dict[str, Any] = {"service": "cart", "author": "ana", "version": "2.0"}
     story.say(ci("failed", "b", place="us-1", **said), HOUR)
     found = story.marks.listed(query(**asked))
     assert sorted(row.version for row in found.rows) == versions

@@ -195,7 +195,7 @@ class Door:
         self.log = WholeLog(MemoryLogStore())
         self.intake = Intake(self.log.receiver, self.log.admin, self.log.clock, Chance())
         self.kept, chance = MemoryTokenStore(), Chance()
-        tokens = Tokens(self.kept, self.log.clock, chance)
+        self.keeper = tokens = Tokens(self.kept, self.log.clock, chance)
         self.views = ScannedViews(self.log)
         self.tokens = {
             role: tokens.issue(

@@ -29,7 +29,7 @@ from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.outcomes import OutcomesView
 from deploymark.projections.outcomes_query import Outcomes
-from deploymark.projections.runner import Runner
+from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
@@ -111,7 +111,12 @@ class PageDoor(Door):
         expectations = expectations or Expectations()
         clock, meter = self.log.clock, ReadMeter()
         self.file = open_views(folder / "views.db")
-        views = [SearchView(), BrokerView(expectations), TimelineView(expectations), OutcomesView()]
+        views: list[View[Any]] = [
+            SearchView(),
+            BrokerView(expectations),
+            TimelineView(expectations),
+            OutcomesView(),
+        ]
         self.runner = Runner(self.log.store, self.file, views, ListMeter())
         self.store = SqliteTelemetryStore(folder / "telemetry.db", 64 * MEGABYTE)
         room = make_room(
@@ -123,7 +128,7 @@ class PageDoor(Door):
             meter=meter,
         )
         self.links = SignInLinks(clock, Chance())
-        sessions = Sessions(self.kept, self.parts.tokens, clock, Chance(), meter, self.links)
+        sessions = Sessions(self.kept, self.keeper, clock, Chance(), meter, self.links)
         deltas = ErrorDeltas(self.file, room.reader, KEPT_SECONDS)
         census, outcomes = BrokerCensus(self.file, expectations), Outcomes(self.file)
         self.parts = replace(
@@ -184,7 +189,8 @@ class PageDoor(Door):
 
     def browse(self, path: str, role: Role | None = Role.READER, **headers: str) -> Reply:
         """Ask for a page as a browser does."""
-        return self.ask("GET", path, role, headers={"accept": BROWSER, **headers})
+        said = {name.replace("_", "-"): text for name, text in headers.items()}
+        return self.ask("GET", path, role, headers={"accept": BROWSER, **said})
 
     def __exit__(self, *_: object) -> None:
         self.runner.stop()

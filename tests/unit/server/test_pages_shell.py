@@ -238,7 +238,7 @@ def test_boot_data_is_json_that_ends_nothing() -> None:
 
 def test_a_page_is_compressed_for_who_takes_it(looked_at: PageDoor) -> None:
     plain = looked_at.browse("/oncall")
-    packed = looked_at.browse("/oncall", **{"accept-encoding": "gzip"})
+    packed = looked_at.browse("/oncall", accept_encoding="gzip")
     assert "content-encoding" not in plain.headers
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
