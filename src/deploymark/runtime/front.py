@@ -163,6 +163,7 @@ def door_settings(configuration: Configuration, listen_host: str) -> Settings:
         log_access=LogAccess(configuration.log.access),
         metrics_access=MetricsAccess(server.metrics),
         secure_cookies=server.url.startswith("https://"),
+        simulated=server.simulated,
     )
 
 
