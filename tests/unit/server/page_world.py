@@ -156,6 +156,11 @@ class PageDoor(Door):
         self.settings = settings or Settings()
         self.app = Application(self.parts, self.settings)
 
+    def use(self, **parts: Any) -> None:  # noqa: ANN401 - any part
+        """Put other parts behind the door."""
+        self.parts = replace(self.parts, **parts)
+        self.app = Application(self.parts, self.settings)
+
     def say(self, at: float, **fields: Any) -> int:  # noqa: ANN401 - of a marker
         """Append a marker that is received and happens so many seconds after the start."""
         self.log.clock.advance(at - (self.log.clock.now_ms() - START_MS) / 1_000)

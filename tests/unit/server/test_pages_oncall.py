@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_world import PageDoor
+from page_world import PageDoor, boot_of
 
 from deploymark.ingest.callers import PLATFORM
 from deploymark.model.instants import format_instant
@@ -229,6 +229,86 @@ def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
     page = _oncall(door, f"?dep=d-{'0' * 26}~1")
     assert page["selected"] is None
     assert "selected" in [each["what"] for each in page["missing"]]
+
+
+# What a controller knows beside the markers ------------------------------------------------------
+
+
+class OneRollout:
+    """A controller with one rollout, in whatever state it is told."""
+
+    def __init__(self, name: str, **state: object) -> None:
+        self._shown = {
+            "deployment_id": name,
+            "service": "checkout",
+            "environment": "prod",
+            "target_deployment_id": None,
+            "strategy": "canary",
+            "step": 1,
+            "steps": [5.0, 25.0],
+            "weight": 5.0,
+            "paused_by": None,
+            "ended": None,
+            "doing": None,
+            "wants": None,
+            "newest_index": 17,
+            **state,
+        }
+
+    def newest(self) -> list[dict[str, Any]]:
+        return [self._shown]
+
+
+_STATES: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    "under way": (
+        {"wants": {"reason": "Waits for 12 requests."}},
+        "canary",
+        "Waits for 12 requests.",
+    ),
+    "paused": ({"paused_by": "ana"}, "paused", "Paused by ana."),
+    "going back": ({"doing": "roll_back"}, "rolling_back", "It is being rolled back."),
+    "one cutover": ({"strategy": "blue_green"}, "rolling_out", None),
+    "over": ({"ended": "promoted"}, "healthy", None),
+}
+
+
+@pytest.mark.parametrize("case", _STATES.values(), ids=_STATES)
+def test_what_a_controller_knows_is_laid_over_what_markers_say(
+    tmp_path: Path, case: tuple[dict[str, Any], str, str | None]
+) -> None:
+    state, shown, reason = case
+    with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied", target={"cluster": "eu-1"})
+        name = door.look("/deployments").json["items"][0]["id"]
+        door.use(rollouts=OneRollout(name, **state))
+        page = door.look(f"/oncall?dep={name}", Role.OPERATOR).json
+    assert page["counts"] == [{"state": shown, "count": 1}]
+    assert [mark["state"] for mark in page["marks"]["items"]] == [shown]
+    assert [row["state"] for row in page["stream"]] == [shown]
+    chip = page["selected"]["chip"]
+    assert (chip["state"], chip["reason"]) == (shown, reason)
+    assert len(page["suspects"]) == (shown != "healthy")
+    assert len(page["canaries"]) == (shown in {"canary", "paused"})
+
+
+def test_actions_are_offered_with_what_was_seen_of_the_rollout(tmp_path: Path) -> None:
+    with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied")
+        name = door.look("/deployments").json["items"][0]["id"]
+        door.use(rollouts=OneRollout(name))
+        offers = door.look(f"/oncall?dep={name}", Role.OPERATOR).json["selected"]["actions"]
+        assert boot_of(door.browse("/oncall"))["settings"]["can_act"] is True
+    told = {offer["action"]: (offer["allowed"], offer["why_not"]) for offer in offers}
+    assert told == {
+        "roll_back": (True, None),
+        "promote": (True, None),
+        "pause": (True, None),
+        "resume": (False, "It is not paused."),
+        "approve": (True, None),
+    }
+    assert {offer["expected_index"] for offer in offers} == {17}
 
 
 # What keeps it live ------------------------------------------------------------------------------

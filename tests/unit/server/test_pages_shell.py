@@ -10,6 +10,7 @@ import pytest
 from page_world import BROWSER, PageDoor, boot_of
 
 from deploymark.ingest.links import LIFETIME_S
+from deploymark.ingest.throttle import Throttle
 from deploymark.model.vocabulary import Role
 from deploymark.server.application import Application
 from deploymark.server.built import Assets
@@ -106,6 +107,23 @@ def test_what_is_not_there_is_told_on_a_page(looked_at: PageDoor, path: str) -> 
     assert reply.status == 404
     assert boot_of(reply)["problem"]["code"] == "not_found"
     assert looked_at.look(path).json["code"] == "not_found"
+
+
+def test_views_that_are_being_built_are_told_on_the_page(tmp_path: Path) -> None:
+    with PageDoor(tmp_path) as door:  # nobody has fed its views
+        reply = door.browse("/oncall")
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        boot = boot_of(reply)
+        assert boot["problem"]["retryable"] is True
+        assert boot["session"]["principal"] == "token:reader"
+        assert door.look("/oncall").headers["content-type"] == "application/problem+json"
+
+
+def test_who_asks_too_often_is_told_on_the_page(own: PageDoor) -> None:
+    own.use(throttle=Throttle(own.log.clock, 0.1, 1))
+    assert own.browse("/oncall").status == 200
+    reply = own.browse("/oncall")
+    assert (reply.status, boot_of(reply)["problem"]["code"]) == (429, "rate_limited")
 
 
 def test_a_query_that_cannot_be_read_is_told_on_the_page(looked_at: PageDoor) -> None:
