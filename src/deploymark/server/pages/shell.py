@@ -28,7 +28,7 @@ _ESCAPES: Final = tuple(
     (character.encode(), b"\\u%04x" % ord(character))
     for character in ("<", ">", "&", "\u2028", "\u2029")
 )
-_LEVEL: Final = 6
+_LEVEL: Final = 4
 _WORTH_BYTES: Final = 1_024
 
 _BASE: Final[Headers] = (
