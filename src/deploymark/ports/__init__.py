@@ -88,6 +88,11 @@ from deploymark.ports.running import (
     ObservedInstance,
     Observer,
 )
+from deploymark.ports.series import (
+    Sampled,
+    SeriesQuery,
+    SeriesSource,
+)
 from deploymark.ports.signing import (
     EnvelopeSigner,
     NoteSigner,
@@ -174,7 +179,10 @@ __all__ = [
     "RollbackGuard",
     "Route",
     "Said",
+    "Sampled",
     "Scalar",
+    "SeriesQuery",
+    "SeriesSource",
     "SessionRecord",
     "Signature",
     "StoredEntry",

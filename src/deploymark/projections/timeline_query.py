@@ -153,7 +153,7 @@ class Timeline:
             rows = connection.execute(statement).all()
             more = len(rows) > query.limit
             rows = rows[: query.limit]
-            owners = _owners(connection, rows)
+            owners = owners_of(connection, rows)
             as_of = min(projected_size(connection, name) for name in (NAME, BROKER))
         items = [
             _shown(row, owners[row.idx])
@@ -216,7 +216,7 @@ def _of(meant: _Named) -> ColumnElement[bool]:
 # To which deployments events belong --------------------------------------------------------------
 
 
-def _owners(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner]:
+def owners_of(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner]:
     """Return the owner of each event, by index."""
     owners: dict[int, Owner] = {}
     scopes: dict[_Scope, list[_Event]] = {}
@@ -226,7 +226,7 @@ def _owners(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner]:
     for scope, events in scopes.items():
         owners |= _joined(connection, scope, events)
     unlisted = [row for row in rows if row.idx not in owners]
-    return owners | _as_filed(connection, unlisted)
+    return owners | as_filed(connection, unlisted)
 
 
 def _joined(connection: Connection, scope: _Scope, events: Sequence[_Event]) -> dict[int, Owner]:
@@ -257,7 +257,7 @@ def _joined(connection: Connection, scope: _Scope, events: Sequence[_Event]) -> 
     return {idx: Owner(*owner) for idx, *owner in found}
 
 
-def _as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owner]:
+def as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owner]:
     """Return the owners of events as they were filed, or as they name them, aliases resolved."""
     events = list(events)
     names = {event.deployment for event in events if event.deployment is not None}

@@ -15,6 +15,7 @@ from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
 from deploymark.ingest.ledger import Ledger
+from deploymark.ingest.links import SignInLinks
 from deploymark.ingest.privacy import PrivacyRules
 from deploymark.ingest.producer_keys import ProducerKeys
 from deploymark.ingest.refusals import Refusals
@@ -24,11 +25,15 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.fleet_query import FleetBook
+from deploymark.projections.broker.marks_query import Marks
 from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
+from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.outcomes import OutcomesView
 from deploymark.projections.outcomes_query import Outcomes
@@ -38,25 +43,31 @@ from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
+from deploymark.projections.timeline_stream import Stream
 from deploymark.runtime.acting import Acting, open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.dialects import mounted_dialects
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
+from deploymark.runtime.sources import open_series
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
+from deploymark.server.page_sources import PageSources
 from deploymark.server.parts import Parts
+from deploymark.server.recent import Recent
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.storage.sqlite.ledger import SqliteLedgerStore
 from deploymark.storage.sqlite.tokens import SqliteTokenStore
+from deploymark.telemetry.room import TelemetryRoom
 
 _log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 1.0
 _TELL_SECONDS = 5.0
+_ROLLING_SECONDS = 1.0
 _PORT = re.compile(":[0-9]+$")
 
 
@@ -68,10 +79,13 @@ class Front:
         app: The ASGI application.
         admin_token: The text of a first admin token that was just made, to be shown once; None for
             one that the operator brought, who knows it.
+        sign_in: Path and query of a page that signs a browser in as administrator, once and within
+            ten minutes; None when no administrator's token lives.
     """
 
     app: Application
     admin_token: str | None
+    sign_in: str | None
 
 
 class _Emitters:
@@ -157,6 +171,42 @@ def door_settings(configuration: Configuration, listen_host: str) -> Settings:
         log_access=LogAccess(configuration.log.access),
         metrics_access=MetricsAccess(server.metrics),
         secure_cookies=server.url.startswith("https://"),
+        simulated=server.simulated,
+    )
+
+
+def _projected(expectations: Expectations) -> list[View[Any]]:
+    """Return every view."""
+    return [
+        SearchView(),
+        BrokerView(expectations),
+        TimelineView(expectations),
+        OutcomesView(),
+        RecordsView(),
+    ]
+
+
+def _pages(
+    configuration: Configuration,
+    views: Views,
+    acting: Acting,
+    telemetry: TelemetryRoom | None,
+    deltas: ErrorDeltas | None,
+    clock: Clock,
+) -> PageSources:
+    """Return what only pages ask."""
+    plans = configuration.plans
+    return PageSources(
+        marks=Marks(views),
+        book=RunBook(views),
+        stream=Stream(views),
+        fleet=FleetBook(views),
+        deltas=deltas,
+        series=open_series(configuration, telemetry),
+        drawn_from={scope: plan.source for scope, plan in plans.items()},
+        expectations=configuration.expectations,
+        rolling=Recent(acting.rollouts.newest, clock, _ROLLING_SECONDS),
+        look_seconds={scope: plan.look_seconds for scope, plan in plans.items()},
     )
 
 
@@ -184,14 +234,7 @@ def open_front(
         views = open_views(log.data.views)
         stack.callback(views.close)
         expectations = configuration.expectations
-        projected: list[View[Any]] = [
-            SearchView(),
-            BrokerView(expectations),
-            TimelineView(expectations),
-            OutcomesView(),
-            RecordsView(),
-        ]
-        runner = Runner(log.store, views, projected, meter)
+        runner = Runner(log.store, views, _projected(expectations), meter)
         runner.start()
         stack.callback(runner.stop)
         # 2. The books: which numbers came, and what was refused.
@@ -244,20 +287,22 @@ def open_front(
         # 7. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
+        links = SignInLinks(clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
         # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
+        deltas = deltas_of(views, telemetry)
         measuring = Measuring(
             BrokerCensus(views, expectations),
             sources,
             Outcomes(views),
-            deltas_of(views, telemetry),
+            deltas,
             clock,
         )
         parts = Parts(
             intake=intake,
             tokens=tokens,
-            sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter),
+            sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter, links),
             throttle=throttle,
             search=Search(views),
             runner=runner,
@@ -278,12 +323,18 @@ def open_front(
             rollouts=acting.rollouts,
             gate=acting.gate,
             records=Records(views, log.store),
+            pages=_pages(configuration, views, acting, telemetry, deltas, clock),
         )
         dialects = mounted_dialects(configuration.dialects)
         app = Application(parts, door_settings(configuration, listen_host), dialects)
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
-        yield Front(app, first.text if first is not None and admin_token is None else None)
+        admin = tokens.administrator()
+        yield Front(
+            app,
+            first.text if first is not None and admin_token is None else None,
+            None if admin is None else f"/oncall?token={links.issue(admin.id)}",
+        )
 
 
 def _looking(

@@ -31,6 +31,7 @@ from deploymark.projections.broker.questions import (
 from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
 from deploymark.projections.timeline_query import TimelineQuery
+from deploymark.server.page_sources import PageSources
 from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
@@ -96,6 +97,10 @@ class Sessions(Protocol):
 
     def open(self, token_text: str, network: str = "") -> OpenedSession:
         """Begin a session for the bearer of a token, or raise UnauthenticatedError."""
+        ...
+
+    def open_once(self, link: str, network: str = "") -> OpenedSession:
+        """Begin a session for whom a link was made, or raise UnauthenticatedError; ends it."""
         ...
 
     def authenticate(self, cookie: str, network: str = "") -> Caller:
@@ -249,6 +254,7 @@ class Parts:
         rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
         gate: Tells pipelines whether they may go on, and writes that down; None in tests without.
         records: What clients of other systems were told; None in tests without.
+        pages: What only pages ask; None in tests without.
     """
 
     intake: Intake
@@ -274,3 +280,4 @@ class Parts:
     rollouts: Rollouts | None = None
     gate: GateBook | None = None
     records: Records | None = None
+    pages: PageSources | None = None

@@ -142,7 +142,7 @@ def _answered(reply: ForeignReply, kept: Iterable[tuple[bytes, bytes]] = ()) -> 
     return Answer(reply.status, reply.body, headers_of(reply.media_type, *more, *kept))
 
 
-def _retold(mounted: Mounted, _: Request, answer: Answer) -> Answer:
+def _retold(mounted: Mounted, _: Desk, __: Request, answer: Answer) -> Answer:
     told = msgspec.json.decode(answer.body)
     kept = [header for header in answer.headers if header[0] in _KEPT_HEADERS]
     retry = next((int(text) for name, text in kept if name == b"retry-after"), None)
