@@ -1,8 +1,8 @@
 // How the page is built and served while it is worked on. The shell (HTML) is the server's.
 
 import { defineConfig } from "vite";
-import { assets } from "./build/assets.ts";
-import { shell } from "./build/shell.ts";
+import { assets } from "./tooling/assets.ts";
+import { shell } from "./tooling/shell.ts";
 
 const BASE = "/assets/";
 
