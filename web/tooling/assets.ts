@@ -39,7 +39,7 @@ export function assets(base: string, sources: string): Plugin {
       const common = reached(entry, chunks);
       const pages: Record<string, PageFiles> = {};
       for (const chunk of chunks) {
-        const page = /\/src\/pages\/([a-z]+)\.tsx$/.exec(chunk.facadeModuleId ?? "")?.[1];
+        const page = /\/src\/pages\/([a-z_]+)\.tsx$/.exec(chunk.facadeModuleId ?? "")?.[1];
         if (page !== undefined && chunk.isDynamicEntry) {
           pages[page] = without(reached(chunk, chunks), common);
         }

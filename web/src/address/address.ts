@@ -7,7 +7,7 @@ import { parsed, rfc3339 } from "../time/instant.ts";
 
 export type PageName =
   | "oncall" | "debug" | "exec" | "deployments" | "deployment" | "compare"
-  | "services" | "service" | "fleet" | "audit" | "entry" | "frozen" | "unknown";
+  | "services" | "service" | "fleet" | "audit" | "audit_entry" | "frozen" | "unknown";
 
 export interface Address {
   page: PageName;
@@ -50,7 +50,7 @@ export function formatPath({ page, about }: Address): string {
   switch (page) {
     case "deployment": return `/d/${first}`;
     case "service": return `/services/${first}`;
-    case "entry": return `/audit/${first}`;
+    case "audit_entry": return `/audit/${first}`;
     case "frozen": return `/s/${first}`;
     case "compare": return `/compare/${first}..${second}`;
     case "unknown": return first ? decodeURIComponent(first) : "/oncall";
@@ -90,7 +90,7 @@ function parsePath(path: string): { page: PageName; about: string[] } {
       const page = ALONE[first];
       if (page !== undefined) return { page, about: [] };
     } else if (second !== "") {
-      if (first === "audit" && /^\d+$/.test(second)) return { page: "entry", about: [second] };
+      if (first === "audit" && /^\d+$/.test(second)) return { page: "audit_entry", about: [second] };
       if (first === "compare") {
         const [one, other] = second.split("..");
         if (one && other) return { page: "compare", about: [one, other] };

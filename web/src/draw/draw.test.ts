@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { drawList, glyphAt, type Mark, type Scene } from "./marks.ts";
 import { change, line, mean, short } from "./series.ts";
 
-const SCENE: Scene = { since: 0, until: 1000, left: 50, width: 1000, lanes: new Map([["eu-1", 10], ["us-1", 30]]), selected: null };
-const mark = (at_ms: number, state = "healthy", more: Partial<Mark> = {}): Mark => ({ at_ms, lane: "eu-1", state, count: 1, id: `d-${at_ms}~1`, service: "cart", version: "1", ...more });
+const SCENE: Scene = { since: 0, until: 1000, left: 50, width: 1000, lanes: [10, 30], selected: null };
+const mark = (at_ms: number, state = "healthy", more: Partial<Mark> = {}): Mark => ({ at_ms, lane: 0, state, count: 1, id: `d-${at_ms}~1`, service: "cart", version: "1", ...more });
 
 test("a mark stands at its instant, in its lane", () => {
   const { glyphs, lines } = drawList([mark(400, "failed")], SCENE);
@@ -45,8 +45,8 @@ test("what lies outside of the window is not drawn", () => {
   expect(drawList([mark(-1), mark(1001)], SCENE).lines).toHaveLength(0);
 });
 
-test("a mark of an unknown lane is a line, so that it is not lost", () => {
-  const { glyphs, lines } = drawList([mark(5, "failed", { lane: "elsewhere" })], SCENE);
+test("a mark of a lane that is not drawn is a line, so that it is not lost", () => {
+  const { glyphs, lines } = drawList([mark(5, "failed", { lane: 9 })], SCENE);
   expect([glyphs.length, lines.length]).toEqual([0, 1]);
 });
 
@@ -56,14 +56,16 @@ test("the nearest glyph within reach is found", () => {
   expect(glyphAt(list, 500, 12)).toBeNull();
 });
 
-test("the line touches every low and every high", () => {
-  const { x, y } = line({ at_ms: [0, 10, 20, 30], low: [1, 2, null, 5], high: [1, 9, null, 6], step_ms: 10 });
-  expect(x).toEqual([0, 10, 15, 20, 30, 35]);
-  expect(y).toEqual([1, 2, 9, null, 5, 6]);
+test("the line touches every low and every high, the nearer one first", () => {
+  const { x, y } = line({ at_ms: [0, 10, 20], low: [1, 2, 5], high: [1, 9, 8], step_ms: 10 });
+  expect(x).toEqual([0, 10, 15, 20, 25]);
+  expect(y).toEqual([1, 2, 9, 8, 5]);
 });
 
-test("a gap of the series stays a gap", () => {
-  expect(mean({ at_ms: [0, 10], low: [null, null], high: [null, null], step_ms: 10 }, 0, 20)).toBeNull();
+test("missing columns break the line and no value is made up", () => {
+  const columns = { at_ms: [0, 10, 60], low: [1, 1, 3], high: [1, 1, 3], step_ms: 10 };
+  expect(line(columns)).toEqual({ x: [0, 10, 20, 60], y: [1, 1, null, 3] });
+  expect(mean(columns, 20, 60)).toBeNull();
 });
 
 test("means are of 30 minutes before and of what there is after", () => {

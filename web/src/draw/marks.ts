@@ -5,12 +5,13 @@ import { isFaint, rankOf } from "../state/shown.ts";
 
 export interface Mark {
   at_ms: number;
-  lane: string;
+  /** Position of its lane. */
+  lane: number;
   state: string;
   count: number;
   id: string;
   service: string;
-  version?: string | null;
+  version: string;
 }
 
 export interface Scene {
@@ -19,8 +20,8 @@ export interface Scene {
   /** Plot area in CSS pixels. */
   left: number;
   width: number;
-  /** Middle of each lane, by name. */
-  lanes: ReadonlyMap<string, number>;
+  /** Middle of each lane that is drawn. */
+  lanes: readonly number[];
   selected: string | null;
 }
 
@@ -28,11 +29,13 @@ export interface Glyph {
   kind: "glyph";
   x: number;
   y: number;
-  lane: string;
+  lane: number;
   state: string;
   count: number;
   id: string;
   service: string;
+  version: string;
+  at: number;
   isSelected: boolean;
   isFaint: boolean;
 }
@@ -69,11 +72,11 @@ export function drawList(marks: readonly Mark[], scene: Scene): DrawList {
     const x = faint && !isSelected ? scene.left + Math.floor((place - scene.left) / FAINT_APART) * FAINT_APART : Math.round(place);
     const shape = { x, state: mark.state, id: mark.id, isSelected, isFaint: faint && !isSelected };
     keep(lines, `${x}`, { kind: "line", ...shape });
-    const y = scene.lanes.get(mark.lane);
+    const y = scene.lanes[mark.lane];
     if (y === undefined) continue;
     const key = `${mark.lane} ${x}`;
     const count = mark.count + (glyphs.get(key)?.count ?? 0);
-    keep(glyphs, key, { kind: "glyph", ...shape, y, lane: mark.lane, service: mark.service, count });
+    keep(glyphs, key, { kind: "glyph", ...shape, y, lane: mark.lane, service: mark.service, version: mark.version, at: mark.at_ms, count });
     const kept = glyphs.get(key);
     if (kept !== undefined) kept.count = count;
   }

@@ -1,41 +1,44 @@
 // Series that come as lowest and highest value per pixel column: what uPlot draws of them, and the
 // means before and after an instant. Pure.
 
+const GAP_STEPS = 2.5;
+
+/** Columns without a value are left out. */
 export interface Columns {
   at_ms: readonly number[];
-  low: readonly (number | null)[];
-  high: readonly (number | null)[];
+  low: readonly number[];
+  high: readonly number[];
   step_ms: number;
 }
 
 /**
  * Points of one line that touches every low and every high, so that no spike is lost: two in a
- * column, one where they are the same. A column without values ends the line.
+ * column, one where they are the same. Where columns are missing the line is broken.
  */
 export function line(columns: Columns): { x: number[]; y: (number | null)[] } {
+  const { at_ms, low: lows, high: highs, step_ms } = columns;
   const x: number[] = [];
   const y: (number | null)[] = [];
   let last: number | null = null;
-  columns.at_ms.forEach((at, i) => {
-    const low = columns.low[i] ?? null;
-    const high = columns.high[i] ?? null;
-    if (low === null || high === null) {
-      x.push(at);
+  let lastAt = Number.NEGATIVE_INFINITY;
+  at_ms.forEach((at, i) => {
+    const low = lows[i] ?? 0;
+    const high = highs[i] ?? low;
+    if (last !== null && at - lastAt > GAP_STEPS * step_ms) {
+      x.push(lastAt + step_ms);
       y.push(null);
       last = null;
-      return;
     }
-    if (low === high) {
-      x.push(at);
-      y.push(low);
-      last = low;
-      return;
-    }
+    lastAt = at;
     // The end that is nearer to where the line comes from is touched first.
     const isLowFirst: boolean = last === null || Math.abs(last - low) <= Math.abs(last - high);
     const [one, two] = isLowFirst ? [low, high] : [high, low];
-    x.push(at, at + columns.step_ms / 2);
-    y.push(one, two);
+    x.push(at);
+    y.push(one);
+    if (two !== one) {
+      x.push(at + step_ms / 2);
+      y.push(two);
+    }
     last = two;
   });
   return { x, y };
@@ -46,10 +49,9 @@ export function mean(columns: Columns, since: number, until: number): number | n
   let sum = 0;
   let count = 0;
   columns.at_ms.forEach((at, i) => {
-    const low = columns.low[i] ?? null;
-    const high = columns.high[i] ?? null;
-    if (at < since || at >= until || low === null || high === null) return;
-    sum += (low + high) / 2;
+    if (at < since || at >= until) return;
+    const low = columns.low[i] ?? 0;
+    sum += (low + (columns.high[i] ?? low)) / 2;
     count += 1;
   });
   return count === 0 ? null : sum / count;
