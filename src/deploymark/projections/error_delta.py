@@ -36,6 +36,9 @@ LATE_SECONDS: Final = 120
 MAX_COUNTED: Final = 64
 """Deployments of which requests are counted in one go; what is left waits for the next."""
 
+SOON_SECONDS: Final = 60
+"""After so little time nothing is said yet."""
+
 MAX_KEPT: Final = 4_096
 """Deployments of which the requests are remembered."""
 
@@ -45,7 +48,7 @@ NOT_KEPT, WAITING = "not_kept", "waiting"
 _MS: Final = 1_000
 _AT_ONCE: Final = 1_000
 
-_Key = tuple[str, str, int]
+_Key = tuple[str, str, int] | tuple[str, str, int, int]
 
 
 class Compared(NamedTuple):
@@ -54,6 +57,19 @@ class Compared(NamedTuple):
     run: Any
     result: str
     difference: Difference = Difference()
+
+
+class SoFar(NamedTuple):
+    """One deployment as far as it has been live: what was counted, and how long after it is.
+
+    Attributes:
+        result: `counted`, or why not.
+        seconds: Of the time after it; `WINDOW_SECONDS` when that is over.
+    """
+
+    result: str
+    difference: Difference = Difference()
+    seconds: int = 0
 
 
 class ErrorDeltas:
@@ -113,6 +129,30 @@ class ErrorDeltas:
         cursor = cursor_behind(query, window, _at(runs[-1])) if more else None
         return Items(items, cursor, seen)
 
+    def so_far(self, service: str, environment: str, live_ms: int, now_ms: int) -> SoFar:
+        """Compare the time since a deployment went live with that before, over or not.
+
+        Raises:
+            StoreUnavailableError: A medium refuses.
+        """
+        scope, now_s = (service, environment), now_ms // _MS
+        before_s, after_s = _edges(live_ms)
+        if before_s - WINDOW_SECONDS < now_s - self._kept_seconds:
+            return SoFar(NOT_KEPT)
+        # The bucket that is being filled waits until it is full.
+        full_s = (now_s - after_s) // BUCKET_SECONDS * BUCKET_SECONDS
+        seconds = min(WINDOW_SECONDS, full_s)
+        if seconds < SOON_SECONDS:
+            return SoFar(NOT_OVER)
+        is_over = after_s + WINDOW_SECONDS + LATE_SECONDS <= now_s
+        key = (*scope, after_s) if is_over else (*scope, after_s, seconds)
+        with self._lock:
+            known = self._known.get(key)
+        if known is None:
+            known = self._count(scope, before_s, after_s, seconds)
+            self._keep(key, known)
+        return SoFar(COUNTED if known.value is not None else NO_TELEMETRY, known, seconds)
+
     def _compare(self, runs: Sequence[Any], now_ms: int) -> list[Compared]:
         found, left, now_s = [], MAX_COUNTED, now_ms // _MS
         for run in runs:
@@ -131,26 +171,31 @@ class ErrorDeltas:
                     found.append(Compared(run, why))
                     continue
                 left -= 1
-                known = self._count(run, before_s, after_s)
+                scope = (run.service, run.environment)
+                known = self._count(scope, before_s, after_s, WINDOW_SECONDS)
+                self._keep((*scope, after_s), known)
             whole = known.value is not None
             found.append(Compared(run, COUNTED if whole else NO_TELEMETRY, known))
         return found
 
-    def _count(self, run: Any, before_s: int, after_s: int) -> Difference:  # noqa: ANN401
-        scope = (run.service, run.environment)
+    def _count(
+        self, scope: tuple[str, str], before_s: int, after_s: int, seconds: int
+    ) -> Difference:
         before = self._tallies(TelemetryQuery(before_s - WINDOW_SECONDS, before_s, *scope))
-        after = self._tallies(TelemetryQuery(after_s, after_s + WINDOW_SECONDS, *scope))
+        after = self._tallies(TelemetryQuery(after_s, after_s + seconds, *scope))
         # One request may be counted under several protocols; they are never added up.
         nothing, whole = Tally(), Difference()
         for protocol in sorted({*before, *after}):
             one = Difference(before.get(protocol, nothing), after.get(protocol, nothing))
             if _requests(one) > _requests(whole):
                 whole = one
+        return whole
+
+    def _keep(self, key: _Key, counted: Difference) -> None:
         with self._lock:
-            self._known[*scope, after_s] = whole
+            self._known[key] = counted
             if len(self._known) > MAX_KEPT:
                 self._known.popitem(last=False)
-        return whole
 
     def _tallies(self, query: TelemetryQuery) -> dict[str, Tally]:
         found: dict[str, Tally] = {}

@@ -153,7 +153,7 @@ class Timeline:
             rows = connection.execute(statement).all()
             more = len(rows) > query.limit
             rows = rows[: query.limit]
-            owners = _owners(connection, rows)
+            owners = owners_of(connection, rows)
             as_of = min(projected_size(connection, name) for name in (NAME, BROKER))
         items = [
             _shown(row, owners[row.idx])
@@ -216,7 +216,7 @@ def _of(meant: _Named) -> ColumnElement[bool]:
 # To which deployments events belong --------------------------------------------------------------
 
 
-def _owners(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner]:
+def owners_of(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner]:
     """Return the owner of each event, by index."""
     owners: dict[int, Owner] = {}
     scopes: dict[_Scope, list[_Event]] = {}

@@ -24,8 +24,10 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.marks_query import Marks
 from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.broker.view import BrokerView
 from deploymark.projections.broker.watch import Watchers
 from deploymark.projections.database import Views, open_views
@@ -36,6 +38,7 @@ from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
+from deploymark.projections.timeline_stream import Stream
 from deploymark.runtime.acting import open_acting
 from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
@@ -46,6 +49,7 @@ from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
+from deploymark.server.pages.sources import PageSources
 from deploymark.server.parts import Parts
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.storage.sqlite.ledger import SqliteLedgerStore
@@ -242,11 +246,12 @@ def open_front(
         first = tokens.ensure_admin(admin_token)
         # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
+        deltas = deltas_of(views, telemetry)
         measuring = Measuring(
             BrokerCensus(views, expectations),
             sources,
             Outcomes(views),
-            deltas_of(views, telemetry),
+            deltas,
             clock,
         )
         parts = Parts(
@@ -272,6 +277,14 @@ def open_front(
             telemetry=telemetry,
             rollouts=acting.rollouts,
             gate=acting.gate,
+            pages=PageSources(
+                marks=Marks(views),
+                book=RunBook(views),
+                stream=Stream(views),
+                deltas=deltas,
+                expectations=expectations,
+                look_seconds={scope: p.look_seconds for scope, p in configuration.plans.items()},
+            ),
         )
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))

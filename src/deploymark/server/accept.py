@@ -29,9 +29,26 @@ def check_accept(accept: bytes | None, operation: Operation) -> None:
 
 def takes_gzip(accept_encoding: str) -> bool:
     """Tell whether a client takes gzip (RFC 9110, `Accept-Encoding`)."""
+    return takes_encoding(accept_encoding, "gzip")
+
+
+def takes_encoding(accept_encoding: str, name: str) -> bool:
+    """Tell whether a client takes a content coding (RFC 9110, `Accept-Encoding`)."""
     parts = accept_encoding[:_LONGEST].lower().split(",")
     is_refused = dict(_range(part) for part in parts)
-    return not is_refused.get("gzip", is_refused.get("*", True))
+    return not is_refused.get(name, is_refused.get("*", True))
+
+
+def wants_html(accept: bytes | None) -> bool:
+    """Tell whether a browser asks for a page to be shown: it names HTML, and JSON not."""
+    return accept is not None and _wants_html(accept[:_LONGEST])
+
+
+@lru_cache(maxsize=512)
+def _wants_html(accept: bytes) -> bool:
+    ranges = [_range(part) for part in accept.decode("latin-1").lower().split(",")]
+    taken = {name for name, refused in ranges if not refused}
+    return "text/html" in taken and JSON not in taken
 
 
 @lru_cache(maxsize=512)

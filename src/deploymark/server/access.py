@@ -135,7 +135,7 @@ async def open_session(desk: Desk, request: Request) -> Answer:
         "csrf_token": opened.csrf,
         "expires_at": format_instant(opened.expires_at_ms),
     }
-    cookie = _cookie(desk.settings, request, opened.cookie, seconds)
+    cookie = session_cookie(desk.settings, request, opened.cookie, seconds)
     return json_answer(told, _CREATED, (*JSON_HEADERS, cookie))
 
 
@@ -154,7 +154,7 @@ async def close_session(desk: Desk, request: Request) -> Answer:
     if not cookie:
         raise RequestError("There is no session: the request carries no cookie.")
     await run_in_threadpool(desk.parts.sessions.close, cookie)
-    return Answer(NO_CONTENT, b"", (*JSON_HEADERS, _cookie(desk.settings, request, "", 0)))
+    return Answer(NO_CONTENT, b"", (*JSON_HEADERS, session_cookie(desk.settings, request, "", 0)))
 
 
 async def list_keys(desk: Desk, _: Request) -> Answer:
@@ -174,7 +174,10 @@ def _shown(principal: str, roles: frozenset[Role]) -> dict[str, Any]:
     return {"principal": principal, "roles": sorted(roles)}
 
 
-def _cookie(settings: Settings, request: Request, value: str, seconds: int) -> tuple[bytes, bytes]:
+def session_cookie(
+    settings: Settings, request: Request, value: str, seconds: int
+) -> tuple[bytes, bytes]:
+    """Return the header that gives a browser its session, or with no seconds takes it away."""
     parts = [
         f"{cookie_name(settings, request)}={value}",
         "Path=/",

@@ -26,41 +26,41 @@ _LOOK_AGAIN_SECONDS: Final = 0.01
 
 async def list_deployments(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/deployments`."""
-    query = DeploymentQuery(**await _asked(desk, request))
+    query = DeploymentQuery(**await asked_lately(desk, request))
     return await _answer(desk.parts.broker.deployments, query)
 
 
 async def show_deployment(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/deployments/{id}`."""
-    asked = await _asked(desk, request)
+    asked = await asked_lately(desk, request)
     return json_answer(await run_in_threadpool(desk.parts.broker.deployment, asked["id"]))
 
 
 async def list_instances(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/instances`."""
-    query = InstanceQuery(**await _asked(desk, request))
+    query = InstanceQuery(**await asked_lately(desk, request))
     return await _answer(desk.parts.broker.instances, query)
 
 
 async def list_findings(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/findings`."""
-    query = FindingQuery(**await _asked(desk, request))
+    query = FindingQuery(**await asked_lately(desk, request))
     return await _answer(desk.parts.broker.findings, query)
 
 
 async def show_coverage(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/coverage`."""
-    query = CoverageQuery(**await _asked(desk, request))
+    query = CoverageQuery(**await asked_lately(desk, request))
     return await _answer(desk.parts.broker.coverage, query)
 
 
 async def list_timeline(desk: Desk, request: Request) -> Answer:
     """Answer `GET /v1/timeline`."""
-    query = TimelineQuery(**await _asked(desk, request))
+    query = TimelineQuery(**await asked_lately(desk, request))
     return await _answer(desk.parts.timeline.events, query)
 
 
-async def _asked(desk: Desk, request: Request) -> dict[str, Any]:
+async def asked_lately(desk: Desk, request: Request) -> dict[str, Any]:
     """Return the query once the views are as fresh as asked.
 
     Who asks for nothing gets what was said a moment ago, if that takes no longer than a moment.

@@ -10,6 +10,7 @@ from deploymark.model.envelope import Envelope
 from deploymark.model.schema import schema
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.operation import Media, Operation, Parameter, Reply
+from deploymark.server.pages.shapes_boot import Boot
 from deploymark.server.problems import HEAD_TOO_LARGE
 from deploymark.server.shapes import PROBLEM
 
@@ -25,6 +26,7 @@ TAGS = {
     "details": "Longer or personal text beside the log, erasable.",
     "deployments": "What the markers add up to.",
     "rollouts": "What is rolled out, what is asked of it, and whether a pipeline may go on.",
+    "pages": "What the web page shows, as documents.",
     "telemetry": "What running software reports (OpenTelemetry).",
     "formats": "The formats on the wire.",
     "access": "Tokens, sessions and keys.",
@@ -91,6 +93,7 @@ class _Schemas:
         self.named: dict[str, Schema] = {"Problem": PROBLEM}
         known = [self.add_known(name, schema(name, 1)) for name in ("marker", "statement")]
         envelope = self._generated(Envelope)
+        self._generated(Boot)  # no operation answers it: it stands in the HTML of every page
         one = {"anyOf": [*known, envelope]}
         self.named["HandedIn"] = {
             "anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]
@@ -123,7 +126,9 @@ class _Schemas:
         (made,), components = msgspec.json.schema_components(
             [kind], ref_template="#/components/schemas/{name}"
         )
-        self.named |= components
+        for name, told in components.items():
+            if self.named.setdefault(name, told) != told:
+                raise ValueError(f"Two types are called {name}.")
         return made
 
 

@@ -48,6 +48,7 @@ from deploymark.server.operation import (
     Reply,
     in_json,
 )
+from deploymark.server.page_operations import SHOWN
 from deploymark.server.parameters import (
     AFTER,
     BY,
@@ -284,6 +285,7 @@ OPERATIONS: Final = (
         "List emitters, what is missing of each, how late they are and how far off.",
         "markers", READER, reading.list_emitters, {200: in_json("All of them.", EMITTERS)},
     ),
+    *SHOWN,
     *ROLLOUTS,
     *GATE,
     Operation(

@@ -31,6 +31,7 @@ from deploymark.projections.broker.questions import (
 from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
 from deploymark.projections.timeline_query import TimelineQuery
+from deploymark.server.pages.sources import PageSources
 from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError
@@ -236,6 +237,7 @@ class Parts:
         telemetry: Takes what running software reports; None where it is switched off.
         rollouts: Shows people rollouts, and takes what they ask; None where nothing is rolled out.
         gate: Tells pipelines whether they may go on, and writes that down; None in tests without.
+        pages: What only pages ask; None in tests without.
     """
 
     intake: Intake
@@ -260,3 +262,4 @@ class Parts:
     telemetry: TelemetryRoom | None = None
     rollouts: Rollouts | None = None
     gate: GateBook | None = None
+    pages: PageSources | None = None

@@ -62,6 +62,7 @@ class Settings:
         max_stranger_bytes: Of whatever a caller without a token hands in, also a batch.
         max_batch_items: Of a batch.
         max_detail_bytes: Of erasable content.
+        simulated: The fleet behind this server is made up; pages say so.
         stream: Bounds of the live stream.
     """
 
@@ -76,4 +77,5 @@ class Settings:
     max_stranger_bytes: int = 512 * KILOBYTE
     max_batch_items: int = 1_000
     max_detail_bytes: int = KILOBYTE * KILOBYTE
+    simulated: bool = False
     stream: StreamSettings = field(default_factory=StreamSettings)

@@ -18,6 +18,7 @@ from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.cures import cures, mismatched
 from deploymark.projections.broker.documents import equal, run_document, state_of
 from deploymark.projections.broker.findings import TEXTS, describe, finding_id
+from deploymark.projections.broker.marks import MarkRow, marks_of, write_marks
 from deploymark.projections.broker.run import Group, Run
 from deploymark.projections.broker.scope import (
     Scope,
@@ -63,6 +64,7 @@ class _Shown(NamedTuple):
         row: Of the run itself.
         groups, findings: By their keys.
         aliases: With what they stand for.
+        marks: Of the run where it is drawn.
     """
 
     run: Run
@@ -71,6 +73,7 @@ class _Shown(NamedTuple):
     groups: dict[int, _Row]
     findings: dict[str, _Row]
     aliases: tuple[tuple[str, str], ...]
+    marks: tuple[MarkRow, ...]
 
 
 class KeptScope:
@@ -192,8 +195,10 @@ class KeptScope:
         self._save_groups(connection, shed, shown, before)
         finals = {_name_of(each.row): each.row for each in final}
         runs = {name: each.row for name, each in rows.items()}
-        self._drop(connection, set(self._runs) - set(runs) - set(finals))
+        dropped = set(self._runs) - set(runs) - set(finals)
+        self._drop(connection, dropped)
         replace_rows(connection, RUN, [*finals.values(), *_changed(runs, self._runs)])
+        write_marks(connection, self.name, {_name_of(x.row): x.marks for x in shown}, dropped)
         self._runs = runs
         self._save_findings(connection, shown, before, {_shown(name) for name in finals})
         aliases = {alias for each in (*final, *standing) for alias in each.aliases}
@@ -221,9 +226,11 @@ class KeptScope:
         self._put_groups(groups, run, number)
         cured = cures(connection, run, self.scope.state.runs) if wrong else {}
         self._put_findings(findings, run, number, cured)
-        row = self._run_row(run, number, content if final else None)
+        document = run_document(run, number, state_of(run))
+        row = self._run_row(run, number, document, content if final else None)
         aliases = tuple((alias, run.id) for alias in run.aliases)
-        return _Shown(run, fingerprint, row, groups, findings, aliases)
+        marks = marks_of(document, run.kind_key)
+        return _Shown(run, fingerprint, row, groups, findings, aliases, marks)
 
     def _save_scope(self, connection: Connection) -> None:
         scope = self.scope
@@ -277,16 +284,16 @@ class KeptScope:
                 msgspec.json.encode(document).decode(),
             )
 
-    def _run_row(self, run: Run, number: int, content: bytes | None) -> _Row:
-        state = state_of(run)
-        document = run_document(run, number, state)
+    def _run_row(
+        self, run: Run, number: int, document: dict[str, Any], content: bytes | None
+    ) -> _Row:
         return (
             *self.name,
             run.id,
             run.kind_key,
             number,
             run.line.kind,
-            state,
+            document["state"],
             run.record.action or None,
             run.opened_ms,
             run.went_live_ms,

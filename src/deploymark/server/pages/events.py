@@ -1,0 +1,48 @@
+"""Rows of the stream and findings, as documents tell them. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploymark.projections.timeline_stream import Seen
+from deploymark.server.pages.chips import Rolling, mark_id, standing_of
+from deploymark.server.pages.shapes import Event, ShownFinding
+
+
+def event_of(seen: Seen, rolling: Rolling) -> Event:
+    """Return one row of the stream."""
+    row, mark = seen.row, seen.mark
+    state = None if mark is None else standing_of(mark, rolling)[0]
+    named = seen.owner.deployment_id
+    if named is not None and seen.owner.occurrence is not None:
+        named = f"{named}~{seen.owner.occurrence}"
+    return Event(
+        index=row.idx,
+        at=seen.at,
+        at_ms=row.at_ms,
+        type=row.type,
+        event=row.event,
+        service=row.service,
+        environment=row.environment,
+        version=None if mark is None else mark.version,
+        who=None if mark is None else mark.owner or mark.author,
+        place=row.cluster or row.region or row.environment,
+        state=state,
+        id=named if mark is None else mark_id(mark),
+        sentence=row.text,
+    )
+
+
+def finding_of(item: Mapping[str, Any]) -> ShownFinding:
+    """Return a finding from what the broker shows."""
+    return ShownFinding(
+        code=item["code"],
+        severity=item["severity"],
+        service=item["service"],
+        environment=item["environment"],
+        id=item["deployment_id"],
+        about=item["about"],
+        message=item["message"],
+        hint=item["remedy"] or "",
+        opened_at=item["opened_at"],
+        closed_at=item["closed_at"],
+    )

@@ -1,0 +1,351 @@
+"""The page for a person on call: is it a deployment, which, whose, where, how bad.
+
+Everything here is looked up; the one thing that is worked out is the first sentence.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from deploymark.errors import NotFoundError
+from deploymark.model.ids import format_occurrence
+from deploymark.model.instants import format_instant
+from deploymark.model.vocabulary import FindingCode
+from deploymark.projections.broker.marks import MarkRow
+from deploymark.projections.broker.marks_query import MarkQuery, Overview
+from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownState
+from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.canaries import canaries_of, rollbacks_of
+from deploymark.server.pages.chips import (
+    Bench,
+    Rolling,
+    mark_id,
+    rolling_of,
+    standing_of,
+    worst_first,
+)
+from deploymark.server.pages.events import event_of, finding_of
+from deploymark.server.pages.selection import selected_of
+from deploymark.server.pages.shapes import (
+    Chip,
+    DeltaResult,
+    Event,
+    Selected,
+    ShownFinding,
+    StateCount,
+    Window,
+)
+from deploymark.server.pages.shapes_oncall import (
+    Events,
+    Judgement,
+    Lane,
+    LaneKind,
+    Level,
+    Mark,
+    Marks,
+    OnCall,
+    ServiceDelta,
+)
+
+SUSPECTS: Final = 4
+STREAM: Final = 50
+NEWS: Final = 200
+DELTAS: Final = 12
+RECENT_MS: Final = 7_200_000
+"""A deployment may be why something is wrong for so long after it went live."""
+
+_LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
+_SILENT: Final = (FindingCode.INSTANCE_UNMARKED, FindingCode.MARKER_MISSING)
+_PERCENT: Final = 100
+_MINUTE: Final = 60
+
+
+class _Suspects(NamedTuple):
+    """Who is suspected, and what was looked at for it."""
+
+    chips: list[Chip]
+    total: int
+    newest: Sequence[MarkRow]
+    uneasy: Sequence[MarkRow]
+
+
+def oncall(asked: Asked) -> OnCall:
+    """Return the page.
+
+    Raises:
+        RequestError: Window or filter are none.
+        NotFoundError: `dep` names no deployment.
+        StoreUnavailableError: The views are being built, or a medium refuses.
+    """
+    window, chosen = asked.window(), asked.filter()
+    # What is being written now may claim to be a little ahead.
+    until_ms = window.until_ms + (_AHEAD_MS if window.follows_now else 0)
+    query = chosen.query(window.since_ms, until_ms)
+    rolling = rolling_of(asked)
+    bench = Bench(asked, rolling)
+    seen = asked.sources.marks.overview(query, window.width)
+    suspects = _suspects(asked, query, bench, rolling)
+    found = asked.sources.book.findings(query.service, query.environment)
+    findings = [finding_of(item) for item in found.items]
+    lanes = _lanes(seen, findings)
+    overlaid = _overlaid(asked, query, rolling)
+    canaries = canaries_of(asked, bench, rolling, suspects.uneasy)
+    rollbacks = rollbacks_of(asked, bench, rolling, suspects.uneasy)
+    streamed = asked.sources.stream.window(query, STREAM)
+    selected = _selected(asked, bench)
+    deltas = _deltas(bench, suspects.newest)
+    _tell_missing(asked, seen)
+    counts = _counts(seen, overlaid)
+    return OnCall(
+        **asked.head(min(seen.as_of, streamed.as_of, found.as_of)),
+        window=window,
+        filter=chosen.shown(),
+        verdict=_judge(suspects, lanes, window),
+        counts=counts,
+        in_view=sum(each.count for each in counts),
+        total=seen.total,
+        suspects=suspects.chips,
+        suspects_total=suspects.total,
+        lanes=lanes,
+        lanes_total=seen.lanes_total,
+        marks=_marks(seen, overlaid),
+        canaries=canaries.items,
+        canaries_total=canaries.total,
+        rollbacks=rollbacks.items,
+        rollbacks_total=rollbacks.total,
+        deltas=deltas[:DELTAS],
+        deltas_total=len(deltas),
+        stream=[event_of(each, rolling) for each in streamed.items],
+        stream_total=streamed.total,
+        findings=findings,
+        findings_total=found.total,
+        selected=selected,
+    )
+
+
+def events(asked: Asked) -> Events:
+    """Return what was added to the stream behind an entry.
+
+    Raises:
+        RequestError: The filter is none.
+        StoreUnavailableError: The views are being built, or a medium refuses.
+    """
+    query = asked.filter().query(0, asked.now_ms)
+    found = asked.sources.stream.behind(asked.parameters["behind"], query, NEWS)
+    rolling = rolling_of(asked)
+    items: list[Event] = [event_of(each, rolling) for each in found.items]
+    return Events(
+        items=items,
+        left_out=found.total > len(items),
+        newest=found.as_of - 1,
+        as_of=found.as_of,
+        now_at=format_instant(asked.now_ms),
+    )
+
+
+_AHEAD_MS: Final = 60_000
+
+
+# Who is suspected --------------------------------------------------------------------------------
+
+
+def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) -> _Suspects:
+    uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
+    newest = _newest(asked, query)
+    known = {mark_id(mark): mark for mark in (*uneasy, *newest)}
+    doubted = []
+    bench.read(known.values())
+    for mark in sorted(known.values(), key=lambda each: worst_first(each, rolling)):
+        state, _ = standing_of(mark, rolling)
+        chip = bench.chip(mark, deltas=True)
+        worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
+        if worse and mark.at_ms >= asked.now_ms - RECENT_MS and RANK[state] <= CALM:
+            doubted.append(replace(chip, reason=_rose(chip)))
+        elif RANK[state] < RANK[ShownState.PLANNED]:
+            doubted.append(chip)
+    doubted.sort(key=_suspicion)
+    return _Suspects(doubted[:SUSPECTS], len(doubted), newest, uneasy)
+
+
+def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
+    """Return the newest deployment of each service and environment of the window."""
+    found = asked.sources.marks.listed(replace(query, limit=_LOOKED_AT))
+    newest: dict[tuple[str, str], MarkRow] = {}
+    for mark in found.rows:
+        if not mark.kind_key and mark.live:
+            newest.setdefault((mark.service, mark.environment), mark)
+    return list(newest.values())
+
+
+_LOOKED_AT: Final = 64
+
+
+def _suspicion(chip: Chip) -> tuple[int, float, str]:
+    """Order suspects: what failed, then what fails now, then what is undecided."""
+    points = 0.0 if chip.delta is None or chip.delta.points is None else chip.delta.points
+    worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
+    rank = RANK[chip.state]
+    return (min(rank, RANK[ShownState.PAUSED]) if worse else rank), -points, chip.id
+
+
+def _rose(chip: Chip) -> str:
+    delta = chip.delta
+    if delta is None or delta.before is None or delta.after is None:
+        return chip.reason or ""
+    minutes = max(1, delta.after_seconds // _MINUTE)
+    return (
+        f"Errors rose from {_percent(delta.before)} to {_percent(delta.after)} in the {minutes}"
+        " min after it went live."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share * _PERCENT:.2f} %"
+
+
+# The first sentence ------------------------------------------------------------------------------
+
+
+def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window) -> Judgement:
+    if suspects.chips:
+        worst = suspects.chips[0]
+        level, said = _said(worst)
+        name = f"{worst.service} {worst.version}"
+        return Judgement(level, f"{name} {said}", worst.reason or "", worst.id)
+    silent = [lane for lane in lanes if lane.missing_since_at is not None]
+    if silent:
+        names = ", ".join(lane.name for lane in silent)
+        since = silent[0].missing_since_at
+        return Judgement(
+            Level.BLIND,
+            f"Markers are missing from {names} since {since}",
+            "What was deployed there is not known; look at the findings.",
+            None,
+        )
+    if not suspects.newest:
+        return Judgement(
+            Level.QUIET,
+            "No deployment in view went live",
+            f"Nothing went live from {window.since_at} to {window.until_at}.",
+            None,
+        )
+    return Judgement(
+        Level.QUIET,
+        "No deployment looks wrong",
+        "All that went live stands, and none is undecided.",
+        None,
+    )
+
+
+def _said(chip: Chip) -> tuple[Level, str]:
+    worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
+    match chip.state:
+        case ShownState.FAILED:
+            return Level.FAILING, "is failing"
+        case ShownState.ROLLING_BACK:
+            return Level.FAILING, "is being rolled back"
+        case _ if worse:
+            return Level.FAILING, "may be failing"
+        case ShownState.PAUSED:
+            return Level.SUSPICIOUS, "is paused"
+        case ShownState.UNKNOWN:
+            return Level.SUSPICIOUS, "is not what runs"
+        case _:
+            return Level.QUIET, "is under way, and nothing speaks against it"
+
+
+# What is drawn -----------------------------------------------------------------------------------
+
+
+def _lanes(seen: Overview, findings: Iterable[ShownFinding]) -> list[Lane]:
+    silent: dict[str, str] = {}
+    for finding in findings:
+        if finding.code in _SILENT and finding.about:
+            known = silent.get(finding.about)
+            silent[finding.about] = min(known or finding.opened_at, finding.opened_at)
+    return [Lane(lane.name, _LANES[lane.kind], silent.get(lane.name)) for lane in seen.lanes]
+
+
+def _overlaid(asked: Asked, query: MarkQuery, rolling: Rolling) -> list[tuple[MarkRow, ShownState]]:
+    """Return the runs in the window that a controller shows otherwise than the markers do."""
+    names = []
+    for service, environment, name in rolling:
+        identity, _, number = name.partition("~")
+        names.append((service, environment, identity, int(number or 1)))
+    found = asked.sources.marks.chosen(query, names) if names else []
+    told = [(mark, standing_of(mark, rolling)[0]) for mark in found]
+    return [(mark, state) for mark, state in told if RANK[state] != mark.rank]
+
+
+def _counts(seen: Overview, overlaid: Iterable[tuple[MarkRow, ShownState]]) -> list[StateCount]:
+    counts = dict(seen.counts)
+    for mark, state in overlaid:
+        if mark.first:
+            counts[SHOWN[mark.rank]] = counts.get(SHOWN[mark.rank], 1) - 1
+            counts[state] = counts.get(state, 0) + 1
+    return [StateCount(state, counts[state]) for state in ShownState if counts.get(state, 0) > 0]
+
+
+def _marks(seen: Overview, overlaid: Sequence[tuple[MarkRow, ShownState]]) -> Marks:
+    place = {lane.name: number for number, lane in enumerate(seen.lanes)}
+    items = [
+        Mark(
+            at_ms=cell.at_ms,
+            lane=place[cell.lane],
+            state=SHOWN[cell.rank],
+            count=cell.runs,
+            id=format_occurrence(cell.id, cell.number),
+            service=cell.service,
+            version=cell.version,
+        )
+        for cell in seen.cells
+    ]
+    own: Mapping[tuple[str, int], ShownState] = {
+        (mark_id(mark), place[mark.lane]): state for mark, state in overlaid if mark.lane in place
+    }
+    if own:
+        items = [replace(each, state=own.get((each.id, each.lane), each.state)) for each in items]
+    drawn = sum(cell.runs for cell in seen.cells)
+    return Marks(items, seen.marks_total, seen.marks_total - drawn)
+
+
+def _deltas(bench: Bench, newest: Sequence[MarkRow]) -> list[ServiceDelta]:
+    """Return how errors changed after the newest deployment of each service, the worst first."""
+    found = []
+    for mark in newest:
+        chip = bench.chip(mark, deltas=True)
+        if chip.delta is not None:
+            found.append(ServiceDelta(mark.service, chip, chip.delta))
+    return sorted(found, key=lambda each: -(each.delta.points or 0.0))
+
+
+def _selected(asked: Asked, bench: Bench) -> Selected | None:
+    name: str | None = asked.parameters.get("dep")
+    if name is None:
+        return None
+    try:
+        return selected_of(asked, bench, name)
+    except NotFoundError:
+        asked.miss("selected", f"No deployment {name[:80]} is known; it may be on another server.")
+        return None
+
+
+def _tell_missing(asked: Asked, seen: Overview) -> None:
+    if asked.parts.telemetry is None:
+        asked.miss(
+            "deltas",
+            "Nothing reports requests here: switch telemetry on ([telemetry] in the configuration)"
+            " and send OpenTelemetry to this server.",
+        )
+    if asked.parts.rollouts is None or not asked.sources.look_seconds:
+        asked.miss(
+            "canaries",
+            "No rollout is judged: write a plan ([rollouts.SERVICE.ENVIRONMENT] in the"
+            " configuration).",
+        )
+    if not seen.total:
+        asked.miss(
+            "marks",
+            "No deployment was ever marked: `deploymark mark` or a pipeline says the first one.",
+        )

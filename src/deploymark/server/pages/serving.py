@@ -1,0 +1,260 @@
+"""Answers for a page: its document to programs, the shell with it to browsers.
+
+A browser that is not signed in gets the shell without a document, which shows the sign-in form; a
+program gets 401 at the door, like everywhere. A link with `?token=` signs a browser in: the token
+becomes a cookie, and the same address without it is asked for.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec.structs import replace
+from starlette.concurrency import run_in_threadpool
+
+from deploymark.errors import (
+    DeploymarkError,
+    ForbiddenError,
+    RateLimitedError,
+    UnauthenticatedError,
+)
+from deploymark.ingest.callers import ANONYMOUS, Caller
+from deploymark.ingest.sessions import csrf_token
+from deploymark.model.vocabulary import Role
+from deploymark.projections.broker.shown_state import RANK
+from deploymark.server.accept import takes_gzip, wants_html
+from deploymark.server.access import bearer, cookie_name, session_cookie
+from deploymark.server.answer import Answer, Headers, headers_of, json_answer
+from deploymark.server.broker import asked_lately
+from deploymark.server.desk import Desk
+from deploymark.server.operation import Access
+from deploymark.server.pages.asked import Asked, asked_of
+from deploymark.server.pages.assets import built
+from deploymark.server.pages.shapes_boot import (
+    Boot,
+    BootProblem,
+    BootSession,
+    BootSettings,
+    Page,
+)
+from deploymark.server.pages.shapes_oncall import Mark, OnCall
+from deploymark.server.pages.shell import html_answer, shell
+from deploymark.server.problems import SERVER_FAULT, problem, status_of
+from deploymark.server.request import Request
+from deploymark.server.settings import Settings
+
+Make = Callable[[Asked], Any]
+Handler = Callable[[Desk, Request], Awaitable[Answer]]
+
+VERSION: Final = version("deploymark")
+BOOT_MARKS: Final = 400
+"""Marks in the boot data: those that somebody needs to look at, and as many others as fit."""
+
+_SEE_OTHER: Final = 303
+_REDIRECT: Final = headers_of("text/plain; charset=utf-8")
+_PLAIN: Final = BootSettings(simulated=False, heartbeat_seconds=10.0, can_act=False, series=False)
+
+
+def is_browser(_: Settings, request: Request) -> bool:
+    """Tell whether a page is asked for to be shown."""
+    return wants_html(request.headers.get(b"accept"))
+
+
+PAGES: Final = Access(
+    (Role.READER,), open_when=is_browser, described="a browser gets the page to sign in with"
+)
+
+
+def page(which: Page, make: Make) -> Handler:
+    """Return the handler of a page.
+
+    Args:
+        which: For the boot data.
+        make: Makes its document, on a thread.
+    """
+    return partial(_answer, which, make)
+
+
+def document(make: Make) -> Handler:
+    """Return the handler of a document that no page is shown of."""
+    return partial(_document_answer, make)
+
+
+async def _answer(which: Page, make: Make, desk: Desk, request: Request) -> Answer:
+    if not wants_html(request.headers.get(b"accept")):
+        return await _document_answer(make, desk, request)
+    return await _browser(which, make, desk, request)
+
+
+async def _document_answer(make: Make, desk: Desk, request: Request) -> Answer:
+    return json_answer(await _document(make, desk, request))
+
+
+async def _document(make: Make, desk: Desk, request: Request) -> Any:  # noqa: ANN401 - any document
+    parameters = await asked_lately(desk, request)
+    asked = asked_of(desk.parts, desk.settings, request.caller, parameters)
+    return await run_in_threadpool(make, asked)
+
+
+# For browsers ------------------------------------------------------------------------------------
+
+
+async def _browser(which: Page, make: Make, desk: Desk, request: Request) -> Answer:
+    token: str | None = request.parameters.pop("token", None)
+    if token is not None:
+        return await _sign_in(which, token, desk, request)
+    try:
+        session = await _session(desk, request)
+        found = None
+        if session is not None:
+            found = await _document(make, desk, request)
+    except DeploymarkError as error:
+        if status_of(error) >= SERVER_FAULT:
+            raise  # it is logged, and told by `as_page`
+        return _shown(desk, request, which, None, problem_of(error))
+    return _shown(desk, request, which, found, None)
+
+
+async def _session(desk: Desk, request: Request) -> Caller | None:
+    """Return who is signed in, None for nobody; `request.caller` is them from here on.
+
+    Raises:
+        ForbiddenError: They may not read.
+        RateLimitedError: Too often.
+    """
+    parts, network = desk.parts, request.network
+    caller = Caller("", frozenset(), network=network)
+    try:
+        caller = await _known(desk, request) or caller
+        parts.throttle.demand(caller.principal or network, "requests")
+        if not caller.principal:
+            return None
+        if not caller.has(Role.READER):
+            raise ForbiddenError(f"This needs the role reader; {caller.principal} has it not.")
+    except UnauthenticatedError as error:
+        parts.turned_away(error, caller)
+        return None
+    except (ForbiddenError, RateLimitedError) as error:
+        request.caller = caller
+        parts.turned_away(error, caller)
+        raise
+    request.caller = caller
+    return caller
+
+
+async def _known(desk: Desk, request: Request) -> Caller | None:
+    token = bearer(request)
+    if token is not None:
+        return desk.parts.tokens.authenticate(token, request.network)
+    cookie = request.cookie(cookie_name(desk.settings, request))
+    if not cookie:
+        return None
+    return await run_in_threadpool(desk.parts.sessions.authenticate, cookie, request.network)
+
+
+async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Answer:
+    """Turn the token of a link into a cookie, and send the browser on without it."""
+    parts, network = desk.parts, request.network
+    try:
+        parts.throttle.demand(network, "requests")
+        opened = await run_in_threadpool(parts.sessions.open, token, network)
+    except (UnauthenticatedError, RateLimitedError) as error:
+        parts.turned_away(error, Caller("", frozenset(), network=network))
+        return _shown(desk, request, which, None, problem_of(error))
+    seconds = max(0, (opened.expires_at_ms - parts.clock.now_ms()) // 1_000)
+    cookie = session_cookie(desk.settings, request, opened.cookie, seconds)
+    location = (b"location", _without_token(request).encode("ascii"))
+    return Answer(_SEE_OTHER, b"", (*_REDIRECT, location, cookie))
+
+
+def _without_token(request: Request) -> str:
+    left = [(name, text) for name, text in request.query() if name != "token"]
+    # Never `//…`, which would name another host.
+    path = "/" + quote(request.scope["path"].lstrip("/"), safe="/~.-_")
+    return f"{path}?{urlencode(left)}" if left else path
+
+
+def problem_of(error: DeploymarkError) -> BootProblem:
+    """Return an error as the page shows it."""
+    return _boot_problem(problem(error))
+
+
+def _boot_problem(told: Mapping[str, Any]) -> BootProblem:
+    return BootProblem(
+        status=told["status"],
+        code=told["code"],
+        title=told["title"],
+        detail=told["detail"],
+        hint=told["hint"] or "",
+        retryable=told["retryable"],
+    )
+
+
+def _shown(
+    desk: Desk, request: Request, which: Page | None, found: object, wrong: BootProblem | None
+) -> Answer:
+    parts = desk.parts
+    settings = BootSettings(
+        simulated=desk.settings.simulated,
+        heartbeat_seconds=desk.settings.stream.heartbeat_seconds,
+        can_act=parts.rollouts is not None,
+        series=parts.telemetry is not None,
+    )
+    cookie = request.cookie(cookie_name(desk.settings, request)) if not bearer(request) else ""
+    return _html(request, which, found, wrong, settings, cookie)
+
+
+def _html(
+    request: Request,
+    which: Page | None,
+    found: object,
+    wrong: BootProblem | None,
+    settings: BootSettings,
+    cookie: str,
+) -> Answer:
+    caller = request.caller
+    session = None
+    if caller is not ANONYMOUS and caller.principal:
+        csrf = csrf_token(cookie) if cookie else None
+        session = BootSession(caller.principal, sorted(caller.roles), csrf)
+    boot = Boot(session, which, _trimmed(found), wrong, VERSION, settings)
+    status = 200
+    # Nobody signed in is no failure of the page: it is what the form is for.
+    if wrong is not None and wrong.status != _UNAUTHORISED:
+        status = wrong.status
+    body = shell(boot, built().manifest)
+    return html_answer(body, status, (), gzips=takes_gzip(request.text(b"accept-encoding")))
+
+
+_UNAUTHORISED: Final = 401
+
+
+def _trimmed(found: object) -> object:
+    """Return a document that is small enough for the shell: its JSON has all the marks."""
+    if not isinstance(found, OnCall) or len(found.marks.items) <= BOOT_MARKS:
+        return found
+    marks = found.marks
+    kept = sorted(marks.items, key=_urgency)[:BOOT_MARKS]
+    drawn = sum(each.count for each in kept)
+    kept.sort(key=lambda each: each.at_ms)
+    return replace(found, marks=replace(marks, items=kept, left_out=marks.total - drawn))
+
+
+def _urgency(mark: Mark) -> tuple[int, int]:
+    return RANK[mark.state], -mark.at_ms
+
+
+def as_page(request: Request, answer: Answer) -> Answer:
+    """Return a problem as a page, for a browser; as it is for everybody else."""
+    if not wants_html(request.headers.get(b"accept")) or answer.status < _BAD:
+        return answer
+    told = msgspec.json.decode(answer.body)
+    again: Headers = tuple(pair for pair in answer.headers if pair[0] == b"retry-after")
+    shown = _html(request, None, None, _boot_problem(told), _PLAIN, "")
+    return Answer(answer.status, shown.body, (*shown.headers, *again))
+
+
+_BAD: Final = 400
