@@ -5,6 +5,8 @@ import { assets } from "./tooling/assets.ts";
 import { shell } from "./tooling/shell.ts";
 
 const BASE = "/assets/";
+const COMMON =
+  /node_modules\/(preact|@preact)\/|\/src\/(address|api|keys|live|state|time|boot|pages\/oncall\/panels|parts\/(actions|copy|dialog|empty|frame|help|link|page|palette|panel|problem|sign-in|state-mark|when|words))/;
 
 export default defineConfig(({ command }) => ({
   base: command === "build" ? BASE : "/",
@@ -21,7 +23,12 @@ export default defineConfig(({ command }) => ({
     assetsDir: "",
     assetsInlineLimit: 0, // the content security policy takes no data: addresses
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: "src/main.tsx" },
+    rolldownOptions: {
+      input: "src/main.tsx",
+      // Few files: each page is its own chunk, and what the page for people on call needs of the
+      // rest is one, however many others need it too.
+      output: { codeSplitting: { groups: [{ name: "common", test: COMMON }] } },
+    },
     reportCompressedSize: false,
   },
   test: { include: ["src/**/*.test.ts"], environment: "node" },

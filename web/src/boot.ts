@@ -9,7 +9,6 @@ const NOTHING: Boot = {
   problem: null,
   version: "",
   settings: { simulated: false, heartbeat_seconds: 10, can_act: false, series: false },
-  missing: [],
 };
 
 export function readBoot(): Boot {

@@ -7,7 +7,6 @@ import "./style/frame.css";
 import { effect, signal } from "@preact/signals";
 import { type ComponentType, render } from "preact";
 import type { PageName } from "./address/address.ts";
-import icon from "./style/icon.svg";
 import { startRouter } from "./address/router.ts";
 import { useSession } from "./api/client.ts";
 import { startKeyboard } from "./keys/keyboard.ts";
@@ -33,7 +32,7 @@ const CHUNKS: Record<Exclude<PageName, "unknown">, () => Promise<unknown>> = {
   service: () => import("./pages/service.tsx"),
   fleet: () => import("./pages/fleet.tsx"),
   audit: () => import("./pages/audit.tsx"),
-  audit_entry: () => import("./pages/audit_entry.tsx"),
+  entry: () => import("./pages/entry.tsx"),
   frozen: () => import("./pages/frozen.tsx"),
 };
 
@@ -64,7 +63,8 @@ function Content({ page }: { page: PageName }) {
       </main>
     );
   }
-  if (shown !== null && shown.page === page && Known !== undefined) return <Known document={shown.document} />;
+  if (shown !== null && shown.page === page && Known !== undefined)
+    return <Known document={shown.document} />;
   return (
     <main id="content" class="page" aria-busy={problem.value === null}>
       {problem.value === null ? <p class="calm">Loading…</p> : <Failed />}
@@ -116,11 +116,6 @@ effect(() => {
 startRouter();
 startKeyboard();
 startLive();
-
-const sign = document.createElement("link");
-sign.rel = "icon";
-sign.href = icon;
-document.head.append(sign);
 
 const root = document.getElementById("page");
 if (root !== null) {

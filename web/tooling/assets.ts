@@ -44,7 +44,8 @@ export function assets(base: string, sources: string): Plugin {
           pages[page] = without(reached(chunk, chunks), common);
         }
       }
-      const weigh = (names: string[]) => names.reduce((sum, name) => sum + (files[name]?.br ?? 0), 0);
+      const weigh = (names: string[]) =>
+        names.reduce((sum, name) => sum + (files[name]?.br ?? 0), 0);
       const all = (set: PageFiles) => [...set.scripts, ...set.styles];
       const oncall = pages.oncall;
       const budgets = {
@@ -86,7 +87,8 @@ function reached(from: Rolldown.OutputChunk, chunks: Rolldown.OutputChunk[]): Pa
   const visit = (chunk: Rolldown.OutputChunk | undefined) => {
     if (chunk === undefined || scripts.includes(chunk.fileName)) return;
     scripts.push(chunk.fileName);
-    const css = (chunk as { viteMetadata?: { importedCss: Set<string> } }).viteMetadata?.importedCss;
+    const css = (chunk as { viteMetadata?: { importedCss: Set<string> } }).viteMetadata
+      ?.importedCss;
     for (const name of css ?? []) styles.add(name);
     for (const name of chunk.imports) visit(chunks.find((each) => each.fileName === name));
   };

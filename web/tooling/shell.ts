@@ -20,7 +20,10 @@ export function shell(server: string): Plugin {
         vite.middlewares.use(async (request, response, next) => {
           const url = request.url ?? "/";
           if (OURS.test(url) || request.method !== "GET") return next();
-          const headers = { accept: request.headers.accept ?? "*/*", cookie: request.headers.cookie ?? "" };
+          const headers = {
+            accept: request.headers.accept ?? "*/*",
+            cookie: request.headers.cookie ?? "",
+          };
           const answer = await fetch(new URL(url, server), { headers, redirect: "manual" });
           response.statusCode = answer.status;
           for (const name of ["content-type", "location", "set-cookie"]) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { at, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
+import { at, carried, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
 import { parseFilter, takes, withTerm } from "./filter.ts";
 
 const read = (text: string) => {
@@ -34,7 +34,9 @@ test("the root is the on-call page, and what is unknown stays what it was", () =
 });
 
 test("a window that ends before it begins is the usual one", () => {
-  expect(read("/oncall?since=2026-11-22T02:00:00Z&until=2026-11-22T01:00:00Z").window).toEqual({ range: "6h" });
+  expect(read("/oncall?since=2026-11-22T02:00:00Z&until=2026-11-22T01:00:00Z").window).toEqual({
+    range: "6h",
+  });
   expect(read("/oncall?range=9h").window).toEqual({ range: "6h" });
 });
 
@@ -43,8 +45,16 @@ test("pixels are no part of what a link says", () => {
 });
 
 test("another page keeps window and filter, and leaves what only the first one knew", () => {
-  const address = read("/audit?ticket=1&range=1h&q=svc:a");
-  expect(formatAddress(at(address, "deployment", "d-a~1"))).toBe("/d/d-a~1?range=1h&q=svc:a");
+  const address = read("/deployments?range=1h&q=svc:a&cursor=x");
+  expect(formatAddress(at(address, "oncall"))).toBe("/oncall?range=1h&q=svc:a");
+});
+
+test("a page is asked only what it takes, and what it does not take is kept in mind", () => {
+  const here = read("/oncall?range=7d&q=svc:a&dep=d-a~1");
+  const fleet = carried(read(formatAddress(at(here, "fleet"))), here);
+  expect(formatAddress(fleet)).toBe("/fleet?q=svc:a");
+  expect(formatAddress(at(here, "deployment", "d-a~1"))).toBe("/d/d-a~1");
+  expect(formatAddress(at(fleet, "deployments"))).toBe("/deployments?range=7d&q=svc:a");
 });
 
 test("only the selection differs", () => {
@@ -52,7 +62,16 @@ test("only the selection differs", () => {
   expect(isOnlySelection(read("/oncall?dep=a"), read("/oncall?range=1h"))).toBe(false);
 });
 
-const ROW = { service: "checkout", environment: "prod", state: "failed", owner: "ana", places: ["eu-1"], kind: "deployment", version: "2.31.0", id: "d-abc~1" };
+const ROW = {
+  service: "checkout",
+  environment: "prod",
+  state: "failed",
+  owner: "ana",
+  places: ["eu-1"],
+  kind: "deployment",
+  version: "2.31.0",
+  id: "d-abc~1",
+};
 
 test.each([
   ["svc:checkout env:prod st:failed owner:ana cluster:eu-1 kind:deployment", true],

@@ -2,12 +2,23 @@
 // a page shows follows from it, so that a link shows the same to someone else. Pure; the history of
 // the browser is router.ts.
 
-import { isRange, USUAL_RANGE, type Window } from "../time/window.ts";
 import { parsed, rfc3339 } from "../time/instant.ts";
+import { isRange, USUAL_RANGE, type Window } from "../time/window.ts";
 
 export type PageName =
-  | "oncall" | "debug" | "exec" | "deployments" | "deployment" | "compare"
-  | "services" | "service" | "fleet" | "audit" | "audit_entry" | "frozen" | "unknown";
+  | "oncall"
+  | "debug"
+  | "exec"
+  | "deployments"
+  | "deployment"
+  | "compare"
+  | "services"
+  | "service"
+  | "fleet"
+  | "audit"
+  | "entry"
+  | "frozen"
+  | "unknown";
 
 export interface Address {
   page: PageName;
@@ -20,10 +31,38 @@ export interface Address {
   others: readonly (readonly [string, string])[];
 }
 
+interface Taken {
+  window?: true;
+  filter?: true;
+  selected?: true;
+}
+
+/** What the server takes of each page; it refuses other names. */
+export const TAKES: Record<PageName, Taken> = {
+  oncall: { window: true, filter: true, selected: true },
+  debug: { window: true, filter: true, selected: true },
+  exec: {},
+  deployments: { window: true, filter: true },
+  deployment: {},
+  compare: {},
+  services: { filter: true },
+  service: { window: true },
+  fleet: { filter: true },
+  audit: {},
+  entry: {},
+  frozen: {},
+  unknown: {},
+};
+
 const OURS = new Set(["range", "since", "until", "q", "dep", "width"]);
 const ALONE: Record<string, PageName> = {
-  oncall: "oncall", debug: "debug", exec: "exec", deployments: "deployments",
-  services: "services", fleet: "fleet", audit: "audit",
+  oncall: "oncall",
+  debug: "debug",
+  exec: "exec",
+  deployments: "deployments",
+  services: "services",
+  fleet: "fleet",
+  audit: "audit",
 };
 const WITH_NAME: Record<string, PageName> = { d: "deployment", services: "service", s: "frozen" };
 
@@ -48,26 +87,36 @@ export function formatAddress(address: Address): string {
 export function formatPath({ page, about }: Address): string {
   const [first = "", second = ""] = about.map(encodeURIComponent);
   switch (page) {
-    case "deployment": return `/d/${first}`;
-    case "service": return `/services/${first}`;
-    case "audit_entry": return `/audit/${first}`;
-    case "frozen": return `/s/${first}`;
-    case "compare": return `/compare/${first}..${second}`;
-    case "unknown": return first ? decodeURIComponent(first) : "/oncall";
-    default: return `/${page}`;
+    case "deployment":
+      return `/d/${first}`;
+    case "service":
+      return `/services/${first}`;
+    case "entry":
+      return `/audit/${first}`;
+    case "frozen":
+      return `/s/${first}`;
+    case "compare":
+      return `/compare/${first}..${second}`;
+    case "unknown":
+      return first ? decodeURIComponent(first) : "/oncall";
+    default:
+      return `/${page}`;
   }
 }
 
 export function formatQuery(address: Address): string {
   const { window, filter, selected, others } = address;
+  const takes = TAKES[address.page];
   const parts: [string, string][] = [];
-  if ("range" in window) {
+  if (!takes.window) {
+    // Kept in mind for the next page that has a window, but not said.
+  } else if ("range" in window) {
     if (window.range !== USUAL_RANGE) parts.push(["range", window.range]);
   } else {
     parts.push(["since", rfc3339(window.since)], ["until", rfc3339(window.until)]);
   }
-  if (filter) parts.push(["q", filter]);
-  if (selected) parts.push(["dep", selected]);
+  if (filter && takes.filter) parts.push(["q", filter]);
+  if (selected && takes.selected) parts.push(["dep", selected]);
   for (const [name, value] of others) parts.push([name, value]);
   return parts.map(([name, value]) => `${name}=${readable(value)}`).join("&");
 }
@@ -77,20 +126,33 @@ export function at(address: Address, page: PageName, ...about: string[]): Addres
   return { ...address, page, about, others: [] };
 }
 
+/** What an address cannot say, because its page has no use for it, stays as it was. */
+export function carried(to: Address, from: Address): Address {
+  const takes = TAKES[to.page];
+  return {
+    ...to,
+    window: takes.window ? to.window : from.window,
+    filter: takes.filter ? to.filter : from.filter,
+  };
+}
+
 /** What changes when only the selection does needs no page of its own in the history. */
 export function isOnlySelection(one: Address, other: Address): boolean {
   return formatAddress({ ...one, selected: null }) === formatAddress({ ...other, selected: null });
 }
 
 function parsePath(path: string): { page: PageName; about: string[] } {
-  const [first = "", second, ...rest] = path.replace(/^\/+|\/+$/g, "").split("/").map(decoded);
+  const [first = "", second, ...rest] = path
+    .replace(/^\/+|\/+$/g, "")
+    .split("/")
+    .map(decoded);
   if (rest.length === 0) {
     if (second === undefined) {
       if (first === "") return { page: "oncall", about: [] };
       const page = ALONE[first];
       if (page !== undefined) return { page, about: [] };
     } else if (second !== "") {
-      if (first === "audit" && /^\d+$/.test(second)) return { page: "audit_entry", about: [second] };
+      if (first === "audit" && /^\d+$/.test(second)) return { page: "entry", about: [second] };
       if (first === "compare") {
         const [one, other] = second.split("..");
         if (one && other) return { page: "compare", about: [one, other] };

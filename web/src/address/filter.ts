@@ -50,7 +50,8 @@ export function takes(filter: Filter, row: Row): boolean {
   const wanted = new Map<Term, string[]>();
   for (const [term, value] of filter.terms) wanted.set(term, [...(wanted.get(term) ?? []), value]);
   for (const [term, values] of wanted) {
-    const said = term === "cluster" ? (row.places ?? []) : [row[TERMS[term] as keyof Row] as string];
+    const said =
+      term === "cluster" ? (row.places ?? []) : [row[TERMS[term] as keyof Row] as string];
     if (!values.some((value) => said.includes(value))) return false;
   }
   return filter.words.every((word) =>

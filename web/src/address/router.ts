@@ -2,7 +2,7 @@
 // our own pages are followed without loading the page anew. What addresses mean is address.ts.
 
 import { address } from "../state/app.ts";
-import { type Address, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
+import { type Address, carried, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
 
 /** A selection replaces the entry of the history: going back leaves the page, not each row. */
 export function go(to: Address): void {
@@ -17,7 +17,7 @@ export function go(to: Address): void {
 
 export function goTo(text: string): void {
   const url = new URL(text, location.href);
-  go(parseAddress(url.pathname, url.search));
+  go(carried(parseAddress(url.pathname, url.search), address.peek()));
 }
 
 export function change(part: Partial<Address>): void {
@@ -31,17 +31,18 @@ export function select(id: string | null): void {
 /** Begin to follow links and the buttons of the browser. */
 export function startRouter(): void {
   addEventListener("popstate", () => {
-    address.value = parseAddress(location.pathname, location.search);
+    address.value = carried(parseAddress(location.pathname, location.search), address.peek());
   });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element | null)?.closest?.("a[href]");
-    if (!(link instanceof HTMLAnchorElement) || link.target || link.hasAttribute("download")) return;
+    if (!(link instanceof HTMLAnchorElement) || link.target || link.hasAttribute("download"))
+      return;
     if (link.origin !== location.origin) return;
     const to = parseAddress(link.pathname, link.search);
     if (to.page === "unknown") return;
     event.preventDefault();
-    go(to);
+    go(carried(to, address.peek()));
   });
 }

@@ -75,7 +75,8 @@ const UNREACHABLE: BootProblem = {
 async function readProblem(answer: Response): Promise<BootProblem> {
   try {
     const told = await answer.json();
-    if (typeof told.title === "string") return { hint: "", detail: "", code: "", retryable: false, ...told };
+    if (typeof told.title === "string")
+      return { hint: "", detail: "", code: "", retryable: false, ...told };
   } catch {
     // Not JSON: something between here and the server answered.
   }

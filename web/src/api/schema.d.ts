@@ -3,10 +3,1994 @@
  * Do not make direct changes to the file.
  */
 
-export type paths = Record<string, never>;
+export interface paths {
+    "/v1/markers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find markers by what they say.
+         * @description For: reader.
+         */
+        get: operations["list_markers"];
+        put?: never;
+        /**
+         * Hand in one marker or a batch.
+         * @description A flat marker, an in-toto Statement or a DSSE envelope; a JSON array of them, or one a line as NDJSON, makes a batch of at most 1,000 and 4 MB, or 512 KB without a token. gzip is unpacked. A batch is answered item by item in its order; when all were refused its status is theirs, or 422 when they differ. A 5xx acknowledges nothing. For: emitter; without a token as admission allows.
+         */
+        post: operations["admit_markers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/markers/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one marker.
+         * @description For: reader.
+         */
+        get: operations["show_marker"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/markers/{index}/receipt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the receipt of an entry, to be verified offline.
+         * @description For: reader or emitter; an emitter only its own.
+         */
+        get: operations["show_receipt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find entries of any type.
+         * @description For: reader.
+         */
+        get: operations["list_entries"];
+        put?: never;
+        /**
+         * Hand in signed entries of any type.
+         * @description DSSE envelopes, alone or as a batch, answered as POST /v1/markers does. For: emitter; without a token as admission allows.
+         */
+        post: operations["admit_entries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/entries/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one entry.
+         * @description For: reader.
+         */
+        get: operations["show_entry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the log as it grows.
+         * @description Begins now, or behind `after` or `Last-Event-ID`. An event `reset` tells a client that is too far behind, or ahead, to read the state afresh. For: reader.
+         */
+        get: operations["follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/details": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep longer or personal text, erasable.
+         * @description For: emitter.
+         */
+        post: operations["keep_detail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/details/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show kept content.
+         * @description For: reader.
+         */
+        get: operations["show_detail"];
+        put?: never;
+        post?: never;
+        /**
+         * Erase kept content.
+         * @description For: admin.
+         */
+        delete: operations["erase_detail"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deployments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List deployments, each with its latest occurrence.
+         * @description For: reader.
+         */
+        get: operations["list_deployments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deployments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one deployment.
+         * @description For: reader.
+         */
+        get: operations["show_deployment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List instances that run.
+         * @description For: reader.
+         */
+        get: operations["list_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what is wrong, and what to do.
+         * @description For: reader.
+         */
+        get: operations["list_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the instances that run what they should.
+         * @description For: reader.
+         */
+        get: operations["show_coverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what happened, the last first.
+         * @description For: reader.
+         */
+        get: operations["list_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/emitters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List emitters, what is missing of each, how late they are and how far off.
+         * @description For: reader.
+         */
+        get: operations["list_emitters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oncall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show whether it is a deployment, which, whose, where and how bad.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_oncall"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/debug": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one deployment to its depths.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_debug"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/exec": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the numbers of thirty days.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_exec"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List deployments as they are shown.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_deployments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/d/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one deployment with its evidence.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_deployment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/compare/{pair}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show two deployments side by side.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List services with what was deployed last.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_services"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{service}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the history of one service.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_service"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fleet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show which service runs what in which cluster.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_fleet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what the log is missing, its newest checkpoint, and its entries.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one entry with what proves that it stands in the log.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_entry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/s/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a page as it was when it was kept.
+         * @description For: reader; a browser gets the page to sign in with.
+         */
+        get: operations["page_frozen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a page as it is now, under an address that does not change.
+         * @description For: reader.
+         */
+        post: operations["keep_view"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was added to the stream behind an entry, as pages show it.
+         * @description A page follows `/v1/stream`, which says that something came, and asks this for what it is: with `behind` the `newest` of the answer before, and `after` the index that the stream told. Each event comes once. For: reader.
+         */
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show errors, latency, requests and saturation over time, merged by column.
+         * @description For: reader.
+         */
+        get: operations["show_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/assets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a file of the page.
+         * @description For: anyone.
+         */
+        get: operations["show_asset"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/favicon.svg": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the page's icon.
+         * @description For: anyone.
+         */
+        get: operations["show_icon"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rollouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what is rolled out by a plan.
+         * @description For: reader.
+         */
+        get: operations["list_rollouts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rollouts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one rollout: its step, its looks, what was decided, what it waits for.
+         * @description For: reader.
+         */
+        get: operations["show_rollout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/verdicts/{index}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a verdict rests on, so that it can be judged again.
+         * @description For: reader.
+         */
+        get: operations["show_evidence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for an action on a rollout, or stop automation.
+         * @description promote, pause, resume, roll_back and approve are asked of a rollout and answered by a decision that names the request; freeze, unfreeze, quarantine, release and adopt hold at once. `expected_index` is the newest entry of the rollout that was seen: 409 when there are newer ones. For: operator.
+         */
+        post: operations["act"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tell whether a pipeline may go on, as things are now.
+         * @description An answer stands in the log as `decision_index`; the same answer on the same grounds has the same entry for five minutes. It is null for a dry run, for what nobody ever spoke of, and while the views are behind. 429 when a caller's answers have become as many entries as they may. For: reader.
+         */
+        get: operations["show_gate"];
+        put?: never;
+        /**
+         * Wait until a pipeline may go on, or may not.
+         * @description With `wait` it answers `inconclusive` only after so many seconds. An answer stands in the log as `decision_index`; the same answer on the same grounds has the same entry for five minutes. It is null for a dry run, for what nobody ever spoke of, and while the views are behind. 429 when a caller's answers have become as many entries as they may. For: reader.
+         */
+        post: operations["ask_gate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the measures that the server takes of itself.
+         * @description Each with numerator, denominator, interval, formula and window. Environment and times choose for those that count deployments, canaries, rollbacks and promotions. For: reader.
+         */
+        get: operations["list_slis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slis/{measure}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what a measure counts, the latest first, each with the entries that say so.
+         * @description In the same window, numerators and denominators add up to the measure's. For: reader.
+         */
+        get: operations["list_sli_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take spans from an OpenTelemetry exporter.
+         * @description OTLP over HTTP, protobuf or JSON, gzip unpacked; gRPC is not spoken. What one resource may not say, and an item that cannot be read, is refused alone. 503 with Retry-After when the store cannot follow. For: emitter; without a token as admission allows.
+         */
+        post: operations["take_traces"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take metrics from an OpenTelemetry exporter.
+         * @description OTLP over HTTP, protobuf or JSON, gzip unpacked; gRPC is not spoken. What one resource may not say, and an item that cannot be read, is refused alone. 503 with Retry-After when the store cannot follow. For: emitter; without a token as admission allows.
+         */
+        post: operations["take_metrics"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take log records from an OpenTelemetry exporter.
+         * @description OTLP over HTTP, protobuf or JSON, gzip unpacked; gRPC is not spoken. What one resource may not say, and an item that cannot be read, is refused alone. 503 with Retry-After when the store cannot follow. For: emitter; without a token as admission allows.
+         */
+        post: operations["take_logs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/telemetry/red": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show requests, errors and latencies, by deployment and instance.
+         * @description Counts stand in the bucket in which their interval ended; `since` says when it began. `from` is `metric` or `span`; a request is counted from one of them only. Latency bounds are in seconds and inclusive, the last count is above all of them. For: reader.
+         */
+        get: operations["show_red"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/telemetry/marked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how many spans carry a deployment id (M8).
+         * @description For: reader.
+         */
+        get: operations["show_marked"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/telemetry/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show slow and failing traces.
+         * @description For: reader.
+         */
+        get: operations["show_traces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/telemetry/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show excerpts of logs, errors first.
+         * @description For: reader.
+         */
+        get: operations["show_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the formats.
+         * @description For: anyone.
+         */
+        get: operations["list_schemas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schema/{name}/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a format's JSON Schema.
+         * @description For: anyone.
+         */
+        get: operations["show_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tokens, without their secrets.
+         * @description For: admin.
+         */
+        get: operations["list_tokens"];
+        put?: never;
+        /**
+         * Make a token; its text is shown this once.
+         * @description For: admin.
+         */
+        post: operations["issue_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a token and its sessions.
+         * @description For: admin.
+         */
+        delete: operations["revoke_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say who I am.
+         * @description For: any authenticated caller.
+         */
+        get: operations["show_session"];
+        put?: never;
+        /**
+         * Exchange a token for a browser's cookie.
+         * @description Requests that change something then repeat `csrf_token` in the header X-CSRF-Token. For: anyone.
+         */
+        post: operations["open_session"];
+        /**
+         * End this browser's session.
+         * @description For: any authenticated caller.
+         */
+        delete: operations["close_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the producers' keys.
+         * @description For: reader.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Register a producer's key.
+         * @description For: admin.
+         */
+        post: operations["register_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/log/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the newest published checkpoint.
+         * @description For: reader; anyone unless log.access is private.
+         */
+        get: operations["show_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/log/tile/entries/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show an entry bundle.
+         * @description For: reader; anyone if log.access is public.
+         */
+        get: operations["show_bundle"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/log/tile/{level}/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a tile of hashes.
+         * @description For: reader; anyone unless log.access is private.
+         */
+        get: operations["show_tile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/log/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the policy that verifiers trust.
+         * @description For: anyone.
+         */
+        get: operations["show_policy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the metrics for Prometheus.
+         * @description For: reader; anyone on this host if server.metrics is loopback.
+         */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say that the process answers.
+         * @description For: anyone.
+         */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say that the log can be read.
+         * @description For: anyone.
+         */
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show this interface as OpenAPI 3.1.
+         * @description For: anyone.
+         */
+        get: operations["openapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain a kind of problem.
+         * @description For: anyone.
+         */
+        get: operations["show_problem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say what this is.
+         * @description For: anyone.
+         */
+        get: operations["about"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Problem: {
+            /** @description Where the kind of problem is explained. */
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            /** @description Stable; docs/reference/errors.md lists all. */
+            code: string;
+            /** @description JSON Pointer to what was refused, or empty. */
+            field: string;
+            /** @description What to do now. */
+            hint: string;
+            /** @description The same call may succeed later. */
+            retryable: boolean;
+            /** @description Under which the server's log tells more. */
+            incident?: string;
+        };
+        /**
+         * Marker
+         * @description One statement about one deployment: the flat marker, version 1.
+         */
+        "Marker.Marker": {
+            service: string;
+            environment: string;
+            phase: components["schemas"]["Marker.Phase"];
+            /** @default null */
+            deployment_id: string | null;
+            /** @default null */
+            marker_id: string | null;
+            /** @default deployment */
+            kind: components["schemas"]["Marker.Kind"];
+            /** @default null */
+            action: string | null;
+            /** @default null */
+            artifact: components["schemas"]["Marker.Artifact"] | null;
+            /** @default null */
+            version: string | null;
+            /** @default null */
+            commit_hash: string | null;
+            /** @default null */
+            repository: string | null;
+            /** @default null */
+            ref: string | null;
+            /** @default null */
+            build_id: string | null;
+            /** @default null */
+            build_url: string | null;
+            /** @default null */
+            release_id: string | null;
+            /** @default null */
+            correlation_id: string | null;
+            /** @default null */
+            target: components["schemas"]["Marker.Target"] | null;
+            /** @default null */
+            rollout: components["schemas"]["Marker.Rollout"] | null;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            change_tickets: string[] | null;
+            /** @default null */
+            author: string | null;
+            /** @default null */
+            approvers: string[] | null;
+            /** @default null */
+            deployer: string | null;
+            /** @default null */
+            change_type: string | null;
+            /** @default null */
+            reason: string | null;
+            /** @default null */
+            risk_flags: string[] | null;
+            /** @default null */
+            schema: components["schemas"]["Marker.SchemaState"] | null;
+            /** @default null */
+            flags: components["schemas"]["Marker.Flag"][] | null;
+            /** @default null */
+            key: string | null;
+            /** @default null */
+            revision: string | null;
+            /** @default null */
+            value: string | null;
+            /** @default null */
+            direction: string | null;
+            /** @default null */
+            attempt: number | null;
+            /** @default null */
+            evidence: components["schemas"]["Marker.Evidence"] | null;
+            /** @default null */
+            resources: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            timestamp: string | null;
+            /** @default null */
+            emitter: components["schemas"]["Marker.Emitter"] | null;
+            /** @default null */
+            changes: components["schemas"]["Marker.Change"][] | null;
+            /** @default null */
+            links: components["schemas"]["Marker.Link"][] | null;
+            /** @default null */
+            labels: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            details_digest: string | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use artifact.digest.
+             */
+            artifact_digest?: string | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use change_tickets.
+             */
+            change_ticket?: string | string[] | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use rollout.strategy.
+             */
+            rollout_strategy?: ("blue_green" | "canary" | "other" | "recreate" | "rolling" | "shadow") | null;
+        } & (unknown & unknown);
+        /**
+         * Phase
+         * @description How far the change has come.
+         * @enum {unknown}
+         */
+        "Marker.Phase": "applied" | "applying" | "cutover" | "failed" | "planned" | "promoted" | "removed" | "rolled_back" | "rolling_back" | "running";
+        /**
+         * Kind
+         * @description What changed.
+         * @enum {unknown}
+         */
+        "Marker.Kind": "config" | "deployment" | "feature_flag" | "infrastructure" | "network_policy" | "schema_migration" | "secret_version";
+        /**
+         * Artifact
+         * @description What is deployed; the digest identifies it, name and tag are for people.
+         */
+        "Marker.Artifact": {
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            digest: string | null;
+            /** @default null */
+            tag: string | null;
+            /** @default null */
+            platforms: {
+                [key: string]: string;
+            } | null;
+        };
+        /**
+         * Target
+         * @description Where it goes. (cluster, region, namespace, workload) is the place.
+         */
+        "Marker.Target": {
+            /** @default null */
+            cluster: string | null;
+            /** @default null */
+            region: string | null;
+            /** @default null */
+            zone: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default null */
+            namespace: string | null;
+            /** @default null */
+            workload: string | null;
+            /** @default null */
+            instance: string | null;
+            /** @default null */
+            instance_uid: string | null;
+            /** @default null */
+            colour: string | null;
+        };
+        /**
+         * Rollout
+         * @description How it gets there; steps and weight are percent of traffic.
+         */
+        "Marker.Rollout": {
+            /** @default null */
+            strategy: components["schemas"]["Marker.Strategy"] | null;
+            /** @default null */
+            steps: (number)[] | null;
+            /** @default null */
+            track: components["schemas"]["Marker.Track"] | null;
+            /** @default null */
+            weight: number | null;
+            /** @default null */
+            previous_deployment_id: string | null;
+            /** @default null */
+            rollback_of: string | null;
+        };
+        /**
+         * Strategy
+         * @description How a rollout replaces what runs.
+         * @enum {unknown}
+         */
+        "Marker.Strategy": "blue_green" | "canary" | "other" | "recreate" | "rolling" | "shadow";
+        /**
+         * Track
+         * @description The cohort of a rollout that an instance belongs to.
+         * @enum {unknown}
+         */
+        "Marker.Track": "baseline" | "blue" | "canary" | "green" | "stable";
+        /**
+         * SchemaState
+         * @description Which database schema it needs and which it leaves behind.
+         */
+        "Marker.SchemaState": {
+            /** @default null */
+            requires: string | null;
+            /** @default null */
+            provides: string | null;
+            /** @default null */
+            step: string | null;
+        };
+        /**
+         * Flag
+         * @description A feature flag that the release carries.
+         */
+        "Marker.Flag": {
+            key: string;
+            /** @default null */
+            variant: string | null;
+        };
+        /**
+         * Evidence
+         * @description How the running digest is known (spec: trust, "Basis of evidence").
+         */
+        "Marker.Evidence": {
+            basis: components["schemas"]["Marker.Basis"];
+            /** @default null */
+            digest: string | null;
+            /** @default null */
+            observer: string | null;
+            /** @default null */
+            at: string | null;
+        };
+        /**
+         * Basis
+         * @description How a running digest is known; only `observed` proves a binding.
+         * @enum {unknown}
+         */
+        "Marker.Basis": "declared" | "observed" | "self_observed";
+        /**
+         * Emitter
+         * @description Who speaks, and the place of this marker in its numbering.
+         */
+        "Marker.Emitter": {
+            /** @default null */
+            kind: components["schemas"]["Marker.EmitterKind"] | null;
+            /** @default null */
+            id: string | null;
+            /** @default null */
+            epoch: string | null;
+            /** @default null */
+            sequence: number | null;
+        };
+        /**
+         * EmitterKind
+         * @description Who speaks: `gateway` translates a foreign dialect, `platform` is deploymark itself.
+         * @enum {unknown}
+         */
+        "Marker.EmitterKind": "ci" | "gateway" | "human" | "orchestrator" | "platform" | "proxy" | "runtime";
+        /**
+         * Change
+         * @description One of the changes that a deployment brings.
+         */
+        "Marker.Change": {
+            /** @default null */
+            commit: string | null;
+            /** @default null */
+            ticket: string | null;
+            /** @default null */
+            title: string | null;
+        };
+        /**
+         * Link
+         * @description Where to read on.
+         */
+        "Marker.Link": {
+            rel: string;
+            href: string;
+        };
+        /** marker/1 */
+        Marker: components["schemas"]["Marker.Marker"];
+        /**
+         * Statement
+         * @description An in-toto Statement v1 about one artifact, with a marker as predicate. The subject repeats the predicate's artifact digest (sha256) or, without one, its commit (gitCommit).
+         */
+        "Statement.Statement": {
+            /** @enum {unknown} */
+            _type: "https://in-toto.io/Statement/v1";
+            subject: components["schemas"]["Statement.Subject"][];
+            /** @description the marker predicate https://deploymark.dev/marker/v1 */
+            predicateType: string;
+            predicate: components["schemas"]["Statement.Marker"];
+        };
+        /**
+         * Subject
+         * @description The artifact in a Statement: an in-toto ResourceDescriptor with its digest.
+         */
+        "Statement.Subject": {
+            digest: {
+                [key: string]: string;
+            } | unknown | unknown;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            uri: string | null;
+            /** @default null */
+            mediaType: string | null;
+            /** @default null */
+            downloadLocation: string | null;
+        };
+        /**
+         * Marker
+         * @description One statement about one deployment: the flat marker, version 1.
+         */
+        "Statement.Marker": {
+            service: string;
+            environment: string;
+            phase: components["schemas"]["Statement.Phase"];
+            /** @default null */
+            deployment_id: string | null;
+            /** @default null */
+            marker_id: string | null;
+            /** @default deployment */
+            kind: components["schemas"]["Statement.Kind"];
+            /** @default null */
+            action: string | null;
+            /** @default null */
+            artifact: components["schemas"]["Statement.Artifact"] | null;
+            /** @default null */
+            version: string | null;
+            /** @default null */
+            commit_hash: string | null;
+            /** @default null */
+            repository: string | null;
+            /** @default null */
+            ref: string | null;
+            /** @default null */
+            build_id: string | null;
+            /** @default null */
+            build_url: string | null;
+            /** @default null */
+            release_id: string | null;
+            /** @default null */
+            correlation_id: string | null;
+            /** @default null */
+            target: components["schemas"]["Statement.Target"] | null;
+            /** @default null */
+            rollout: components["schemas"]["Statement.Rollout"] | null;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            change_tickets: string[] | null;
+            /** @default null */
+            author: string | null;
+            /** @default null */
+            approvers: string[] | null;
+            /** @default null */
+            deployer: string | null;
+            /** @default null */
+            change_type: string | null;
+            /** @default null */
+            reason: string | null;
+            /** @default null */
+            risk_flags: string[] | null;
+            /** @default null */
+            schema: components["schemas"]["Statement.SchemaState"] | null;
+            /** @default null */
+            flags: components["schemas"]["Statement.Flag"][] | null;
+            /** @default null */
+            key: string | null;
+            /** @default null */
+            revision: string | null;
+            /** @default null */
+            value: string | null;
+            /** @default null */
+            direction: string | null;
+            /** @default null */
+            attempt: number | null;
+            /** @default null */
+            evidence: components["schemas"]["Statement.Evidence"] | null;
+            /** @default null */
+            resources: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            timestamp: string | null;
+            /** @default null */
+            emitter: components["schemas"]["Statement.Emitter"] | null;
+            /** @default null */
+            changes: components["schemas"]["Statement.Change"][] | null;
+            /** @default null */
+            links: components["schemas"]["Statement.Link"][] | null;
+            /** @default null */
+            labels: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            details_digest: string | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use artifact.digest.
+             */
+            artifact_digest?: string | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use change_tickets.
+             */
+            change_ticket?: string | string[] | null;
+            /**
+             * @deprecated
+             * @description Accepted on input; stored markers and new senders use rollout.strategy.
+             */
+            rollout_strategy?: ("blue_green" | "canary" | "other" | "recreate" | "rolling" | "shadow") | null;
+        } & (unknown & unknown);
+        /**
+         * Phase
+         * @description How far the change has come.
+         * @enum {unknown}
+         */
+        "Statement.Phase": "applied" | "applying" | "cutover" | "failed" | "planned" | "promoted" | "removed" | "rolled_back" | "rolling_back" | "running";
+        /**
+         * Kind
+         * @description What changed.
+         * @enum {unknown}
+         */
+        "Statement.Kind": "config" | "deployment" | "feature_flag" | "infrastructure" | "network_policy" | "schema_migration" | "secret_version";
+        /**
+         * Artifact
+         * @description What is deployed; the digest identifies it, name and tag are for people.
+         */
+        "Statement.Artifact": {
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            digest: string | null;
+            /** @default null */
+            tag: string | null;
+            /** @default null */
+            platforms: {
+                [key: string]: string;
+            } | null;
+        };
+        /**
+         * Target
+         * @description Where it goes. (cluster, region, namespace, workload) is the place.
+         */
+        "Statement.Target": {
+            /** @default null */
+            cluster: string | null;
+            /** @default null */
+            region: string | null;
+            /** @default null */
+            zone: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default null */
+            namespace: string | null;
+            /** @default null */
+            workload: string | null;
+            /** @default null */
+            instance: string | null;
+            /** @default null */
+            instance_uid: string | null;
+            /** @default null */
+            colour: string | null;
+        };
+        /**
+         * Rollout
+         * @description How it gets there; steps and weight are percent of traffic.
+         */
+        "Statement.Rollout": {
+            /** @default null */
+            strategy: components["schemas"]["Statement.Strategy"] | null;
+            /** @default null */
+            steps: (number)[] | null;
+            /** @default null */
+            track: components["schemas"]["Statement.Track"] | null;
+            /** @default null */
+            weight: number | null;
+            /** @default null */
+            previous_deployment_id: string | null;
+            /** @default null */
+            rollback_of: string | null;
+        };
+        /**
+         * Strategy
+         * @description How a rollout replaces what runs.
+         * @enum {unknown}
+         */
+        "Statement.Strategy": "blue_green" | "canary" | "other" | "recreate" | "rolling" | "shadow";
+        /**
+         * Track
+         * @description The cohort of a rollout that an instance belongs to.
+         * @enum {unknown}
+         */
+        "Statement.Track": "baseline" | "blue" | "canary" | "green" | "stable";
+        /**
+         * SchemaState
+         * @description Which database schema it needs and which it leaves behind.
+         */
+        "Statement.SchemaState": {
+            /** @default null */
+            requires: string | null;
+            /** @default null */
+            provides: string | null;
+            /** @default null */
+            step: string | null;
+        };
+        /**
+         * Flag
+         * @description A feature flag that the release carries.
+         */
+        "Statement.Flag": {
+            key: string;
+            /** @default null */
+            variant: string | null;
+        };
+        /**
+         * Evidence
+         * @description How the running digest is known (spec: trust, "Basis of evidence").
+         */
+        "Statement.Evidence": {
+            basis: components["schemas"]["Statement.Basis"];
+            /** @default null */
+            digest: string | null;
+            /** @default null */
+            observer: string | null;
+            /** @default null */
+            at: string | null;
+        };
+        /**
+         * Basis
+         * @description How a running digest is known; only `observed` proves a binding.
+         * @enum {unknown}
+         */
+        "Statement.Basis": "declared" | "observed" | "self_observed";
+        /**
+         * Emitter
+         * @description Who speaks, and the place of this marker in its numbering.
+         */
+        "Statement.Emitter": {
+            /** @default null */
+            kind: components["schemas"]["Statement.EmitterKind"] | null;
+            /** @default null */
+            id: string | null;
+            /** @default null */
+            epoch: string | null;
+            /** @default null */
+            sequence: number | null;
+        };
+        /**
+         * EmitterKind
+         * @description Who speaks: `gateway` translates a foreign dialect, `platform` is deploymark itself.
+         * @enum {unknown}
+         */
+        "Statement.EmitterKind": "ci" | "gateway" | "human" | "orchestrator" | "platform" | "proxy" | "runtime";
+        /**
+         * Change
+         * @description One of the changes that a deployment brings.
+         */
+        "Statement.Change": {
+            /** @default null */
+            commit: string | null;
+            /** @default null */
+            ticket: string | null;
+            /** @default null */
+            title: string | null;
+        };
+        /**
+         * Link
+         * @description Where to read on.
+         */
+        "Statement.Link": {
+            rel: string;
+            href: string;
+        };
+        /** statement/1 */
+        Statement: components["schemas"]["Statement.Statement"];
+        /**
+         * Envelope
+         * @description A payload, its type, and who signed it.
+         *
+         *         Attributes:
+         *             payload: The exact signed bytes in standard base64 with padding.
+         *             payloadType: What the payload is; part of what is signed.
+         *             signatures: None yet on an unsigned payload that was accepted as such.
+         */
+        Envelope: {
+            payload: string;
+            payloadType: string;
+            signatures: components["schemas"]["Signature"][];
+        };
+        /**
+         * Signature
+         * @description One signature: the id of its key ("" when unnamed) and its bytes in base64.
+         */
+        Signature: {
+            /** @default  */
+            keyid: string;
+            /** @default  */
+            sig: string;
+        };
+        /**
+         * Boot
+         * @description What the HTML of a page carries, in the element `boot`.
+         *
+         *         Attributes:
+         *             session: Null: show the sign-in form.
+         *             page: Null for an address that is none.
+         *             document: Of the page; null without a session, and with a problem. `marks` of the page for
+         *                 people on call may be cut (`left_out`); its JSON has them all.
+         *             version: Of deploymark.
+         */
+        Boot: {
+            session: components["schemas"]["BootSession"] | null;
+            page: components["schemas"]["Page"] | null;
+            document: unknown;
+            problem: components["schemas"]["BootProblem"] | null;
+            version: string;
+            settings: components["schemas"]["BootSettings"];
+        };
+        /**
+         * BootSession
+         * @description Who is signed in; `csrf_token` goes into X-CSRF-Token of what changes something.
+         */
+        BootSession: {
+            principal: string;
+            roles: string[];
+            csrf_token: string | null;
+        };
+        /**
+         * Page
+         * @description The pages.
+         * @enum {unknown}
+         */
+        Page: "audit" | "compare" | "debug" | "deployment" | "deployments" | "entry" | "exec" | "fleet" | "frozen" | "oncall" | "service" | "services";
+        /**
+         * BootProblem
+         * @description Why there is no document.
+         */
+        BootProblem: {
+            status: number;
+            code: string;
+            title: string;
+            detail: string;
+            hint: string;
+            retryable: boolean;
+        };
+        /**
+         * BootSettings
+         * @description What the page is told of how the server is set up.
+         *
+         *         Attributes:
+         *             simulated: The fleet behind it is made up.
+         *             heartbeat_seconds: How often a silent stream says that it lives.
+         *             can_act: The server rolls something out, so that actions can be asked for.
+         *             series: There is telemetry to draw.
+         */
+        BootSettings: {
+            simulated: boolean;
+            heartbeat_seconds: number;
+            can_act: boolean;
+            series: boolean;
+        };
+        HandedIn: components["schemas"]["Marker"] | components["schemas"]["Statement"] | components["schemas"]["Envelope"] | (components["schemas"]["Marker"] | components["schemas"]["Statement"] | components["schemas"]["Envelope"])[];
+        /**
+         * OnCall
+         * @description The page for a person on call.
+         *
+         *         Attributes:
+         *             counts: Of the deployments in the window and filter, by state, the worst first.
+         *             in_view: How many they are.
+         *             total: Of the store.
+         *             suspects: Undecided or active, the worst first.
+         *             stream: The newest first.
+         *             stream_total: In the window and filter; counted to 10,000.
+         *             findings: Open ones that matter now, the worst first.
+         *             selected: The deployment of `dep`.
+         */
+        OnCall: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            window: components["schemas"]["Window"];
+            filter: components["schemas"]["ShownFilter"];
+            verdict: components["schemas"]["Judgement"];
+            counts: components["schemas"]["StateCount"][];
+            in_view: number;
+            total: number;
+            suspects: components["schemas"]["Chip"][];
+            suspects_total: number;
+            lanes: components["schemas"]["Lane"][];
+            lanes_total: number;
+            marks: components["schemas"]["Marks"];
+            canaries: components["schemas"]["Canary"][];
+            canaries_total: number;
+            rollbacks: components["schemas"]["Rollback"][];
+            rollbacks_total: number;
+            deltas: components["schemas"]["ServiceDelta"][];
+            deltas_total: number;
+            stream: components["schemas"]["Event"][];
+            stream_total: number;
+            findings: components["schemas"]["ShownFinding"][];
+            findings_total: number;
+            selected: components["schemas"]["Selected"] | null;
+        };
         /**
          * Missing
          * @description Something that the page would show and nobody knows.
@@ -18,22 +2002,6 @@ export interface components {
         Missing: {
             what: string;
             sentence: string;
-        };
-        /**
-         * Document
-         * @description What every page's document begins with.
-         *
-         *         Attributes:
-         *             as_of: How many entries of the log the answer has seen.
-         *             now_at: The server's time.
-         *             missing: What is not known.
-         *             simulated: The fleet behind it is made up; the page says so.
-         */
-        Document: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
         };
         /**
          * Window
@@ -60,18 +2028,6 @@ export interface components {
          */
         Range: "15m" | "1h" | "24h" | "6h" | "7d";
         /**
-         * FilterWord
-         * @description One word of a filter as it was understood.
-         *
-         *         Attributes:
-         *             field: `service`, `environment`, `state`, `owner`, `cluster`, `kind`; `text` for a free
-         *                 word.
-         */
-        FilterWord: {
-            field: string;
-            value: string;
-        };
-        /**
          * ShownFilter
          * @description The filter as it was asked and understood.
          *
@@ -84,6 +2040,37 @@ export interface components {
             not_understood: string;
         };
         /**
+         * FilterWord
+         * @description One word of a filter as it was understood.
+         *
+         *         Attributes:
+         *             field: `service`, `environment`, `state`, `owner`, `cluster`, `kind`; `text` for a free
+         *                 word.
+         */
+        FilterWord: {
+            field: string;
+            value: string;
+        };
+        /**
+         * Judgement
+         * @description The answer to: is it a deployment?
+         *
+         *         Attributes:
+         *             id: The deployment that it names.
+         */
+        Judgement: {
+            level: components["schemas"]["Level"];
+            sentence: string;
+            reason: string;
+            id: string | null;
+        };
+        /**
+         * Level
+         * @description How bad it is; `blind` when what is not heard keeps one from knowing.
+         * @enum {unknown}
+         */
+        Level: "blind" | "failing" | "quiet" | "suspicious";
+        /**
          * StateCount
          * @description How many stand in one state; states that nothing stands in are left out.
          */
@@ -93,41 +2080,10 @@ export interface components {
         };
         /**
          * ShownState
-         * @description How something that was deployed stands: one word for colour and glyph, the worst first.
+         * @description One word for colour and glyph, the worst first.
          * @enum {unknown}
          */
         ShownState: "canary" | "complete" | "config" | "failed" | "healthy" | "paused" | "planned" | "removed" | "rolled_back" | "rolling_back" | "rolling_out" | "superseded" | "unknown";
-        /**
-         * ErrorDelta
-         * @description How often requests failed after a deployment went live, against before.
-         *
-         *         Attributes:
-         *             before, after: Shares from 0 to 1.
-         *             points: Difference in percentage points.
-         *             low, high: Its interval at 95 %, in percentage points.
-         *             before_requests, after_requests: How many were counted.
-         *             after_seconds: How long after is counted; half an hour when it is over.
-         *             result: What it comes to.
-         */
-        ErrorDelta: {
-            before: number | null;
-            after: number | null;
-            points: number | null;
-            low: number | null;
-            high: number | null;
-            before_requests: number;
-            after_requests: number;
-            after_seconds: number;
-            result: components["schemas"]["DeltaResult"];
-        };
-        /**
-         * DeltaResult
-         * @description What comparing the errors after a deployment with those before came to.
-         *
-         *         The first three are said by the interval; the others say why there is no comparison.
-         * @enum {unknown}
-         */
-        DeltaResult: "better" | "no_telemetry" | "not_kept" | "not_live" | "not_yet" | "same" | "worse";
         /**
          * Chip
          * @description One deployment in a line.
@@ -159,6 +2115,160 @@ export interface components {
             delta: components["schemas"]["ErrorDelta"] | null;
             ticket: string | null;
             reason: string | null;
+        };
+        /**
+         * ErrorDelta
+         * @description How often requests failed after a deployment went live, against before.
+         *
+         *         Attributes:
+         *             before, after: Shares from 0 to 1.
+         *             points: Difference in percentage points.
+         *             low, high: Its interval at 95 %, in percentage points.
+         *             before_requests, after_requests: How many were counted.
+         *             after_seconds: How long after is counted; half an hour when it is over.
+         *             result: What it comes to.
+         */
+        ErrorDelta: {
+            before: number | null;
+            after: number | null;
+            points: number | null;
+            low: number | null;
+            high: number | null;
+            before_requests: number;
+            after_requests: number;
+            after_seconds: number;
+            result: components["schemas"]["DeltaResult"];
+        };
+        /**
+         * DeltaResult
+         * @description What comparing the errors after a deployment with those before came to.
+         *
+         *         The first three are said by the interval; the others say why there is no comparison.
+         * @enum {unknown}
+         */
+        DeltaResult: "better" | "no_telemetry" | "not_kept" | "not_live" | "not_yet" | "same" | "waiting" | "worse";
+        /**
+         * Lane
+         * @description A row of the overview.
+         *
+         *         Attributes:
+         *             missing_since_at: Since when its emitters are silent.
+         */
+        Lane: {
+            name: string;
+            kind: components["schemas"]["LaneKind"];
+            missing_since_at: string | null;
+        };
+        /**
+         * LaneKind
+         * @description What a lane is.
+         * @enum {unknown}
+         */
+        LaneKind: "cluster" | "environment" | "region";
+        /**
+         * Marks
+         * @description What is drawn, in the order of time.
+         *
+         *         Attributes:
+         *             total: Deployments in the window and filter, each once per lane that it is in.
+         *             left_out: Of these not in `items`, because one document has so many; the worst are in it.
+         */
+        Marks: {
+            items: components["schemas"]["Mark"][];
+            total: number;
+            left_out: number;
+        };
+        /**
+         * Mark
+         * @description Deployments that fall together in one lane, at one time.
+         *
+         *         Attributes:
+         *             lane: Position of its lane.
+         *             state: The worst of them.
+         *             count: How many they are.
+         *             id: The newest of the worst.
+         */
+        Mark: {
+            at_ms: number;
+            lane: number;
+            state: components["schemas"]["ShownState"];
+            count: number;
+            id: string;
+            service: string;
+            version: string;
+        };
+        /**
+         * Canary
+         * @description A rollout by steps.
+         *
+         *         Attributes:
+         *             step: From 1; null before the first.
+         *             steps: Weight of each step, in percent.
+         *             weight: Percent of the traffic that it has.
+         *             verdict: Of its newest look.
+         *             reason: What it waits for, in a sentence.
+         */
+        Canary: {
+            chip: components["schemas"]["Chip"];
+            step: number | null;
+            steps: number[];
+            weight: number | null;
+            points: components["schemas"]["ScorePoint"][];
+            points_total: number;
+            bands: components["schemas"]["Bands"];
+            next_look_at: string | null;
+            verdict: components["schemas"]["LookResult"] | null;
+            reason: string | null;
+        };
+        /**
+         * ScorePoint
+         * @description The score of one look.
+         */
+        ScorePoint: {
+            at_ms: number;
+            score: number;
+            result: components["schemas"]["LookResult"];
+        };
+        /**
+         * LookResult
+         * @description What one look at a canary found.
+         * @enum {unknown}
+         */
+        LookResult: "fail" | "inconclusive" | "pass";
+        /**
+         * Bands
+         * @description Between which scores nothing is decided: fails at or below, passes at or above.
+         */
+        Bands: {
+            fails_at: number;
+            passes_at: number;
+        };
+        /**
+         * Rollback
+         * @description A rollback under way.
+         *
+         *         Attributes:
+         *             to: What it returns to, `d-…~n`; `to_version` what people call that.
+         *             hosts_done, hosts_total: Instances that run it again, of all; null when that is not known.
+         *             hosts: Names of those that do not, the first.
+         */
+        Rollback: {
+            chip: components["schemas"]["Chip"];
+            to: string | null;
+            to_version: string | null;
+            hosts_done: number | null;
+            hosts_total: number | null;
+            hosts: string[];
+            began_at: string;
+        };
+        /**
+         * ServiceDelta
+         * @description How errors changed after the newest deployment of a service.
+         */
+        ServiceDelta: {
+            service: string;
+            chip: components["schemas"]["Chip"];
+            delta: components["schemas"]["ErrorDelta"];
         };
         /**
          * Event
@@ -214,6 +2324,30 @@ export interface components {
             closed_at: string | null;
         };
         /**
+         * Selected
+         * @description The deployment that is selected, with what one may do about it.
+         *
+         *         Attributes:
+         *             previous: What ran before it, `d-…` or `d-…~n`.
+         *             confirm: What is typed to confirm an action: the service's name.
+         */
+        Selected: {
+            chip: components["schemas"]["Chip"];
+            artifact: string | null;
+            digest: string | null;
+            commit_hash: string | null;
+            owner: string | null;
+            tickets: string[];
+            strategy: string | null;
+            previous: string | null;
+            opened_at: string;
+            live_at: string | null;
+            ended_at: string | null;
+            sources: components["schemas"]["Source"][];
+            actions: components["schemas"]["ActionOffer"][];
+            confirm: string;
+        };
+        /**
          * Source
          * @description Whether one kind of emitter spoke of a deployment.
          */
@@ -244,362 +2378,297 @@ export interface components {
          */
         ActionName: "approve" | "pause" | "promote" | "resume" | "roll_back";
         /**
-         * Selected
-         * @description The deployment that is selected, with what one may do about it.
+         * Debug
+         * @description One deployment to its depths; without `dep` the worst suspect.
          *
          *         Attributes:
-         *             previous: What ran before it, `d-…` or `d-…~n`.
-         *             confirm: What is typed to confirm an action: the service's name.
+         *             selected: Null when there is nothing to look at; all else is empty then.
+         *             events: Of the timeline, the newest first.
+         *             aligned: The deployment and what ran before it.
          */
-        Selected: {
-            chip: components["schemas"]["Chip"];
-            artifact: string | null;
-            digest: string | null;
-            commit_hash: string | null;
-            owner: string | null;
-            tickets: string[];
-            strategy: string | null;
-            previous: string | null;
-            opened_at: string;
-            live_at: string | null;
-            ended_at: string | null;
-            sources: components["schemas"]["Source"][];
-            actions: components["schemas"]["ActionOffer"][];
-            confirm: string;
+        Debug: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            window: components["schemas"]["Window"];
+            filter: components["schemas"]["ShownFilter"];
+            selected: components["schemas"]["Selected"] | null;
+            proof: components["schemas"]["Proof"] | null;
+            phases: components["schemas"]["PhaseAt"][];
+            events: components["schemas"]["Event"][];
+            events_total: number;
+            traces: components["schemas"]["TraceLine"][];
+            traces_total: number;
+            logs: components["schemas"]["LogLine"][];
+            logs_total: number;
+            spans: components["schemas"]["SlowSpan"][];
+            spans_total: number;
+            aligned: components["schemas"]["Aligned"][];
+            instances: components["schemas"]["Instance"][];
+            instances_total: number;
+            emitters: components["schemas"]["EmitterLine"][];
+            emitters_total: number;
+            entries: components["schemas"]["EntryLine"][];
+            entries_total: number;
         };
         /**
-         * ScorePoint
-         * @description The score of one look.
+         * Proof
+         * @description How well what is said of a deployment is proven.
+         *
+         *         Attributes:
+         *             binding: `observed` when what runs was seen to be its artifact; `unproven`, `mismatched`,
+         *                 `none`.
+         *             entries: That speak of it; `signed` of these by their emitters' own keys.
+         *             index: The entry to verify: the newest about it.
+         *             published: A published checkpoint covers that entry.
+         *             checkpoint_size: Of the newest published checkpoint.
          */
-        ScorePoint: {
-            at_ms: number;
-            score: number;
-            result: components["schemas"]["LookResult"];
+        Proof: {
+            binding: string;
+            entries: number;
+            signed: number;
+            index: number | null;
+            published: boolean;
+            checkpoint_size: number;
         };
         /**
-         * LookResult
-         * @description What one look at a canary found.
+         * PhaseAt
+         * @description When a deployment came to a phase first.
+         */
+        PhaseAt: {
+            phase: string;
+            at: string;
+        };
+        /**
+         * TraceLine
+         * @description A trace that is worth looking at.
+         */
+        TraceLine: {
+            at: string;
+            trace_id: string;
+            span_id: string;
+            name: string;
+            route: string | null;
+            duration_ms: number;
+            failing: boolean;
+            id: string | null;
+        };
+        /**
+         * LogLine
+         * @description An excerpt of a log; severity is OpenTelemetry's number, 17 and above are errors.
+         */
+        LogLine: {
+            at: string;
+            severity: number;
+            text: string;
+            event: string | null;
+            trace_id: string | null;
+            id: string | null;
+        };
+        /**
+         * SlowSpan
+         * @description How long an operation took, at most, among the slow traces that are kept.
+         *
+         *         Attributes:
+         *             baseline_ms: In what ran before; null when no slow trace of it is kept.
+         */
+        SlowSpan: {
+            name: string;
+            route: string | null;
+            new_ms: number;
+            baseline_ms: number | null;
+            trace_id: string;
+        };
+        /**
+         * Aligned
+         * @description Measures of one deployment from the moment it went live (t = 0).
+         *
+         *         Attributes:
+         *             seconds: Since then, of each bucket.
+         */
+        Aligned: {
+            id: string;
+            version: string;
+            seconds: number[];
+            requests_per_second: number[];
+            error_share: (number | null)[];
+            latency_p95_ms: (number | null)[];
+        };
+        /**
+         * Instance
+         * @description One instance and what it runs.
+         *
+         *         Attributes:
+         *             wanted: Digest of its deployment.
+         *             running: Digest that it runs, as far as anybody told.
+         *             basis: `declared`, `self_observed` or `observed`; only the last proves it.
+         *             pull: Words about pulling the artifact; null where nothing reports it.
+         */
+        Instance: {
+            instance_uid: string;
+            name: string | null;
+            cluster: string | null;
+            zone: string | null;
+            node: string | null;
+            status: components["schemas"]["InstanceStatus"];
+            wanted: string | null;
+            running: string | null;
+            basis: string | null;
+            pull: string | null;
+            first_at: string | null;
+            last_at: string;
+        };
+        /**
+         * InstanceStatus
+         * @description What is known of the artifact that an instance runs.
          * @enum {unknown}
          */
-        LookResult: "fail" | "inconclusive" | "pass";
+        InstanceStatus: "confirmed" | "mismatched" | "unproven";
         /**
-         * Bands
-         * @description Between which scores nothing is decided: fails at or below, passes at or above.
-         */
-        Bands: {
-            fails_at: number;
-            passes_at: number;
-        };
-        /**
-         * Canary
-         * @description A rollout by steps.
+         * EmitterLine
+         * @description What is known of an emitter.
          *
          *         Attributes:
-         *             step: From 1; null before the first.
-         *             steps: Weight of each step, in percent.
-         *             weight: Percent of the traffic that it has.
-         *             verdict: Of its newest look.
-         *             reason: What it waits for, in a sentence.
+         *             ahead_ms: By how much its clock was ahead, the most ever.
+         *             late_ms: How late its newest marker came.
+         *             missing_numbers: That it is known to have given and that never came.
+         *             duplicates: Markers that came again; null where that is not counted by emitter.
          */
-        Canary: {
-            chip: components["schemas"]["Chip"];
-            step: number | null;
-            steps: number[];
-            weight: number | null;
-            points: components["schemas"]["ScorePoint"][];
-            points_total: number;
-            bands: components["schemas"]["Bands"];
-            next_look_at: string | null;
-            verdict: components["schemas"]["LookResult"] | null;
-            reason: string | null;
-        };
-        /**
-         * Gap
-         * @description Numbers that an emitter gave and that never came.
-         *
-         *         Attributes:
-         *             epoch: A run of the emitter; numbers begin anew with each.
-         *             missing: How many; `first` and `last` are the outermost of them.
-         */
-        Gap: {
+        EmitterLine: {
             emitter: string;
-            principal: string;
-            epoch: string;
-            missing: number;
-            first: number | null;
-            last: number | null;
-            since_at: string | null;
+            kind: string;
+            markers: number;
+            last_at: string;
+            ahead_ms: number;
+            late_ms: number | null;
+            late_most_ms: number;
+            missing_numbers: number;
+            duplicates: number | null;
         };
         /**
-         * Checkpoint
-         * @description The newest published checkpoint.
+         * EntryLine
+         * @description An entry of the log about a deployment.
          *
          *         Attributes:
-         *             size: Entries that it covers.
-         *             unpublished: Entries behind it.
-         *             text: The signed note.
+         *             assurance: `signed`, `attributed` or `anonymous`.
+         *             rule: By which it was joined to the deployment.
          */
-        Checkpoint: {
-            origin: string;
-            size: number;
-            root_hash: string;
-            published_at: string | null;
-            age_seconds: number | null;
-            unpublished: number;
-            text: string;
-        };
-        /**
-         * Witness
-         * @description A cosignature under the checkpoint.
-         */
-        Witness: {
-            name: string;
-            key_id: string;
-            cosigned_at: string | null;
-            age_seconds: number | null;
-        };
-        /**
-         * AuditEntry
-         * @description An entry in a list.
-         *
-         *         Attributes:
-         *             id: The deployment that it was filed under, `d-…~n`.
-         */
-        AuditEntry: {
+        EntryLine: {
             index: number;
+            at: string;
             type: string;
-            received_at: string;
+            event: string;
+            source: string | null;
             principal: string;
             assurance: string;
-            key_id: string;
-            id: string | null;
-            service: string | null;
-            environment: string | null;
+            rule: string | null;
             sentence: string;
         };
         /**
-         * Audit
-         * @description The log, for somebody who doubts it.
+         * Exec
+         * @description The executive's numbers of thirty days.
          *
          *         Attributes:
-         *             entries: Newest first, as `ticket`, `owner` and `digest` choose.
-         *             entries_total: In the log.
-         *             policy: The policy that verifiers trust, "" when there is none to show.
-         *             export_command, verify_command: To be copied.
+         *             success: M1.
+         *             dora: The four keys as far as there are data.
+         *             coverage: Of markers and of the audit.
+         *             teams: The worst first.
          */
-        Audit: {
+        Exec: {
             as_of: number;
             now_at: string;
             missing: components["schemas"]["Missing"][];
             simulated: boolean;
-            gaps: components["schemas"]["Gap"][];
-            gaps_total: number;
-            emitters_total: number;
-            checkpoint: components["schemas"]["Checkpoint"] | null;
-            witnesses: components["schemas"]["Witness"][];
-            ticket: string | null;
-            owner: string | null;
-            digest: string | null;
-            entries: components["schemas"]["AuditEntry"][];
-            entries_total: number;
-            next_cursor: string | null;
-            policy: string;
-            export_command: string;
-            verify_command: string;
-        };
-        /**
-         * LeafInputs
-         * @description What the leaf hash is made of: SHA-256 of one zero byte and the leaf (RFC 6962, 2.1).
-         *
-         *         Attributes:
-         *             leaf: The leaf's bytes, base64.
-         *             hash: In hexadecimal digits, as the log keeps it.
-         *             payload_type, payload: What was handed in, base64.
-         *             signatures: By key id.
-         */
-        LeafInputs: {
-            leaf: string;
-            hash: string;
-            payload_type: string;
-            payload: string;
-            key_ids: string[];
-        };
-        /**
-         * AuditEntryPage
-         * @description One entry, with what proves that it stands in the log.
-         *
-         *         Attributes:
-         *             content: The marker, or the fields of any other entry.
-         *             receipt: A c2sp.org/tlog-proof; null until the entry is published.
-         *             verifier_keys: Lines of the policy that a browser needs to check the checkpoint's note.
-         *             previous, next: Neighbours' indexes.
-         */
-        AuditEntryPage: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            entry: components["schemas"]["AuditEntry"];
-            content: Record<string, never>;
-            leaf: components["schemas"]["LeafInputs"];
-            receipt: string | null;
-            checkpoint: components["schemas"]["Checkpoint"] | null;
-            policy: string;
-            verify_command: string;
-            previous: number | null;
-            next: number | null;
-        };
-        /**
-         * Frozen
-         * @description A page as it was when somebody kept it.
-         *
-         *         Attributes:
-         *             page: Of which page the document is.
-         *             address: Path and query that it was kept from.
-         *             document: Of that page.
-         *             digest: Under which it is kept, `sha256:…`.
-         */
-        Frozen: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            page: components["schemas"]["Page"];
-            address: string;
-            frozen_at: string;
-            frozen_by: string;
-            document: Record<string, never>;
-            digest: string;
-        };
-        /**
-         * Page
-         * @description The pages.
-         * @enum {unknown}
-         */
-        Page: "audit" | "audit_entry" | "compare" | "debug" | "deployment" | "deployments" | "exec" | "fleet" | "frozen" | "oncall" | "service" | "services";
-        /**
-         * NewView
-         * @description A page to be kept; the server makes its document anew.
-         *
-         *         Attributes:
-         *             address: Path and query of a page, `/oncall?since=…&until=…`.
-         */
-        NewView: {
-            address: string;
-        };
-        /**
-         * KeptView
-         * @description Where a kept page is found.
-         */
-        KeptView: {
-            address: string;
-            digest: string;
-        };
-        /**
-         * Series
-         * @description One measure over time, least and greatest per column.
-         *
-         *         Attributes:
-         *             at_ms: When each column begins; columns without a value are left out.
-         *             low, high: Of each column.
-         *             latest: The newest value.
-         *             missing: What is not there and how to get it; null when there is something.
-         */
-        Series: {
-            name: components["schemas"]["SeriesName"];
-            unit: components["schemas"]["Unit"];
-            step_ms: number;
-            at_ms: number[];
-            low: number[];
-            high: number[];
-            latest: number | null;
-            missing: string | null;
-        };
-        /**
-         * SeriesName
-         * @description What is drawn over time.
-         * @enum {unknown}
-         */
-        SeriesName: "errors" | "latency_p95" | "requests" | "saturation";
-        /**
-         * Unit
-         * @description What the numbers of a series are.
-         * @enum {unknown}
-         */
-        Unit: "ms" | "per_second" | "share";
-        /**
-         * SeriesSet
-         * @description Series of one window.
-         *
-         *         Attributes:
-         *             source: Where they were counted: `embedded`, or the name of a Prometheus.
-         *             service: Of one service, null for all of them together.
-         */
-        SeriesSet: {
             window: components["schemas"]["Window"];
-            source: string | null;
-            service: string | null;
-            environment: string | null;
-            deployment_id: string | null;
-            items: components["schemas"]["Series"][];
-            now_at: string;
+            environment: string;
+            success: components["schemas"]["Measured"] | null;
+            measures: components["schemas"]["Measured"][];
+            days: components["schemas"]["Day"][];
+            dora: components["schemas"]["Figure"][];
+            incidents: components["schemas"]["Figure"][];
+            coverage: components["schemas"]["Figure"][];
+            teams: components["schemas"]["Team"][];
+            teams_total: number;
         };
         /**
-         * BootSettings
-         * @description What the page is told of how the server is set up.
+         * Measured
+         * @description A measure that the server takes of itself.
          *
          *         Attributes:
-         *             simulated: The fleet behind it is made up.
-         *             heartbeat_seconds: How often a silent stream says that it lives.
-         *             can_act: The server rolls something out, so that actions can be asked for.
-         *             series: There is telemetry to draw.
+         *             id: Such as `M1`.
+         *             value, target, low, high: Shares from 0 to 1; M4 a difference of shares.
+         *             met: The target is met; null when nothing was counted.
+         *             unit: `share`, `points` or `seconds`.
+         *             list: Address of the list that proves it.
          */
-        BootSettings: {
-            simulated: boolean;
-            heartbeat_seconds: number;
-            can_act: boolean;
-            series: boolean;
-        };
-        /**
-         * BootSession
-         * @description Who is signed in; `csrf_token` goes into X-CSRF-Token of what changes something.
-         */
-        BootSession: {
-            principal: string;
-            roles: string[];
-            csrf_token: string | null;
-        };
-        /**
-         * BootProblem
-         * @description Why there is no document.
-         */
-        BootProblem: {
-            status: number;
-            code: string;
+        Measured: {
+            id: string;
             title: string;
-            detail: string;
-            hint: string;
-            retryable: boolean;
+            value: number | null;
+            numerator: number | null;
+            denominator: number | null;
+            low: number | null;
+            high: number | null;
+            target: number;
+            aim: components["schemas"]["Aim"];
+            met: boolean | null;
+            unit: string;
+            formula: string;
+            since_at: string | null;
+            until_at: string;
+            list: string;
         };
         /**
-         * Boot
-         * @description What the HTML of a page carries, in the element `boot`.
+         * Aim
+         * @description On which side of its target a measure should be.
+         * @enum {unknown}
+         */
+        Aim: "at_least" | "at_most" | "below";
+        /**
+         * Day
+         * @description Deployments that came to an end of their rollout on one day (UTC).
          *
          *         Attributes:
-         *             session: Null: show the sign-in form.
-         *             page: Null for an address that is none.
-         *             document: Of the page; null without a session, and with a problem. `marks` of the page for
-         *                 people on call may be cut (`left_out`); its JSON has them all.
-         *             version: Of deploymark.
+         *             since_ms: When the day began.
+         *             list: Address of the list of them.
          */
-        Boot: {
-            session: components["schemas"]["BootSession"] | null;
-            page: components["schemas"]["Page"] | null;
-            document: Record<string, never> | null;
-            problem: components["schemas"]["BootProblem"] | null;
-            version: string;
-            settings: components["schemas"]["BootSettings"];
-            missing: components["schemas"]["Missing"][];
+        Day: {
+            date: string;
+            since_ms: number;
+            succeeded: number;
+            failed: number;
+            rolled_back: number;
+            list: string;
+        };
+        /**
+         * Figure
+         * @description A number with what it says.
+         *
+         *         Attributes:
+         *             value: Null when it is not known; `sentence` then says what is missing.
+         *             unit: `share`, `per_day`, `seconds` or `count`.
+         *             list: Address of the list that proves it, null while there is none.
+         */
+        Figure: {
+            name: string;
+            title: string;
+            value: number | null;
+            unit: string;
+            sentence: string;
+            list: string | null;
+        };
+        /**
+         * Team
+         * @description What an owner's deployments came to.
+         */
+        Team: {
+            owner: string;
+            deployments: number;
+            failed: number;
+            rolled_back: number;
+            success: number | null;
+            list: string;
         };
         /**
          * Deployments
@@ -621,6 +2690,52 @@ export interface components {
             store_total: number;
             counts: components["schemas"]["StateCount"][];
             next_cursor: string | null;
+        };
+        /**
+         * DeploymentPage
+         * @description One deployment.
+         *
+         *         Attributes:
+         *             verdict: One sentence about how it stands.
+         *             areas: Where it runs; those with the most instances.
+         *             previous: What ran before it.
+         *             changed: Fields that differ from what ran before; `a` is before.
+         *             entries: That speak of it, the newest first.
+         *             receipt_index: Whose receipt to verify; `/v1/markers/<index>/receipt`.
+         *             verify_command: To be copied.
+         */
+        DeploymentPage: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            selected: components["schemas"]["Selected"];
+            verdict: string;
+            proof: components["schemas"]["Proof"];
+            trail: components["schemas"]["Trail"][];
+            instances: components["schemas"]["InstanceCounts"];
+            areas: components["schemas"]["Area"][];
+            areas_total: number;
+            delta: components["schemas"]["ErrorDelta"] | null;
+            canary: components["schemas"]["Canary"] | null;
+            looks: components["schemas"]["Look"][];
+            looks_total: number;
+            decisions: components["schemas"]["ShownDecision"][];
+            decisions_total: number;
+            changes: components["schemas"]["Change"][];
+            changes_total: number;
+            previous: components["schemas"]["Chip"] | null;
+            changed: components["schemas"]["FieldDiff"][];
+            traces: components["schemas"]["TraceLine"][];
+            traces_total: number;
+            findings: components["schemas"]["ShownFinding"][];
+            findings_total: number;
+            occurrences: components["schemas"]["Occurrence"][];
+            occurrences_total: number;
+            entries: components["schemas"]["EntryLine"][];
+            entries_total: number;
+            receipt_index: number | null;
+            verify_command: string | null;
         };
         /**
          * Trail
@@ -702,23 +2817,6 @@ export interface components {
             break_glass: boolean;
         };
         /**
-         * Phase
-         * @description When a deployment came to a phase first.
-         */
-        Phase: {
-            phase: string;
-            at: string;
-        };
-        /**
-         * FieldDiff
-         * @description A field that two deployments say differently; null where one says nothing.
-         */
-        FieldDiff: {
-            field: string;
-            a: string | null;
-            b: string | null;
-        };
-        /**
          * Change
          * @description One change that came with a deployment: a commit, a ticket, another kind of change.
          *
@@ -732,49 +2830,13 @@ export interface components {
             link: string | null;
         };
         /**
-         * TraceLine
-         * @description A trace that is worth looking at.
+         * FieldDiff
+         * @description A field that two deployments say differently; null where one says nothing.
          */
-        TraceLine: {
-            at: string;
-            trace_id: string;
-            span_id: string;
-            name: string;
-            route: string | null;
-            duration_ms: number;
-            failing: boolean;
-            id: string | null;
-        };
-        /**
-         * LogLine
-         * @description An excerpt of a log; severity is OpenTelemetry's number, 17 and above are errors.
-         */
-        LogLine: {
-            at: string;
-            severity: number;
-            text: string;
-            event: string | null;
-            trace_id: string | null;
-            id: string | null;
-        };
-        /**
-         * EntryLine
-         * @description An entry of the log about a deployment.
-         *
-         *         Attributes:
-         *             assurance: `signed`, `attributed` or `anonymous`.
-         *             rule: By which it was joined to the deployment.
-         */
-        EntryLine: {
-            index: number;
-            at: string;
-            type: string;
-            event: string;
-            source: string | null;
-            principal: string;
-            assurance: string;
-            rule: string | null;
-            sentence: string;
+        FieldDiff: {
+            field: string;
+            a: string | null;
+            b: string | null;
         };
         /**
          * Occurrence
@@ -786,89 +2848,6 @@ export interface components {
             opened_at: string;
             live_at: string | null;
             ended_at: string | null;
-        };
-        /**
-         * Proof
-         * @description How well what is said of a deployment is proven.
-         *
-         *         Attributes:
-         *             binding: `observed` when what runs was seen to be its artifact; `unproven`, `mismatched`,
-         *                 `none`.
-         *             entries: That speak of it; `signed` of these by their emitters' own keys.
-         *             index: The entry to verify: the newest about it.
-         *             published: A published checkpoint covers that entry.
-         *             checkpoint_size: Of the newest published checkpoint.
-         */
-        Proof: {
-            binding: string;
-            entries: number;
-            signed: number;
-            index: number | null;
-            published: boolean;
-            checkpoint_size: number;
-        };
-        /**
-         * DeploymentPage
-         * @description One deployment.
-         *
-         *         Attributes:
-         *             verdict: One sentence about how it stands.
-         *             areas: Where it runs; those with the most instances.
-         *             previous: What ran before it.
-         *             changed: Fields that differ from what ran before; `a` is before.
-         *             entries: That speak of it, the newest first.
-         *             receipt_index: Whose receipt to verify; `/v1/markers/<index>/receipt`.
-         *             verify_command: To be copied.
-         */
-        DeploymentPage: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            selected: components["schemas"]["Selected"];
-            verdict: string;
-            proof: components["schemas"]["Proof"];
-            trail: components["schemas"]["Trail"][];
-            instances: components["schemas"]["InstanceCounts"];
-            areas: components["schemas"]["Area"][];
-            areas_total: number;
-            delta: components["schemas"]["ErrorDelta"] | null;
-            canary: components["schemas"]["Canary"] | null;
-            looks: components["schemas"]["Look"][];
-            looks_total: number;
-            decisions: components["schemas"]["ShownDecision"][];
-            decisions_total: number;
-            changes: components["schemas"]["Change"][];
-            changes_total: number;
-            previous: components["schemas"]["Chip"] | null;
-            changed: components["schemas"]["FieldDiff"][];
-            traces: components["schemas"]["TraceLine"][];
-            traces_total: number;
-            findings: components["schemas"]["ShownFinding"][];
-            findings_total: number;
-            occurrences: components["schemas"]["Occurrence"][];
-            occurrences_total: number;
-            entries: components["schemas"]["EntryLine"][];
-            entries_total: number;
-            receipt_index: number | null;
-            verify_command: string | null;
-        };
-        /**
-         * Red
-         * @description Requests of a deployment, from its own instances.
-         *
-         *         Attributes:
-         *             minutes: How many minutes of it are counted, from when it was first heard in the window.
-         *             error_share: From 0 to 1.
-         *             latency_p50_ms, latency_p95_ms: Upper bounds of the bucket that holds it.
-         */
-        Red: {
-            minutes: number;
-            requests: number;
-            requests_per_second: number | null;
-            error_share: number | null;
-            latency_p50_ms: number | null;
-            latency_p95_ms: number | null;
         };
         /**
          * Compare
@@ -898,316 +2877,21 @@ export interface components {
             between_total: number;
         };
         /**
-         * Instance
-         * @description One instance and what it runs.
+         * Red
+         * @description Requests of a deployment, from its own instances.
          *
          *         Attributes:
-         *             wanted: Digest of its deployment.
-         *             running: Digest that it runs, as far as anybody told.
-         *             basis: `declared`, `self_observed` or `observed`; only the last proves it.
-         *             pull: Words about pulling the artifact; null where nothing reports it.
+         *             minutes: How many minutes of it are counted, from when it was first heard in the window.
+         *             error_share: From 0 to 1.
+         *             latency_p50_ms, latency_p95_ms: Upper bounds of the bucket that holds it.
          */
-        Instance: {
-            instance_uid: string;
-            name: string | null;
-            cluster: string | null;
-            zone: string | null;
-            node: string | null;
-            status: components["schemas"]["InstanceStatus"];
-            wanted: string | null;
-            running: string | null;
-            basis: string | null;
-            pull: string | null;
-            first_at: string | null;
-            last_at: string;
-        };
-        /**
-         * InstanceStatus
-         * @description What is known of the artifact that an instance runs.
-         * @enum {unknown}
-         */
-        InstanceStatus: "confirmed" | "mismatched" | "unproven";
-        /**
-         * EmitterLine
-         * @description What is known of an emitter.
-         *
-         *         Attributes:
-         *             ahead_ms: By how much its clock was ahead, the most ever.
-         *             late_ms: How late its newest marker came.
-         *             missing_numbers: That it is known to have given and that never came.
-         *             duplicates: Markers that came again; null where that is not counted by emitter.
-         */
-        EmitterLine: {
-            emitter: string;
-            kind: string;
-            markers: number;
-            last_at: string;
-            ahead_ms: number;
-            late_ms: number | null;
-            late_most_ms: number;
-            missing_numbers: number;
-            duplicates: number | null;
-        };
-        /**
-         * SlowSpan
-         * @description How long an operation took, at most, among the slow traces that are kept.
-         *
-         *         Attributes:
-         *             baseline_ms: In what ran before; null when no slow trace of it is kept.
-         */
-        SlowSpan: {
-            name: string;
-            route: string | null;
-            new_ms: number;
-            baseline_ms: number | null;
-            trace_id: string;
-        };
-        /**
-         * Aligned
-         * @description Measures of one deployment from the moment it went live (t = 0).
-         *
-         *         Attributes:
-         *             seconds: Since then, of each bucket.
-         */
-        Aligned: {
-            id: string;
-            version: string;
-            seconds: number[];
-            requests_per_second: number[];
-            error_share: (number | null)[];
-            latency_p95_ms: (number | null)[];
-        };
-        /**
-         * Debug
-         * @description One deployment to its depths; without `dep` the worst suspect.
-         *
-         *         Attributes:
-         *             selected: Null when there is nothing to look at; all else is empty then.
-         *             events: Of the timeline, the newest first.
-         *             aligned: The deployment and what ran before it.
-         */
-        Debug: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            window: components["schemas"]["Window"];
-            filter: components["schemas"]["ShownFilter"];
-            selected: components["schemas"]["Selected"] | null;
-            proof: components["schemas"]["Proof"] | null;
-            phases: components["schemas"]["Phase"][];
-            events: components["schemas"]["Event"][];
-            events_total: number;
-            traces: components["schemas"]["TraceLine"][];
-            traces_total: number;
-            logs: components["schemas"]["LogLine"][];
-            logs_total: number;
-            spans: components["schemas"]["SlowSpan"][];
-            spans_total: number;
-            aligned: components["schemas"]["Aligned"][];
-            instances: components["schemas"]["Instance"][];
-            instances_total: number;
-            emitters: components["schemas"]["EmitterLine"][];
-            emitters_total: number;
-            entries: components["schemas"]["EntryLine"][];
-            entries_total: number;
-        };
-        /**
-         * Judgement
-         * @description The answer to: is it a deployment?
-         *
-         *         Attributes:
-         *             id: The deployment that it names.
-         */
-        Judgement: {
-            level: components["schemas"]["Level"];
-            sentence: string;
-            reason: string;
-            id: string | null;
-        };
-        /**
-         * Level
-         * @description How bad it is; `blind` when what is not heard keeps one from knowing.
-         * @enum {unknown}
-         */
-        Level: "blind" | "failing" | "quiet" | "suspicious";
-        /**
-         * Lane
-         * @description A row of the overview.
-         *
-         *         Attributes:
-         *             missing_since_at: Since when its emitters are silent.
-         */
-        Lane: {
-            name: string;
-            kind: components["schemas"]["LaneKind"];
-            missing_since_at: string | null;
-        };
-        /**
-         * LaneKind
-         * @description What a lane is.
-         * @enum {unknown}
-         */
-        LaneKind: "cluster" | "environment" | "region";
-        /**
-         * Mark
-         * @description Deployments that fall together in one lane, at one time.
-         *
-         *         Attributes:
-         *             lane: Position of its lane.
-         *             state: The worst of them.
-         *             count: How many they are.
-         *             id: The newest of the worst.
-         */
-        Mark: {
-            at_ms: number;
-            lane: number;
-            state: components["schemas"]["ShownState"];
-            count: number;
-            id: string;
-            service: string;
-            version: string;
-        };
-        /**
-         * Marks
-         * @description What is drawn, in the order of time.
-         *
-         *         Attributes:
-         *             total: Deployments in the window and filter, each once per lane that it is in.
-         *             left_out: Of these not in `items`, because one document has so many; the worst are in it.
-         */
-        Marks: {
-            items: components["schemas"]["Mark"][];
-            total: number;
-            left_out: number;
-        };
-        /**
-         * Rollback
-         * @description A rollback under way.
-         *
-         *         Attributes:
-         *             to: What it returns to, `d-…~n`; `to_version` what people call that.
-         *             hosts_done, hosts_total: Instances that run it again, of all; null when that is not known.
-         *             hosts: Names of those that do not, the first.
-         */
-        Rollback: {
-            chip: components["schemas"]["Chip"];
-            to: string | null;
-            to_version: string | null;
-            hosts_done: number | null;
-            hosts_total: number | null;
-            hosts: string[];
-            began_at: string;
-        };
-        /**
-         * ServiceDelta
-         * @description How errors changed after the newest deployment of a service.
-         */
-        ServiceDelta: {
-            service: string;
-            chip: components["schemas"]["Chip"];
-            delta: components["schemas"]["ErrorDelta"];
-        };
-        /**
-         * OnCall
-         * @description The page for a person on call.
-         *
-         *         Attributes:
-         *             counts: Of the deployments in the window and filter, by state, the worst first.
-         *             in_view: How many they are.
-         *             total: Of the store.
-         *             suspects: Undecided or active, the worst first.
-         *             stream: The newest first.
-         *             stream_total: In the window and filter; counted to 10,000.
-         *             findings: Open ones that matter now, the worst first.
-         *             selected: The deployment of `dep`.
-         */
-        OnCall: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            window: components["schemas"]["Window"];
-            filter: components["schemas"]["ShownFilter"];
-            verdict: components["schemas"]["Judgement"];
-            counts: components["schemas"]["StateCount"][];
-            in_view: number;
-            total: number;
-            suspects: components["schemas"]["Chip"][];
-            suspects_total: number;
-            lanes: components["schemas"]["Lane"][];
-            marks: components["schemas"]["Marks"];
-            canaries: components["schemas"]["Canary"][];
-            canaries_total: number;
-            rollbacks: components["schemas"]["Rollback"][];
-            rollbacks_total: number;
-            deltas: components["schemas"]["ServiceDelta"][];
-            deltas_total: number;
-            stream: components["schemas"]["Event"][];
-            stream_total: number;
-            findings: components["schemas"]["ShownFinding"][];
-            findings_total: number;
-            selected: components["schemas"]["Selected"] | null;
-        };
-        /**
-         * Events
-         * @description What was added to the stream behind an entry, the newest first.
-         *
-         *         Attributes:
-         *             items: At most 200.
-         *             left_out: There are more; read the page afresh.
-         *             newest: The last entry that the answer has seen; ask behind it the next time.
-         */
-        Events: {
-            items: components["schemas"]["Event"][];
-            left_out: boolean;
-            newest: number;
-            as_of: number;
-            now_at: string;
-        };
-        /**
-         * Measured
-         * @description A measure that the server takes of itself.
-         *
-         *         Attributes:
-         *             id: Such as `M1`.
-         *             value, target, low, high: Shares from 0 to 1; M4 a difference of shares.
-         *             met: The target is met; null when nothing was counted.
-         *             unit: `share`, `points` or `seconds`.
-         *             list: Address of the list that proves it.
-         */
-        Measured: {
-            id: string;
-            title: string;
-            value: number | null;
-            numerator: number | null;
-            denominator: number | null;
-            low: number | null;
-            high: number | null;
-            target: number;
-            aim: components["schemas"]["Aim"];
-            met: boolean | null;
-            unit: string;
-            formula: string;
-            since_at: string | null;
-            until_at: string;
-            list: string;
-        };
-        /**
-         * Aim
-         * @description On which side of its target a measure should be.
-         * @enum {unknown}
-         */
-        Aim: "at_least" | "at_most" | "below";
-        /**
-         * ServiceLine
-         * @description A service with what was deployed last in each of its environments.
-         */
-        ServiceLine: {
-            service: string;
-            state: components["schemas"]["ShownState"];
-            owner: string | null;
-            newest: components["schemas"]["Chip"][];
+        Red: {
+            minutes: number;
+            requests: number;
+            requests_per_second: number | null;
+            error_share: number | null;
+            latency_p50_ms: number | null;
+            latency_p95_ms: number | null;
         };
         /**
          * Services
@@ -1229,6 +2913,16 @@ export interface components {
             measures: components["schemas"]["Measured"][];
         };
         /**
+         * ServiceLine
+         * @description A service with what was deployed last in each of its environments.
+         */
+        ServiceLine: {
+            service: string;
+            state: components["schemas"]["ShownState"];
+            owner: string | null;
+            newest: components["schemas"]["Chip"][];
+        };
+        /**
          * ServicePage
          * @description One service and its history, the newest first.
          */
@@ -1245,6 +2939,41 @@ export interface components {
             items: components["schemas"]["Chip"][];
             total: number;
             next_cursor: string | null;
+        };
+        /**
+         * Fleet
+         * @description Which service runs what where.
+         */
+        Fleet: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            filter: components["schemas"]["ShownFilter"];
+            clusters: components["schemas"]["FleetCluster"][];
+            rows: components["schemas"]["FleetRow"][];
+            total: number;
+            next_cursor: string | null;
+            confirmed: number;
+            unproven: number;
+            mismatched: number;
+        };
+        /**
+         * FleetCluster
+         * @description A column; "" is for what names no cluster.
+         */
+        FleetCluster: {
+            name: string;
+            missing_since_at: string | null;
+        };
+        /**
+         * FleetRow
+         * @description A service in one environment.
+         */
+        FleetRow: {
+            service: string;
+            environment: string;
+            cells: components["schemas"]["Cell"][];
         };
         /**
          * Cell
@@ -1267,110 +2996,377 @@ export interface components {
             mismatched: number;
         };
         /**
-         * FleetRow
-         * @description A service in one environment.
+         * Audit
+         * @description The log, for somebody who doubts it.
+         *
+         *         Attributes:
+         *             entries: Newest first, as `ticket`, `owner` and `digest` choose.
+         *             entries_total: In the log.
+         *             policy: The policy that verifiers trust, "" when there is none to show.
+         *             export_command, verify_command: To be copied.
          */
-        FleetRow: {
+        Audit: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            gaps: components["schemas"]["Gap"][];
+            gaps_total: number;
+            emitters_total: number;
+            checkpoint: components["schemas"]["Checkpoint"] | null;
+            witnesses: components["schemas"]["Witness"][];
+            ticket: string | null;
+            owner: string | null;
+            digest: string | null;
+            entries: components["schemas"]["AuditEntry"][];
+            entries_total: number;
+            next_cursor: string | null;
+            policy: string;
+            export_command: string;
+            verify_command: string;
+        };
+        /**
+         * Gap
+         * @description Numbers that an emitter gave and that never came.
+         *
+         *         Attributes:
+         *             epoch: A run of the emitter; numbers begin anew with each.
+         *             missing: How many; `first` and `last` are the outermost of them.
+         */
+        Gap: {
+            emitter: string;
+            principal: string;
+            epoch: string;
+            missing: number;
+            first: number | null;
+            last: number | null;
+            since_at: string | null;
+        };
+        /**
+         * Checkpoint
+         * @description The newest published checkpoint.
+         *
+         *         Attributes:
+         *             size: Entries that it covers.
+         *             unpublished: Entries behind it.
+         *             text: The signed note.
+         */
+        Checkpoint: {
+            origin: string;
+            size: number;
+            root_hash: string;
+            published_at: string | null;
+            age_seconds: number | null;
+            unpublished: number;
+            text: string;
+        };
+        /**
+         * Witness
+         * @description A cosignature under the checkpoint.
+         */
+        Witness: {
+            name: string;
+            key_id: string;
+            cosigned_at: string | null;
+            age_seconds: number | null;
+        };
+        /**
+         * AuditEntry
+         * @description An entry in a list.
+         *
+         *         Attributes:
+         *             id: The deployment that it was filed under, `d-…~n`.
+         */
+        AuditEntry: {
+            index: number;
+            type: string;
+            received_at: string;
+            principal: string;
+            assurance: string;
+            key_id: string;
+            id: string | null;
+            service: string | null;
+            environment: string | null;
+            sentence: string;
+        };
+        /**
+         * AuditEntryPage
+         * @description One entry, with what proves that it stands in the log.
+         *
+         *         Attributes:
+         *             content: The marker, or the fields of any other entry.
+         *             receipt: A c2sp.org/tlog-proof; null until the entry is published.
+         *             verifier_keys: Lines of the policy that a browser needs to check the checkpoint's note.
+         *             previous, next: Neighbours' indexes.
+         */
+        AuditEntryPage: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            entry: components["schemas"]["AuditEntry"];
+            content: Record<string, never>;
+            leaf: components["schemas"]["LeafInputs"];
+            receipt: string | null;
+            checkpoint: components["schemas"]["Checkpoint"] | null;
+            policy: string;
+            verify_command: string;
+            previous: number | null;
+            next: number | null;
+        };
+        /**
+         * LeafInputs
+         * @description What the leaf hash is made of: SHA-256 of one zero byte and the leaf (RFC 6962, 2.1).
+         *
+         *         Attributes:
+         *             leaf: The leaf's bytes, base64.
+         *             hash: In hexadecimal digits, as the log keeps it.
+         *             payload_type, payload: What was handed in, base64.
+         *             signatures: By key id.
+         */
+        LeafInputs: {
+            leaf: string;
+            hash: string;
+            payload_type: string;
+            payload: string;
+            key_ids: string[];
+        };
+        /**
+         * Frozen
+         * @description A page as it was when somebody kept it.
+         *
+         *         Attributes:
+         *             page: Of which page the document is.
+         *             address: Path and query that it was kept from.
+         *             document: Of that page.
+         *             digest: Under which it is kept, `sha256:…`.
+         */
+        Frozen: {
+            as_of: number;
+            now_at: string;
+            missing: components["schemas"]["Missing"][];
+            simulated: boolean;
+            page: components["schemas"]["Page"];
+            address: string;
+            frozen_at: string;
+            frozen_by: string;
+            document: Record<string, never>;
+            digest: string;
+        };
+        /**
+         * KeptView
+         * @description Where a kept page is found.
+         */
+        KeptView: {
+            address: string;
+            digest: string;
+        };
+        /**
+         * NewView
+         * @description A page to be kept; the server makes its document anew.
+         *
+         *         Attributes:
+         *             address: Path and query of a page, `/oncall?since=…&until=…`.
+         */
+        NewView: {
+            address: string;
+        };
+        /**
+         * Events
+         * @description What was added to the stream behind an entry, the newest first.
+         *
+         *         Attributes:
+         *             items: At most 200.
+         *             left_out: There are more; read the page afresh.
+         *             newest: The last entry that the answer has seen; ask behind it the next time.
+         */
+        Events: {
+            items: components["schemas"]["Event"][];
+            left_out: boolean;
+            newest: number;
+            as_of: number;
+            now_at: string;
+        };
+        /**
+         * SeriesSet
+         * @description Series of one window.
+         *
+         *         Attributes:
+         *             source: Where they were counted: `embedded`, or the name of a Prometheus.
+         *             service: Of one service, null for all of them together.
+         */
+        SeriesSet: {
+            window: components["schemas"]["Window"];
+            source: string | null;
+            service: string | null;
+            environment: string | null;
+            deployment_id: string | null;
+            items: components["schemas"]["Series"][];
+            now_at: string;
+        };
+        /**
+         * Series
+         * @description One measure over time, least and greatest per column.
+         *
+         *         Attributes:
+         *             at_ms: When each column begins; columns without a value are left out.
+         *             low, high: Of each column.
+         *             latest: The newest value.
+         *             missing: What is not there and how to get it; null when there is something.
+         */
+        Series: {
+            name: components["schemas"]["SeriesName"];
+            unit: components["schemas"]["Unit"];
+            step_ms: number;
+            at_ms: number[];
+            low: number[];
+            high: number[];
+            latest: number | null;
+            missing: string | null;
+        };
+        /**
+         * SeriesName
+         * @description What is drawn over time.
+         * @enum {unknown}
+         */
+        SeriesName: "errors" | "latency_p95" | "requests" | "saturation";
+        /**
+         * Unit
+         * @description What the numbers of a series are.
+         * @enum {unknown}
+         */
+        Unit: "ms" | "per_second" | "share";
+        /**
+         * ActionRequest
+         * @description What a person asks for (`POST /v1/actions`).
+         *
+         *         Attributes:
+         *             action: One of `ACTIONS`.
+         *             deployment_id: `d-…` or `d-…~2`; without a number the newest occurrence.
+         *             service: Of a freeze; left out, it is about every service. Elsewhere whose deployment is
+         *                 meant, where several services have one of this id.
+         *             environment: Of a freeze; elsewhere as `service`.
+         *             reason: Why, for whoever reads the log.
+         *             idempotency_key: The same key again is the same request.
+         *             expected_index: The newest entry about the rollout that the person had seen.
+         *             step: Of an approval; the one that the rollout is at unless said.
+         *             break_glass: Guards and policies are overridden, for that reason.
+         */
+        ActionRequest: {
+            action: string;
+            /** @default null */
+            deployment_id: string | null;
+            /** @default null */
+            service: string | null;
+            /** @default null */
+            environment: string | null;
+            /** @default null */
+            reason: string | null;
+            /** @default null */
+            idempotency_key: string | null;
+            /** @default null */
+            expected_index: number | null;
+            /** @default null */
+            step: number | null;
+            /** @default false */
+            break_glass: boolean;
+        };
+        /**
+         * GateRequest
+         * @description What a pipeline asks (`POST /v1/gate`).
+         *
+         *         Attributes:
+         *             service: Its name.
+         *             environment: Its name.
+         *             deployment_id: `d-…` or `d-…~2`; the one that opened last when left out.
+         *             wait: Seconds to wait for an answer that is not inconclusive.
+         *             explain: Every rule is listed with what it looked at, also those that do not apply.
+         *             dry_run: The answer is not logged.
+         */
+        GateRequest: {
             service: string;
             environment: string;
-            cells: components["schemas"]["Cell"][];
+            /** @default null */
+            deployment_id: string | null;
+            /** @default 0 */
+            wait: number;
+            /** @default false */
+            explain: boolean;
+            /** @default false */
+            dry_run: boolean;
         };
         /**
-         * FleetCluster
-         * @description A column; "" is for what names no cluster.
+         * NewToken
+         * @description What an administrator asks for.
+         *
+         *         Attributes:
+         *             name: Who will hold it; markers say `token:<name>`.
+         *             roles: What it may do.
+         *             scope: What an emitter with it may speak about; for emitters only.
+         *             lifetime_s: Seconds after which it ends by itself.
          */
-        FleetCluster: {
+        NewToken: {
             name: string;
-            missing_since_at: string | null;
+            roles: components["schemas"]["Role"][];
+            /** @default null */
+            scope: components["schemas"]["Scope"] | null;
+            /** @default null */
+            lifetime_s: number | null;
         };
         /**
-         * Fleet
-         * @description Which service runs what where.
+         * Role
+         * @description What a caller may do; `admin` includes all, `operator` includes `reader`.
+         * @enum {unknown}
          */
-        Fleet: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            filter: components["schemas"]["ShownFilter"];
-            clusters: components["schemas"]["FleetCluster"][];
-            rows: components["schemas"]["FleetRow"][];
-            total: number;
-            next_cursor: string | null;
-            confirmed: number;
-            unproven: number;
-            mismatched: number;
-        };
+        Role: "admin" | "emitter" | "operator" | "reader";
         /**
-         * Day
-         * @description Deployments that came to an end of their rollout on one day (UTC).
+         * Scope
+         * @description What a key may say. Globs, in which only `*` is special.
          *
-         *         Attributes:
-         *             since_ms: When the day began.
-         *             list: Address of the list of them.
+         *         Where it may speak must be named: without services or environments it may say nothing about
+         *         any. Kinds and phases narrow that, and are everything unless named.
          */
-        Day: {
-            date: string;
-            since_ms: number;
-            succeeded: number;
-            failed: number;
-            rolled_back: number;
-            list: string;
+        Scope: {
+            /** @default [] */
+            services: string[];
+            /** @default [] */
+            environments: string[];
+            /**
+             * @default [
+             *       "*"
+             *     ]
+             */
+            kinds: string[];
+            /**
+             * @default [
+             *       "*"
+             *     ]
+             */
+            phases: string[];
+            /**
+             * @default [
+             *       "marker"
+             *     ]
+             */
+            entries: string[];
         };
         /**
-         * Figure
-         * @description A number with what it says.
-         *
-         *         Attributes:
-         *             value: Null when it is not known; `sentence` then says what is missing.
-         *             unit: `share`, `per_day`, `seconds` or `count`.
-         *             list: Address of the list that proves it, null while there is none.
+         * NewSession
+         * @description What a browser shows to be let in.
          */
-        Figure: {
+        NewSession: {
+            token: string;
+        };
+        /**
+         * NewKey
+         * @description A producer's key to be registered; the platform signs the entry.
+         */
+        NewKey: {
             name: string;
-            title: string;
-            value: number | null;
-            unit: string;
-            sentence: string;
-            list: string | null;
-        };
-        /**
-         * Team
-         * @description What an owner's deployments came to.
-         */
-        Team: {
-            owner: string;
-            deployments: number;
-            failed: number;
-            rolled_back: number;
-            success: number | null;
-            list: string;
-        };
-        /**
-         * Exec
-         * @description The executive's numbers of thirty days.
-         *
-         *         Attributes:
-         *             success: M1.
-         *             dora: The four keys as far as there are data.
-         *             coverage: Of markers and of the audit.
-         *             teams: The worst first.
-         */
-        Exec: {
-            as_of: number;
-            now_at: string;
-            missing: components["schemas"]["Missing"][];
-            simulated: boolean;
-            window: components["schemas"]["Window"];
-            environment: string;
-            success: components["schemas"]["Measured"] | null;
-            measures: components["schemas"]["Measured"][];
-            days: components["schemas"]["Day"][];
-            dora: components["schemas"]["Figure"][];
-            incidents: components["schemas"]["Figure"][];
-            coverage: components["schemas"]["Figure"][];
-            teams: components["schemas"]["Team"][];
-            teams_total: number;
+            public_key: string;
+            scope: components["schemas"]["Scope"];
+            /** @default  */
+            reason: string;
         };
     };
     responses: never;
@@ -1380,4 +3376,9388 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    list_markers: {
+        parameters: {
+            query?: {
+                /** @description Deployment, `d-…`; `d-…~2` for one occurrence. */
+                deployment_id?: string[];
+                /** @description Received then or later (RFC 3339). */
+                since?: string;
+                /** @description Received before then (RFC 3339). */
+                until?: string;
+                /** @description `newest`, unless said otherwise, or `oldest` first. */
+                order?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Value of `cluster`. */
+                cluster?: string[];
+                /** @description Value of `region`. */
+                region?: string[];
+                /** @description Value of `zone`. */
+                zone?: string[];
+                /** @description Instance by name or unique id. */
+                instance?: string[];
+                /** @description Artifact digest. */
+                digest?: string[];
+                /** @description Commit, or at least its first 7 digits. */
+                commit?: string[];
+                /** @description Tag of the artifact. */
+                tag?: string[];
+                /** @description Value of `version`. */
+                version?: string[];
+                /** @description Value of `build_id`. */
+                build_id?: string[];
+                /** @description One of the change tickets. */
+                ticket?: string[];
+                /** @description Value of `owner`. */
+                owner?: string[];
+                /** @description Value of `kind`. */
+                kind?: string[];
+                /** @description Value of `phase`. */
+                phase?: string[];
+                /** @description Value of `correlation_id`. */
+                correlation_id?: string[];
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            index: number;
+                            type: string;
+                            received_at: string;
+                            principal: string;
+                            assurance: string;
+                            key_id: string;
+                            ids: {
+                                [key: string]: string;
+                            };
+                            occurrence: number;
+                            repeat: number;
+                            /** @description The flat marker, of a marker. */
+                            marker?: Record<string, never>;
+                            /** @description The fields, of any other entry. */
+                            entry?: Record<string, never>;
+                        }[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the view had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admit_markers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `receipt` adds a provisional receipt to each item. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HandedIn"];
+                "application/x-ndjson": unknown;
+                "application/vnd.in-toto+json": components["schemas"]["HandedIn"];
+                "application/vnd.dsse.envelope.v1+json": components["schemas"]["HandedIn"];
+            };
+        };
+        responses: {
+            /** @description It stood there already; of a batch, all did. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    } | {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description It stands in the log; of a batch, all are new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    } | {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description A batch of which some were admitted; each result has its status. */
+            207: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_marker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Position in the log. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The marker. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        type: string;
+                        received_at: string;
+                        principal: string;
+                        assurance: string;
+                        key_id: string;
+                        ids: {
+                            [key: string]: string;
+                        };
+                        occurrence: number;
+                        repeat: number;
+                        /** @description The flat marker, of a marker. */
+                        marker?: Record<string, never>;
+                        /** @description The fields, of any other entry. */
+                        entry?: Record<string, never>;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_receipt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Position in the log. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A proof (c2sp.org/tlog-proof). */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_entries: {
+        parameters: {
+            query?: {
+                /** @description Deployment, `d-…`; `d-…~2` for one occurrence. */
+                deployment_id?: string[];
+                /** @description Received then or later (RFC 3339). */
+                since?: string;
+                /** @description Received before then (RFC 3339). */
+                until?: string;
+                /** @description `newest`, unless said otherwise, or `oldest` first. */
+                order?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Type of entry: marker, verdict, decision, incident, finding, key, amendment, retraction, detail. */
+                type?: string[];
+                /** @description Code of a finding. */
+                code?: string[];
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            index: number;
+                            type: string;
+                            received_at: string;
+                            principal: string;
+                            assurance: string;
+                            key_id: string;
+                            ids: {
+                                [key: string]: string;
+                            };
+                            occurrence: number;
+                            repeat: number;
+                            /** @description The flat marker, of a marker. */
+                            marker?: Record<string, never>;
+                            /** @description The fields, of any other entry. */
+                            entry?: Record<string, never>;
+                        }[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the view had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admit_entries: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `receipt` adds a provisional receipt to each item. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HandedIn"];
+                "application/x-ndjson": unknown;
+                "application/vnd.in-toto+json": components["schemas"]["HandedIn"];
+                "application/vnd.dsse.envelope.v1+json": components["schemas"]["HandedIn"];
+            };
+        };
+        responses: {
+            /** @description It stood there already; of a batch, all did. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    } | {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description It stands in the log; of a batch, all are new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    } | {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description A batch of which some were admitted; each result has its status. */
+            207: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description Refused; of a batch, all of it. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description Where the kind of problem is explained. */
+                        type: string;
+                        title: string;
+                        status: number;
+                        detail: string;
+                        /** @description Stable; docs/reference/errors.md lists all. */
+                        code: string;
+                        /** @description JSON Pointer to what was refused, or empty. */
+                        field: string;
+                        /** @description What to do now. */
+                        hint: string;
+                        /** @description The same call may succeed later. */
+                        retryable: boolean;
+                        /** @description Under which the server's log tells more. */
+                        incident?: string;
+                    };
+                    "application/json": {
+                        results: ({
+                            index: number;
+                            received_at: string;
+                            duplicate: boolean;
+                            /** @description Descriptive fields that differ from the first, not kept. */
+                            ignored: string[];
+                            marker_id?: string;
+                            deployment_id?: string;
+                            entry_id?: string;
+                            occurrence?: number;
+                            repeat?: number;
+                            receipt?: string;
+                            /** @description Within a batch: 201 new, 200 known. */
+                            status?: number;
+                        } | {
+                            /** @description Where the kind of problem is explained. */
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description Stable; docs/reference/errors.md lists all. */
+                            code: string;
+                            /** @description JSON Pointer to what was refused, or empty. */
+                            field: string;
+                            /** @description What to do now. */
+                            hint: string;
+                            /** @description The same call may succeed later. */
+                            retryable: boolean;
+                            /** @description Under which the server's log tells more. */
+                            incident?: string;
+                        })[];
+                    };
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_entry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Position in the log. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entry. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        type: string;
+                        received_at: string;
+                        principal: string;
+                        assurance: string;
+                        key_id: string;
+                        ids: {
+                            [key: string]: string;
+                        };
+                        occurrence: number;
+                        repeat: number;
+                        /** @description The flat marker, of a marker. */
+                        marker?: Record<string, never>;
+                        /** @description The fields, of any other entry. */
+                        entry?: Record<string, never>;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    follow: {
+        parameters: {
+            query?: {
+                /** @description The last entry seen, -1 for none. */
+                after?: number;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only markers of this kind. */
+                kind?: "config" | "deployment" | "feature_flag" | "infrastructure" | "network_policy" | "schema_migration" | "secret_version";
+                /** @description Only markers of this phase. */
+                phase?: "applied" | "applying" | "cutover" | "failed" | "planned" | "promoted" | "removed" | "rolled_back" | "rolling_back" | "running";
+                /** @description Only entries of this type: marker, verdict, decision, incident, finding, key, amendment, retraction, detail. */
+                type?: string;
+            };
+            header?: {
+                /** @description As `after`, and counts more; browsers send it. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events; the id is the index. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keep_detail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/plain": unknown;
+                "application/json": unknown;
+                "application/octet-stream": unknown;
+            };
+        };
+        responses: {
+            /** @description Its digest, for a marker to name. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        digest: string;
+                        size: number;
+                        index: number;
+                        received_at: string;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_detail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As POST /v1/details answered. */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The content. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase_detail: {
+        parameters: {
+            query: {
+                /** @description Why, for the auditor. */
+                reason: string;
+            };
+            header?: never;
+            path: {
+                /** @description As POST /v1/details answered. */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entry that says so. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deployments: {
+        parameters: {
+            query?: {
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Value of `kind`. */
+                kind?: string[];
+                /** @description Value of `state`. */
+                state?: string[];
+                /** @description Opened then or later (RFC 3339). */
+                since?: string;
+                /** @description Opened before then (RFC 3339). */
+                until?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_deployment: {
+        parameters: {
+            query?: {
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description `d-…`, or `d-…~2`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The deployment. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_instances: {
+        parameters: {
+            query?: {
+                /** @description Deployment, `d-…`; `d-…~2` for one occurrence. */
+                deployment_id?: string[];
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Value of `cluster`. */
+                cluster?: string[];
+                /** @description Value of `region`. */
+                region?: string[];
+                /** @description Value of `zone`. */
+                zone?: string[];
+                /** @description Value of `status`. */
+                status?: string[];
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_findings: {
+        parameters: {
+            query?: {
+                /** @description Value of `state`. */
+                state?: string;
+                /** @description Code of a finding. */
+                code?: string[];
+                /** @description Value of `severity`. */
+                severity?: string[];
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Deployment, `d-…`; `d-…~2` for one occurrence. */
+                deployment_id?: string[];
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_coverage: {
+        parameters: {
+            query?: {
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Value of `by`. */
+                by?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_timeline: {
+        parameters: {
+            query?: {
+                /** @description Value of `service`. */
+                service?: string[];
+                /** @description Value of `environment`. */
+                environment?: string[];
+                /** @description Value of `kind`. */
+                kind?: string[];
+                /** @description Value of `phase`. */
+                phase?: string[];
+                /** @description Type of event: marker, verdict, decision, incident, finding. */
+                type?: string[];
+                /** @description Value of `cluster`. */
+                cluster?: string[];
+                /** @description Deployment that it belongs to, `d-…`; `d-…~2` for one occurrence. */
+                deployment_id?: string[];
+                /** @description Happened then or later (RFC 3339). */
+                since?: string;
+                /** @description Happened before then (RFC 3339). */
+                until?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_emitters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description By principal, id and epoch. */
+                        items: Record<string, never>[];
+                        /** @description By id, service and environment; null while the views are being built. */
+                        punctuality: {
+                            items: Record<string, never>[];
+                            /** @description How many there are; the last 1,000 are shown. */
+                            known: number;
+                            as_of: number;
+                        } | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_oncall: {
+        parameters: {
+            query?: {
+                /** @description From so long ago until now; 6h. */
+                range?: "15m" | "1h" | "24h" | "6h" | "7d";
+                /** @description From then on (RFC 3339); instead of `range`. */
+                since?: string;
+                /** @description Before then (RFC 3339); now. */
+                until?: string;
+                /** @description Columns that the window is merged in; 1000. */
+                width?: number;
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description The deployment that is selected, `d-…~n`. */
+                dep?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["OnCall"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_debug: {
+        parameters: {
+            query?: {
+                /** @description From so long ago until now; 6h. */
+                range?: "15m" | "1h" | "24h" | "6h" | "7d";
+                /** @description From then on (RFC 3339); instead of `range`. */
+                since?: string;
+                /** @description Before then (RFC 3339); now. */
+                until?: string;
+                /** @description Columns that the window is merged in; 1000. */
+                width?: number;
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description The deployment that is selected, `d-…~n`. */
+                dep?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Debug"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_exec: {
+        parameters: {
+            query?: {
+                /** @description Of the thirty days before then (RFC 3339); now. */
+                until?: string;
+                /** @description In this environment; those that are production by name. */
+                environment?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Exec"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_deployments: {
+        parameters: {
+            query?: {
+                /** @description From so long ago until now; 6h. */
+                range?: "15m" | "1h" | "24h" | "6h" | "7d";
+                /** @description From then on (RFC 3339); instead of `range`. */
+                since?: string;
+                /** @description Before then (RFC 3339); now. */
+                until?: string;
+                /** @description Columns that the window is merged in; 1000. */
+                width?: number;
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Deployments"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_deployment: {
+        parameters: {
+            query?: {
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description `d-…`, or `d-…~2`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["DeploymentPage"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_compare: {
+        parameters: {
+            query?: {
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description `d-…~1..d-…~1`. */
+                pair: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Compare"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_services: {
+        parameters: {
+            query?: {
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Services"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_service: {
+        parameters: {
+            query?: {
+                /** @description From so long ago until now; 6h. */
+                range?: "15m" | "1h" | "24h" | "6h" | "7d";
+                /** @description From then on (RFC 3339); instead of `range`. */
+                since?: string;
+                /** @description Before then (RFC 3339); now. */
+                until?: string;
+                /** @description Columns that the window is merged in; 1000. */
+                width?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Its name. */
+                service: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["ServicePage"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_fleet: {
+        parameters: {
+            query?: {
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Fleet"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_audit: {
+        parameters: {
+            query?: {
+                /** @description Markers with this change ticket. */
+                ticket?: string;
+                /** @description Markers with this owner. */
+                owner?: string;
+                /** @description Markers of this artifact. */
+                digest?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Audit"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_entry: {
+        parameters: {
+            query?: {
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Position in the log. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["AuditEntryPage"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    page_frozen: {
+        parameters: {
+            query?: {
+                /** @description Wait until this entry can be found. */
+                after?: number;
+                /** @description Signs a browser in; it is sent on to the same address without it. */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description SHA-256 of the kept document, 64 digits. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A browser gets the page, a program its document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                    "application/json": components["schemas"]["Frozen"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keep_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewView"];
+            };
+        };
+        responses: {
+            /** @description Where it is. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptView"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_events: {
+        parameters: {
+            query: {
+                /** @description The last entry seen, -1 for none. */
+                behind: number;
+                /** @description `svc: env: st: owner: cluster: kind:`, and words that begin a service, version or id. */
+                q?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Events"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_series: {
+        parameters: {
+            query?: {
+                /** @description From so long ago until now; 6h. */
+                range?: "15m" | "1h" | "24h" | "6h" | "7d";
+                /** @description From then on (RFC 3339); instead of `range`. */
+                since?: string;
+                /** @description Before then (RFC 3339); now. */
+                until?: string;
+                /** @description Columns that the window is merged in; 1000. */
+                width?: number;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only of instances that state this deployment. */
+                deployment_id?: string;
+                /** @description Only these; all when left out. */
+                names?: ("errors" | "latency_p95" | "requests" | "saturation")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Least and greatest of each column. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesSet"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_asset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As the page names it. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file; its name changes with it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_icon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The icon. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/svg+xml": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rollouts: {
+        parameters: {
+            query?: {
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_rollout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `d-…`, or `d-…~2`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rollout. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Position in the log. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Basis and looks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    act: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActionRequest"];
+            };
+        };
+        responses: {
+            /** @description It stands in the log, and is answered there. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Another content stands under this identity. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_gate: {
+        parameters: {
+            query: {
+                /** @description Of this service. */
+                service: string;
+                /** @description In this environment. */
+                environment: string;
+                /** @description Deployment, `d-…` or `d-…~2`; the one that opened last when left out. */
+                deployment_id?: string;
+                /** @description List every rule with what it looked at. */
+                explain?: "false" | "true";
+                /** @description Do not log the answer. */
+                dry_run?: "false" | "true";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        decision: "pass" | "fail" | "inconclusive";
+                        reasons: {
+                            /** @description `policy:<rule>`, `verdict`, `rollout` and others. */
+                            about: string;
+                            /** @enum {unknown} */
+                            answer: "pass" | "fail" | "unknown";
+                            /** @description It bears on the decision. */
+                            counts: boolean;
+                            reason: string;
+                        }[];
+                        /** @description The entry that says so. */
+                        decision_index: number | null;
+                        service: string;
+                        environment: string;
+                        /** @description Null when none was found. */
+                        deployment_id: string | null;
+                        /** @description How far it has come; null when that is not known. */
+                        rollout: string | null;
+                        as_of: number;
+                        /** @description With `explain`. */
+                        rules?: Record<string, never>[];
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_gate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GateRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        decision: "pass" | "fail" | "inconclusive";
+                        reasons: {
+                            /** @description `policy:<rule>`, `verdict`, `rollout` and others. */
+                            about: string;
+                            /** @enum {unknown} */
+                            answer: "pass" | "fail" | "unknown";
+                            /** @description It bears on the decision. */
+                            counts: boolean;
+                            reason: string;
+                        }[];
+                        /** @description The entry that says so. */
+                        decision_index: number | null;
+                        service: string;
+                        environment: string;
+                        /** @description Null when none was found. */
+                        deployment_id: string | null;
+                        /** @description How far it has come; null when that is not known. */
+                        rollout: string | null;
+                        as_of: number;
+                        /** @description With `explain`. */
+                        rules?: Record<string, never>[];
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_slis: {
+        parameters: {
+            query?: {
+                /** @description In this environment; where the name says production when left out. */
+                environment?: string[];
+                /** @description Counted then or later (RFC 3339); a week before `until` when left out. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now when left out. */
+                until?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sli_items: {
+        parameters: {
+            query?: {
+                /** @description In this environment; where the name says production when left out. */
+                environment?: string[];
+                /** @description Counted then or later (RFC 3339); a week before `until` when left out. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now when left out. */
+                until?: string;
+                /** @description Longest page; 50 when left out. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Wait until this entry can be found. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Such as `M1`. */
+                measure: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor: string | null;
+                        /** @description How many entries of the log the broker had seen. */
+                        as_of: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_traces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-protobuf": unknown;
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description Taken; `partial_success` tells how many items were refused, and why. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+        };
+    };
+    take_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-protobuf": unknown;
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description Taken; `partial_success` tells how many items were refused, and why. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+        };
+    };
+    take_logs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-protobuf": unknown;
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description Taken; `partial_success` tells how many items were refused, and why. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `google.rpc.Status` in the encoding of the request. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": unknown;
+                    "application/json": unknown;
+                };
+            };
+        };
+    };
+    show_red: {
+        parameters: {
+            query?: {
+                /** @description Counted then or later (RFC 3339); 15 minutes before `until`. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now. */
+                until?: string;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only of instances that state this deployment. */
+                deployment_id?: string;
+                /** @description Only of this instance, by `instance_uid`. */
+                instance?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Seconds that are counted together, a multiple of `telemetry.bucket_seconds`, which it is when left out. */
+                step?: number;
+                /** @description Tell instances apart, or add them up exactly. */
+                by?: "deployment" | "instance";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_marked: {
+        parameters: {
+            query?: {
+                /** @description Counted then or later (RFC 3339); 15 minutes before `until`. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now. */
+                until?: string;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Seconds that are counted together, a multiple of `telemetry.bucket_seconds`, which it is when left out. */
+                step?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_traces: {
+        parameters: {
+            query?: {
+                /** @description Counted then or later (RFC 3339); 15 minutes before `until`. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now. */
+                until?: string;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only of instances that state this deployment. */
+                deployment_id?: string;
+                /** @description Only of this instance, by `instance_uid`. */
+                instance?: string;
+                /** @description Longest page; 200 when left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_logs: {
+        parameters: {
+            query?: {
+                /** @description Counted then or later (RFC 3339); 15 minutes before `until`. */
+                since?: string;
+                /** @description Counted before then (RFC 3339); now. */
+                until?: string;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only of instances that state this deployment. */
+                deployment_id?: string;
+                /** @description Only of this instance, by `instance_uid`. */
+                instance?: string;
+                /** @description Longest page; 200 when left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_schemas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_schema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Such as `marker`. */
+                name: string;
+                /** @description From 1. */
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JSON Schema. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/schema+json": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description The token. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        token: string;
+                        id: string;
+                        name: string;
+                        roles: string[];
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The token's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ended. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Principal and roles. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        principal: string;
+                        roles: string[];
+                        csrf_token?: string;
+                        expires_at?: string;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSession"];
+            };
+        };
+        responses: {
+            /** @description With a CSRF token. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        principal: string;
+                        roles: string[];
+                        csrf_token?: string;
+                        expires_at?: string;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ended. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: Record<string, never>[];
+                        next_cursor?: string | null;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    register_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description It stood there already. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    };
+                };
+            };
+            /** @description The entry that says so. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        index: number;
+                        received_at: string;
+                        duplicate: boolean;
+                        /** @description Descriptive fields that differ from the first, not kept. */
+                        ignored: string[];
+                        marker_id?: string;
+                        deployment_id?: string;
+                        entry_id?: string;
+                        occurrence?: number;
+                        repeat?: number;
+                        receipt?: string;
+                        /** @description Within a batch: 201 new, 200 known. */
+                        status?: number;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a type or encoding that this takes. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body says what may not be said. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_bundle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As tlog-tiles spells it, `x001/x234/067` or `067.p/12`. */
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bundle. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_tile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 0 to 63. */
+                level: string;
+                /** @description As tlog-tiles spells it, `x001/x234/067` or `067.p/12`. */
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tile. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Metrics. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody known stands behind the request. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, or the key, may not do or say this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too often; Retry-After says when. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now; Retry-After says when. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    openapi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_problem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As in a problem. */
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing stands there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    about: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text or JSON. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                    "application/json": {
+                        name: string;
+                        openapi: string;
+                    };
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client accepts no type that this answers in. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server does not answer to that name. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The head of the request, or its query, is too long. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+}

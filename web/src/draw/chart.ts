@@ -51,7 +51,10 @@ export function makeChart(element: HTMLElement, settings: ChartSettings): uPlot 
           range: (_, low, high) => {
             if (low === null || high === null) return [0, 1];
             const [from, to] = uPlot.rangeNum(low, high, 0.12, true);
-            return [settings.startsAtZero ? 0 : (from ?? 0), to === from ? (to ?? 0) + 1 : (to ?? 1)];
+            return [
+              settings.startsAtZero ? 0 : (from ?? 0),
+              to === from ? (to ?? 0) + 1 : (to ?? 1),
+            ];
           },
         },
       },
@@ -69,9 +72,21 @@ export function makeChart(element: HTMLElement, settings: ChartSettings): uPlot 
             return ticks(since, until, chart.width).map((tick) => tick.label);
           },
         },
-        { size: LEFT, stroke: calm, font, grid, ticks: { show: false }, gap: 6, space: 30, values: (_, values) => values.map(short) },
+        {
+          size: LEFT,
+          stroke: calm,
+          font,
+          grid,
+          ticks: { show: false },
+          gap: 6,
+          space: 30,
+          values: (_, values) => values.map(short),
+        },
       ],
-      series: [{}, { stroke: colour(settings.token), width: 1.25, points: { show: false }, spanGaps: false }],
+      series: [
+        {},
+        { stroke: colour(settings.token), width: 1.25, points: { show: false }, spanGaps: false },
+      ],
       hooks: {
         setSelect: [
           (chart) => {

@@ -2,8 +2,24 @@ import { expect, test } from "vitest";
 import { drawList, glyphAt, type Mark, type Scene } from "./marks.ts";
 import { change, line, mean, short } from "./series.ts";
 
-const SCENE: Scene = { since: 0, until: 1000, left: 50, width: 1000, lanes: [10, 30], selected: null };
-const mark = (at_ms: number, state = "healthy", more: Partial<Mark> = {}): Mark => ({ at_ms, lane: 0, state, count: 1, id: `d-${at_ms}~1`, service: "cart", version: "1", ...more });
+const SCENE: Scene = {
+  since: 0,
+  until: 1000,
+  left: 50,
+  width: 1000,
+  lanes: [10, 30],
+  selected: null,
+};
+const mark = (at_ms: number, state = "healthy", more: Partial<Mark> = {}): Mark => ({
+  at_ms,
+  lane: 0,
+  state,
+  count: 1,
+  id: `d-${at_ms}~1`,
+  service: "cart",
+  version: "1",
+  ...more,
+});
 
 test("a mark stands at its instant, in its lane", () => {
   const { glyphs, lines } = drawList([mark(400, "failed")], SCENE);
@@ -12,7 +28,10 @@ test("a mark stands at its instant, in its lane", () => {
 });
 
 test("in one column of pixels the worst state wins, and all are counted", () => {
-  const { glyphs, lines } = drawList([mark(400, "canary"), mark(400.2, "failed"), mark(400.1, "paused")], SCENE);
+  const { glyphs, lines } = drawList(
+    [mark(400, "canary"), mark(400.2, "failed"), mark(400.1, "paused")],
+    SCENE,
+  );
   expect(glyphs).toMatchObject([{ state: "failed", count: 3 }]);
   expect(lines).toHaveLength(1);
 });
@@ -25,19 +44,27 @@ test("healthy marks are merged per 4 pixels, others per pixel", () => {
 });
 
 test("20,000 marks become no more shapes than there are columns", () => {
-  const marks = Array.from({ length: 20_000 }, (_, i) => mark((i * 7) % 1000, i % 97 === 0 ? "failed" : "healthy"));
+  const marks = Array.from({ length: 20_000 }, (_, i) =>
+    mark((i * 7) % 1000, i % 97 === 0 ? "failed" : "healthy"),
+  );
   const { glyphs, lines } = drawList(marks, SCENE);
   expect(lines.length).toBeLessThanOrEqual(1250);
   expect(glyphs.reduce((sum, glyph) => sum + glyph.count, 0)).toBe(20_000);
 });
 
 test("an unhealthy mark is never hidden under healthy ones", () => {
-  const { lines } = drawList([...Array.from({ length: 40 }, (_, i) => mark(400 + i / 20)), mark(401, "failed")], SCENE);
+  const { lines } = drawList(
+    [...Array.from({ length: 40 }, (_, i) => mark(400 + i / 20)), mark(401, "failed")],
+    SCENE,
+  );
   expect(lines.at(-1)).toMatchObject({ state: "failed" });
 });
 
 test("the selected mark is not merged away and lies on top", () => {
-  const { glyphs } = drawList([mark(401, "failed"), mark(402.4, "healthy", { id: "me" })], { ...SCENE, selected: "me" });
+  const { glyphs } = drawList([mark(401, "failed"), mark(402.4, "healthy", { id: "me" })], {
+    ...SCENE,
+    selected: "me",
+  });
   expect(glyphs.at(-1)).toMatchObject({ id: "me", x: 452, isSelected: true, isFaint: false });
 });
 
@@ -78,5 +105,13 @@ test("means are of 30 minutes before and of what there is after", () => {
 });
 
 test("numbers are short and keep what matters", () => {
-  expect([0, 0.356, 2.8, 12.34, 353.2, 4648, 2_500_000].map(short)).toEqual(["0", "0.36", "2.80", "12.3", "353", "4.6k", "2.5M"]);
+  expect([0, 0.356, 2.8, 12.34, 353.2, 4648, 2_500_000].map(short)).toEqual([
+    "0",
+    "0.36",
+    "2.80",
+    "12.3",
+    "353",
+    "4.6k",
+    "2.5M",
+  ]);
 });

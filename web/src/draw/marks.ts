@@ -69,14 +69,26 @@ export function drawList(marks: readonly Mark[], scene: Scene): DrawList {
     const faint = isFaint(mark.state);
     const isSelected = mark.id === scene.selected;
     const place = xOf(mark.at_ms, scene);
-    const x = faint && !isSelected ? scene.left + Math.floor((place - scene.left) / FAINT_APART) * FAINT_APART : Math.round(place);
+    const x =
+      faint && !isSelected
+        ? scene.left + Math.floor((place - scene.left) / FAINT_APART) * FAINT_APART
+        : Math.round(place);
     const shape = { x, state: mark.state, id: mark.id, isSelected, isFaint: faint && !isSelected };
     keep(lines, `${x}`, { kind: "line", ...shape });
     const y = scene.lanes[mark.lane];
     if (y === undefined) continue;
     const key = `${mark.lane} ${x}`;
     const count = mark.count + (glyphs.get(key)?.count ?? 0);
-    keep(glyphs, key, { kind: "glyph", ...shape, y, lane: mark.lane, service: mark.service, version: mark.version, at: mark.at_ms, count });
+    keep(glyphs, key, {
+      kind: "glyph",
+      ...shape,
+      y,
+      lane: mark.lane,
+      service: mark.service,
+      version: mark.version,
+      at: mark.at_ms,
+      count,
+    });
     const kept = glyphs.get(key);
     if (kept !== undefined) kept.count = count;
   }

@@ -55,10 +55,17 @@ function paintBand(context: CanvasRenderingContext2D, picture: Picture): void {
   }
 }
 
-const DASHES: Record<string, number[]> = { canary: [4, 3], paused: [4, 3], rolling_out: [1.5, 3], unknown: [1.5, 3] };
+const DASHES: Record<string, number[]> = {
+  canary: [4, 3],
+  paused: [4, 3],
+  rolling_out: [1.5, 3],
+  unknown: [1.5, 3],
+};
 
 function paintLine(context: CanvasRenderingContext2D, line: Line, plots: readonly Area[]): void {
-  context.strokeStyle = line.isFaint ? colour("mark") : colour(line.isSelected ? "accent" : lookOf(line.state).tone);
+  context.strokeStyle = line.isFaint
+    ? colour("mark")
+    : colour(line.isSelected ? "accent" : lookOf(line.state).tone);
   context.lineWidth = line.isSelected ? 2 : line.isFaint ? 1 : 1.4;
   context.setLineDash(line.isSelected ? [] : (DASHES[line.state] ?? []));
   context.beginPath();

@@ -13,7 +13,10 @@ const keymap = new Keymap();
 export function on(command: Command, handler: Handler): () => void {
   handlers.set(command, [...(handlers.get(command) ?? []), handler]);
   return () => {
-    handlers.set(command, (handlers.get(command) ?? []).filter((each) => each !== handler));
+    handlers.set(
+      command,
+      (handlers.get(command) ?? []).filter((each) => each !== handler),
+    );
   };
 }
 
@@ -45,7 +48,8 @@ export function startKeyboard(): void {
       areKeysOn.peek(),
     );
     // An open dialog closes by itself, and takes every other key.
-    if (command === null || (document.querySelector("dialog[open]") && command !== "palette")) return;
+    if (command === null || (document.querySelector("dialog[open]") && command !== "palette"))
+      return;
     if (run(command)) event.preventDefault();
   });
 }
@@ -55,6 +59,7 @@ function isTaken(event: KeyboardEvent): boolean {
   const target = event.target instanceof HTMLElement ? event.target : null;
   if (target === null) return false;
   if (target.isContentEditable || target.matches("textarea, select")) return true;
-  if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button"].includes(target.type);
+  if (target instanceof HTMLInputElement)
+    return !["checkbox", "radio", "button"].includes(target.type);
   return event.key === "Enter" && target.matches("a[href], button, summary");
 }

@@ -1,12 +1,31 @@
 import { expect, test } from "vitest";
 import { BINDINGS, type Command, Keymap } from "./keymap.ts";
 
-const press = (key: string, more: object = {}) => ({ key, ctrl: false, meta: false, alt: false, at: 0, isTaken: false, ...more });
+const press = (key: string, more: object = {}) => ({
+  key,
+  ctrl: false,
+  meta: false,
+  alt: false,
+  at: 0,
+  isTaken: false,
+  ...more,
+});
 
 test.each([
-  ["j", "next"], ["k", "previous"], ["Enter", "open"], ["c", "compare"], ["r", "roll-back"],
-  ["y", "copy-link"], ["/", "filter"], ["[", "pan-earlier"], ["]", "pan-later"], ["+", "zoom-in"],
-  ["-", "zoom-out"], ["l", "pause"], ["?", "help"], ["Escape", "close"],
+  ["j", "next"],
+  ["k", "previous"],
+  ["Enter", "open"],
+  ["c", "compare"],
+  ["r", "roll-back"],
+  ["y", "copy-link"],
+  ["/", "filter"],
+  ["[", "pan-earlier"],
+  ["]", "pan-later"],
+  ["+", "zoom-in"],
+  ["-", "zoom-out"],
+  ["l", "pause"],
+  ["?", "help"],
+  ["Escape", "close"],
 ])("%s means %s", (key, command) => {
   expect(new Keymap().press(press(key), true)).toBe(command);
 });

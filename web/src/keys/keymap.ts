@@ -1,9 +1,29 @@
 // Which keys mean what. One table: the help is made of it too. Pure; keyboard.ts listens.
 
 export type Command =
-  | "next" | "previous" | "open" | "compare" | "roll-back" | "copy-link" | "filter" | "palette"
-  | "pan-earlier" | "pan-later" | "zoom-in" | "zoom-out" | "pause" | "help" | "close" | "theme"
-  | "go-oncall" | "go-debug" | "go-exec" | "go-deployments" | "go-services" | "go-fleet" | "go-audit";
+  | "next"
+  | "previous"
+  | "open"
+  | "compare"
+  | "roll-back"
+  | "copy-link"
+  | "filter"
+  | "palette"
+  | "pan-earlier"
+  | "pan-later"
+  | "zoom-in"
+  | "zoom-out"
+  | "pause"
+  | "help"
+  | "close"
+  | "theme"
+  | "go-oncall"
+  | "go-debug"
+  | "go-exec"
+  | "go-deployments"
+  | "go-services"
+  | "go-fleet"
+  | "go-audit";
 
 interface Binding {
   keys: readonly string[];
@@ -74,7 +94,8 @@ export class Keymap {
     const key = press.key.length === 1 ? press.key.toLowerCase() : press.key;
     if (press.ctrl) return BY_KEY.get(`ctrl-${key}`) ?? null;
     if (press.meta) return BY_KEY.get(`meta-${key}`) ?? null;
-    if (first !== null && press.at - first.at <= PATIENCE_MS) return BY_KEY.get(`${first.key} ${key}`) ?? null;
+    if (first !== null && press.at - first.at <= PATIENCE_MS)
+      return BY_KEY.get(`${first.key} ${key}`) ?? null;
     if (key === "g" && !press.isTaken) {
       this.first = { key, at: press.at };
       return null;

@@ -7,7 +7,8 @@ const none: Rows<{ index: number }> = { shown: [], waiting: [] };
 const indexes = (rows: readonly { index: number }[]) => rows.map((each) => each.index);
 
 test("events are read wherever the text is cut", () => {
-  const text = 'retry: 1000\n: here\nid: 6\n\nid: 7\ndata: {"a":\ndata: 1}\n\nid: 9\nevent: reset\ndata: {}\n\n';
+  const text =
+    'retry: 1000\n: here\nid: 6\n\nid: 7\ndata: {"a":\ndata: 1}\n\nid: 9\nevent: reset\ndata: {}\n\n';
   for (let cut = 0; cut <= text.length; cut++) {
     const reader = new EventReader();
     expect([...reader.push(text.slice(0, cut)), ...reader.push(text.slice(cut))]).toEqual([
@@ -47,7 +48,9 @@ test("the rows are bounded, and what fell off does not come back", () => {
 test("a minute of 20 rows a second, delivered twice and in pieces, is complete and without repeats", () => {
   let rows = none;
   for (let i = 0; i < 1200; i += 5) {
-    const piece = Array.from({ length: 8 }, (_, k) => row(i + k)).filter((each) => each.index < 1200);
+    const piece = Array.from({ length: 8 }, (_, k) => row(i + k)).filter(
+      (each) => each.index < 1200,
+    );
     rows = added(rows, piece, i % 3 === 0);
   }
   const shown = indexes(released(rows).shown);

@@ -52,7 +52,12 @@ function renewSoon(): void {
     if (isPaused.peek() || document.hidden || session.peek() === null) return;
     // Who looks at the past is not disturbed by the present.
     const { window } = address.peek();
-    if (address.peek().page === "oncall" && "until" in window && window.until < serverNow() - MOVE_ON_MS) return;
+    if (
+      address.peek().page === "oncall" &&
+      "until" in window &&
+      window.until < serverNow() - MOVE_ON_MS
+    )
+      return;
     renewedAt = Date.now();
     void load();
   }, wait);

@@ -15,7 +15,11 @@ export interface Rows<T extends Indexed> {
 export const MOST_ROWS = 500;
 
 /** Add rows in whatever order they come; what is known already, by index, is not added again. */
-export function added<T extends Indexed>(rows: Rows<T>, fresh: readonly T[], held: boolean): Rows<T> {
+export function added<T extends Indexed>(
+  rows: Rows<T>,
+  fresh: readonly T[],
+  held: boolean,
+): Rows<T> {
   const known = new Set([...rows.shown, ...rows.waiting].map((row) => row.index));
   const oldest = rows.shown.length >= MOST_ROWS ? (rows.shown.at(-1)?.index ?? -1) : -1;
   const news: T[] = [];

@@ -59,7 +59,11 @@ async function keepFollowing(following: Following, end: AbortSignal): Promise<vo
 class Silent extends Error {}
 class SignedOut extends Error {}
 
-async function* listen(after: number, heartbeatSeconds: number, end: AbortSignal): AsyncGenerator<Told> {
+async function* listen(
+  after: number,
+  heartbeatSeconds: number,
+  end: AbortSignal,
+): AsyncGenerator<Told> {
   const stop = new AbortController();
   const abort = () => stop.abort();
   end.addEventListener("abort", abort);

@@ -11,15 +11,15 @@ import type { Chip, DeploymentPage, OnCall, Selected, SeriesSet } from "../api/d
 import { onAll } from "../keys/keyboard.ts";
 import { ActionButton, askFor, offerOf } from "../parts/actions.tsx";
 import { AllMissing } from "../parts/empty.tsx";
-import { StateMark } from "../parts/state-mark.tsx";
 import { To } from "../parts/link.tsx";
+import { StateMark } from "../parts/state-mark.tsx";
 import { count, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
 import { address, isLoading, now, say } from "../state/app.ts";
 import { columns } from "../state/load.ts";
 import { lookOf } from "../state/shown.ts";
 import { ago, parsed, rfc3339 } from "../time/instant.ts";
-import { Canaries, Deltas, Findings, Rollbacks } from "./oncall/panels.tsx";
 import { Figure } from "./oncall/figure.tsx";
+import { Canaries, Deltas, Findings, Rollbacks } from "./oncall/panels.tsx";
 import { neighbour, rows, Stream } from "./oncall/stream.tsx";
 
 const AGAIN_MS = 15_000;
@@ -39,10 +39,12 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
       onAll({
         next: () => step(1, chosen),
         previous: () => step(-1, chosen),
-        open: () => chosen !== null && go({ ...at(address.peek(), "deployment", chosen), selected: null }),
+        open: () =>
+          chosen !== null && go({ ...at(address.peek(), "deployment", chosen), selected: null }),
         compare: () => compare(detail),
         "go-debug": () => go({ ...at(address.peek(), "debug"), selected: chosen }),
-        "roll-back": () => (detail === null ? say("Nothing is selected.") : askFor(detail, "roll_back")),
+        "roll-back": () =>
+          detail === null ? say("Nothing is selected.") : askFor(detail, "roll_back"),
       }),
     [chosen, detail],
   );
@@ -65,8 +67,8 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
         />
         {shown.marks.left_out > 0 ? (
           <p class="calm small">
-            {count(shown.marks.total - shown.marks.left_out)} of {count(shown.marks.total)} deployments are drawn; the
-            worst are among them. A shorter window or a filter shows all.
+            {count(shown.marks.total - shown.marks.left_out)} of {count(shown.marks.total)}{" "}
+            deployments are drawn; the worst are among them. A shorter window or a filter shows all.
           </p>
         ) : null}
         <div class="grid-2">
@@ -77,7 +79,10 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
           <Deltas document={shown} />
           <Findings document={shown} />
         </div>
-        <AllMissing missing={shown.missing} told={["canaries", "rollbacks", "deltas", "series", "findings"]} />
+        <AllMissing
+          missing={shown.missing}
+          told={["canaries", "rollbacks", "deltas", "series", "findings"]}
+        />
       </main>
       <Stream document={shown} chosen={chosen} />
       <SelectionBar chip={chip} detail={detail} />
@@ -87,7 +92,18 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
 
 function Verdict({ document: shown }: { document: OnCall }) {
   const { verdict, counts, in_view, total } = shown;
-  const unhealthy = counts.filter((each) => !["healthy", "complete", "superseded", "config", "planned", "removed", "rolled_back"].includes(each.state));
+  const unhealthy = counts.filter(
+    (each) =>
+      ![
+        "healthy",
+        "complete",
+        "superseded",
+        "config",
+        "planned",
+        "removed",
+        "rolled_back",
+      ].includes(each.state),
+  );
   const words = unhealthy.map((each) => `${count(each.count)} ${lookOf(each.state).word}`);
   return (
     <section class={`verdict level-${verdict.level}`} aria-label="Is it a deployment?">
@@ -117,8 +133,12 @@ function Suspects({ document: shown, chosen }: { document: OnCall; chosen: strin
     <ol
       class="suspects"
       aria-label="Suspects"
-      onPointerEnter={() => { isOver.value = true; }}
-      onPointerLeave={() => { isOver.value = false; }}
+      onPointerEnter={() => {
+        isOver.value = true;
+      }}
+      onPointerLeave={() => {
+        isOver.value = false;
+      }}
     >
       {suspects.map((chip) => (
         <Suspect key={chip.id} chip={chip} isChosen={chip.id === chosen} />
@@ -137,10 +157,15 @@ function Suspects({ document: shown, chosen }: { document: OnCall; chosen: strin
 function Suspect({ chip, isChosen }: { chip: Chip; isChosen: boolean }) {
   const instant = parsed(chip.at);
   const places = chip.places.length > 0 ? chip.places.join(", ") : chip.environment;
-  const more = chip.places_total > chip.places.length ? ` +${chip.places_total - chip.places.length}` : "";
+  const more =
+    chip.places_total > chip.places.length ? ` +${chip.places_total - chip.places.length}` : "";
   return (
     <li data-id={chip.id} data-state={chip.state} class={`tone-edge-${lookOf(chip.state).tone}`}>
-      <a href={formatAddress({ ...address.value, selected: chip.id })} aria-current={isChosen ? "true" : undefined} title={chip.reason ?? undefined}>
+      <a
+        href={formatAddress({ ...address.value, selected: chip.id })}
+        aria-current={isChosen ? "true" : undefined}
+        title={chip.reason ?? undefined}
+      >
         <span class="suspect-head">
           <span class="clip">
             <strong>{chip.service}</strong> <span class="mono">{chip.version}</span>
@@ -163,29 +188,52 @@ function Suspect({ chip, isChosen }: { chip: Chip; isChosen: boolean }) {
   );
 }
 
-const SEEN: Record<string, string> = { ci: "CI", orchestrator: "K8S", runtime: "SDK", proxy: "proxy" };
+const SEEN: Record<string, string> = {
+  ci: "CI",
+  orchestrator: "K8S",
+  runtime: "SDK",
+  proxy: "proxy",
+};
 
 function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | null }) {
   if (chip === null) {
     return (
-      <footer class="selection">
-        <p class="calm">Nothing is selected: choose a row with <kbd>j</kbd> and <kbd>k</kbd>.</p>
-      </footer>
+      <section class="selection" aria-label="Selected deployment">
+        <p class="calm">
+          Nothing is selected: choose a row with <kbd>j</kbd> and <kbd>k</kbd>.
+        </p>
+      </section>
     );
   }
   const seen = detail?.sources.filter((source) => source.seen) ?? [];
   const rollBack = detail === null ? undefined : offerOf(detail, "roll_back");
   const facts: [string, preact.ComponentChildren, string?][] = [
     ["State", <StateMark state={chip.state} />],
-    ["Artifact", detail?.digest ? <span class="mono" title={detail.digest}>{shortDigest(detail.digest)}</span> : (detail?.commit_hash?.slice(0, 12) ?? "–")],
+    [
+      "Artifact",
+      detail?.digest ? (
+        <span class="mono" title={detail.digest}>
+          {shortDigest(detail.digest)}
+        </span>
+      ) : (
+        (detail?.commit_hash?.slice(0, 12) ?? "–")
+      ),
+    ],
     ["Owner", chip.owner ?? chip.author ?? "–"],
     ["Ticket", detail?.tickets.join(", ") || chip.ticket || "–"],
     ["Where", chip.places.length > 0 ? chip.places.join(", ") : chip.environment],
     ["Strategy", detail?.strategy ?? "–"],
-    ["Seen by", detail === null ? "…" : seen.length === 0 ? "nobody" : seen.map((source) => `✓ ${SEEN[source.kind] ?? source.kind}`).join(" ")],
+    [
+      "Seen by",
+      detail === null
+        ? "…"
+        : seen.length === 0
+          ? "nobody"
+          : seen.map((source) => `✓ ${SEEN[source.kind] ?? source.kind}`).join(" "),
+    ],
   ];
   return (
-    <footer class="selection" aria-label="Selected deployment">
+    <section class="selection" aria-label="Selected deployment">
       <dl class="facts">
         <div class="selected-name">
           <dt>Deployment</dt>
@@ -204,17 +252,27 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
         <To page="deployment" about={[chip.id]} class="button">
           Open <kbd>↵</kbd>
         </To>
-        <button type="button" class="button" aria-disabled={!detail?.previous} onClick={() => compare(detail)}>
+        <button
+          type="button"
+          class="button"
+          aria-disabled={!detail?.previous}
+          onClick={() => compare(detail)}
+        >
           Compare <kbd>c</kbd>
         </button>
-        {detail === null || rollBack === undefined ? null : <ActionButton selected={detail} offer={rollBack} shortcut="r" />}
+        {detail === null || rollBack === undefined ? null : (
+          <ActionButton selected={detail} offer={rollBack} shortcut="r" />
+        )}
       </div>
-    </footer>
+    </section>
   );
 }
 
 function compare(detail: Selected | null): void {
-  if (!detail?.previous) return say("Nothing is known to have run before it.");
+  if (!detail?.previous) {
+    say("Nothing is known to have run before it.");
+    return;
+  }
   go({ ...at(address.peek(), "compare", detail.previous, detail.chip.id), selected: null });
 }
 
@@ -222,13 +280,20 @@ function step(by: 1 | -1, chosen: string | null): void {
   const id = neighbour(chosen, by);
   if (id === null) return;
   select(id);
-  requestAnimationFrame(() => document.querySelector(".stream .is-chosen")?.scrollIntoView({ block: "nearest" }));
+  requestAnimationFrame(() =>
+    document.querySelector(".stream .is-chosen")?.scrollIntoView({ block: "nearest" }),
+  );
 }
 
 /** The chip of an id wherever the document has one; of a row, as much as the row says. */
 function chipOf(shown: OnCall, id: string | null): Chip | null {
   if (id === null) return null;
-  const chips = [...shown.suspects, ...shown.canaries.map((each) => each.chip), ...shown.rollbacks.map((each) => each.chip), ...shown.deltas.map((each) => each.chip)];
+  const chips = [
+    ...shown.suspects,
+    ...shown.canaries.map((each) => each.chip),
+    ...shown.rollbacks.map((each) => each.chip),
+    ...shown.deltas.map((each) => each.chip),
+  ];
   const known = chips.find((chip) => chip.id === id);
   if (known !== undefined) return known;
   const row = rows.value.shown.find((event) => event.id === id);
@@ -273,7 +338,10 @@ function useDetail(shown: OnCall, chosen: string | null): Selected | null {
 }
 
 /** The four series of the chosen deployment's service, or of all; made anew every quarter minute. */
-function useSeries(shown: OnCall, chip: Chip | null): { series: SeriesSet | null; problem: string | null } {
+function useSeries(
+  shown: OnCall,
+  chip: Chip | null,
+): { series: SeriesSet | null; problem: string | null } {
   const [series, setSeries] = useState<SeriesSet | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const asked = useRef({ key: "", at: 0 });
@@ -283,7 +351,11 @@ function useSeries(shown: OnCall, chip: Chip | null): { series: SeriesSet | null
     const key = `${place} ${columns()}`;
     if (asked.current.key === key && Date.now() - asked.current.at < AGAIN_MS) return;
     asked.current = { key, at: Date.now() };
-    const query = new URLSearchParams({ since: since_at, until: until_at, width: String(columns()) });
+    const query = new URLSearchParams({
+      since: since_at,
+      until: until_at,
+      width: String(columns()),
+    });
     if (chip?.service) query.set("service", chip.service);
     if (chip?.environment) query.set("environment", chip.environment);
     ask<SeriesSet>(`/v1/series?${query}`)
@@ -293,7 +365,8 @@ function useSeries(shown: OnCall, chip: Chip | null): { series: SeriesSet | null
         setProblem(null);
       })
       .catch((error: unknown) => {
-        if (error instanceof Problem && asked.current.key === key) setProblem(`${error.told.detail} ${error.told.hint}`);
+        if (error instanceof Problem && asked.current.key === key)
+          setProblem(`${error.told.detail} ${error.told.hint}`);
       });
   }, [place, shown.as_of, until_at]);
   return { series, problem };

@@ -37,7 +37,15 @@ export function askFor(selected: Selected, action: string): void {
   else asking.value = { selected, offer };
 }
 
-export function ActionButton({ selected, offer, shortcut }: { selected: Selected; offer: Offer; shortcut?: string }) {
+export function ActionButton({
+  selected,
+  offer,
+  shortcut,
+}: {
+  selected: Selected;
+  offer: Offer;
+  shortcut?: string;
+}) {
   const words = WORDS[offer.action] ?? offer.action;
   // A button that may not be pressed stays reachable, so that its reason can be read.
   return (
@@ -87,7 +95,9 @@ function Confirm({ selected, offer }: Asking) {
         },
       });
       close();
-      say(`${words} of ${chip.service} asked for${answer.index === undefined ? "" : `, entry ${answer.index}`}`);
+      say(
+        `${words} of ${chip.service} asked for${answer.index === undefined ? "" : `, entry ${answer.index}`}`,
+      );
       await load();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -107,7 +117,9 @@ function Confirm({ selected, offer }: Asking) {
             It returns to <span class="mono">{selected.previous}</span>.
           </p>
         ) : null}
-        <p class="calm">The request is written to the log under your name; guards still decide whether it is done.</p>
+        <p class="calm">
+          The request is written to the log under your name; guards still decide whether it is done.
+        </p>
         {refused === null ? null : <ProblemNote problem={refused} />}
         <label>
           <span>
@@ -128,7 +140,11 @@ function Confirm({ selected, offer }: Asking) {
           <input type="text" name="reason" maxLength={2048} autocomplete="off" />
         </label>
         <div class="row">
-          <button type="submit" class={`button ${offer.action === "roll_back" ? "danger" : "main"}`} disabled={!isConfirmed || isAsking}>
+          <button
+            type="submit"
+            class={`button ${offer.action === "roll_back" ? "danger" : "main"}`}
+            disabled={!isConfirmed || isAsking}
+          >
             {isAsking ? "Asking…" : words}
           </button>
           <button type="button" class="button" onClick={close}>

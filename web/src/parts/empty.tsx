@@ -7,7 +7,15 @@ export function Empty({ children }: { children: preact.ComponentChildren }) {
 }
 
 /** What the document says of a part that it does not have, else the given words. */
-export function Nothing({ missing, what, children }: { missing: Missing[]; what: string; children: string }) {
+export function Nothing({
+  missing,
+  what,
+  children,
+}: {
+  missing: Missing[];
+  what: string;
+  children: string;
+}) {
   return <Empty>{missing.find((each) => each.what === what)?.sentence ?? children}</Empty>;
 }
 

@@ -4,13 +4,25 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { at, formatAddress, type PageName } from "../address/address.ts";
+import { at, formatAddress, type PageName, TAKES } from "../address/address.ts";
 import { change, go } from "../address/router.ts";
 import { ask, Problem, useSession } from "../api/client.ts";
 import type { ShownFilter } from "../api/documents.ts";
 import { onAll } from "../keys/keyboard.ts";
 import {
-  address, boot, isPaused, keepTheme, live, loaded, problem, said, say, serverNow, session, span, theme,
+  address,
+  boot,
+  isPaused,
+  keepTheme,
+  live,
+  loaded,
+  problem,
+  said,
+  say,
+  serverNow,
+  session,
+  span,
+  theme,
 } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { written } from "../time/instant.ts";
@@ -33,11 +45,17 @@ const PARENTS: Partial<Record<PageName, PageName>> = {
   deployment: "deployments",
   compare: "deployments",
   service: "services",
-  audit_entry: "audit",
+  entry: "audit",
 };
-const WITH_WINDOW: readonly PageName[] = ["oncall", "debug", "deployments", "service"];
-const WITH_FILTER: readonly PageName[] = ["oncall", "debug", "deployments", "services", "fleet"];
-const LIVE_PAGES: readonly PageName[] = ["oncall", "deployment", "deployments", "debug", "services", "service", "fleet"];
+const LIVE_PAGES: readonly PageName[] = [
+  "oncall",
+  "deployment",
+  "deployments",
+  "debug",
+  "services",
+  "service",
+  "fleet",
+];
 
 type Opened = "help" | "palette" | null;
 export const opened = signal<Opened>(null);
@@ -57,8 +75,8 @@ export function Frame({ children }: { children: ComponentChildren }) {
           deploymark
         </a>
         <Navigation />
-        {WITH_FILTER.includes(address.value.page) ? <FilterField /> : <span class="filter" />}
-        {WITH_WINDOW.includes(address.value.page) ? <WindowPicker /> : null}
+        {TAKES[address.value.page].filter ? <FilterField /> : <span class="filter" />}
+        {TAKES[address.value.page].window ? <WindowPicker /> : null}
         <LiveButton />
         <ThemeButton />
         <Account />
@@ -82,7 +100,10 @@ function Navigation() {
       {NAVIGATION.map(([name, words]) => (
         <a
           key={name}
-          href={formatAddress({ ...at(address.value, name), selected: name === "debug" ? address.value.selected : null })}
+          href={formatAddress({
+            ...at(address.value, name),
+            selected: name === "debug" ? address.value.selected : null,
+          })}
           aria-current={name === current ? "page" : undefined}
         >
           {words}
@@ -184,14 +205,22 @@ function togglePause(): void {
 
 function ThemeButton() {
   return (
-    <button type="button" class="button" aria-label="Light or dark" title="Light or dark (t)" onClick={toggleTheme}>
+    <button
+      type="button"
+      class="button"
+      aria-label="Light or dark"
+      title="Light or dark (t)"
+      onClick={toggleTheme}
+    >
       <span aria-hidden="true">◑</span>
     </button>
   );
 }
 
 export function isDark(): boolean {
-  return theme.value === "system" ? matchMedia("(prefers-color-scheme: dark)").matches : theme.value === "dark";
+  return theme.value === "system"
+    ? matchMedia("(prefers-color-scheme: dark)").matches
+    : theme.value === "dark";
 }
 
 function toggleTheme(): void {
@@ -209,10 +238,22 @@ function Account() {
       <div class="panel account-menu">
         <p class="break">{session.value.principal}</p>
         <p class="calm small">{session.value.roles.join(", ") || "no roles"}</p>
-        <button type="button" class="button" onClick={() => { opened.value = "help"; }}>
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            opened.value = "help";
+          }}
+        >
           Keys <kbd>?</kbd>
         </button>
-        <button type="button" class="button" onClick={() => { opened.value = "palette"; }}>
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            opened.value = "palette";
+          }}
+        >
           Go to… <kbd>Ctrl K</kbd>
         </button>
         <button type="button" class="button" onClick={() => void signOut()}>
@@ -242,13 +283,16 @@ function Banners() {
     <>
       {boot.settings.simulated || shown?.simulated ? (
         <div class="banner warn">
-          <strong>Simulated.</strong> The fleet on this page is made up by <code class="mono">deploymark demo --fleet</code>.
+          <strong>Simulated.</strong> The fleet on this page is made up by{" "}
+          <code class="mono">deploymark demo --fleet</code>.
         </div>
       ) : null}
-      {live.value === "silent" && session.value !== null && LIVE_PAGES.includes(address.value.page) ? (
+      {live.value === "silent" &&
+      session.value !== null &&
+      LIVE_PAGES.includes(address.value.page) ? (
         <div class="banner bad" role="alert">
-          <strong>Not live.</strong> The server has missed two heartbeats. What you see may be old; the page connects
-          again by itself.
+          <strong>Not live.</strong> The server has missed two heartbeats. What you see may be old;
+          the page connects again by itself.
         </div>
       ) : null}
       {problem.value !== null && shown !== undefined ? (
@@ -268,10 +312,14 @@ function Banners() {
 function startKeys(): () => void {
   const page = (name: PageName) => () => go({ ...at(address.peek(), name), selected: null });
   const seen = () => span.peek();
-  const move = (part: number) => () => change({ window: panned(seen(), part, serverNow()), others: [] });
+  const move = (part: number) => () =>
+    change({ window: panned(seen(), part, serverNow()), others: [] });
   const zoom = (factor: number) => () => {
     const { since, until } = seen();
-    change({ window: zoomed({ since, until }, factor, (since + until) / 2, serverNow()), others: [] });
+    change({
+      window: zoomed({ since, until }, factor, (since + until) / 2, serverNow()),
+      others: [],
+    });
   };
   return onAll({
     "go-oncall": page("oncall"),
@@ -301,7 +349,7 @@ function startKeys(): () => void {
 /** A link that shows the same tomorrow: a window that ends now is written as two instants. */
 export function permalink(): string {
   const { since, until } = span.peek();
-  const fixed = WITH_WINDOW.includes(address.peek().page)
+  const fixed = TAKES[address.peek().page].window
     ? { ...address.peek(), window: { since, until } }
     : address.peek();
   return location.origin + formatAddress(fixed);

@@ -30,7 +30,7 @@ export function ToDeployment({ id, children }: { id: string; children?: Componen
 
 export function ToEntry({ index }: { index: number }) {
   return (
-    <To page="audit_entry" about={[String(index)]}>
+    <To page="entry" about={[String(index)]}>
       entry {index}
     </To>
   );
@@ -49,7 +49,9 @@ export function Outside({ link, children }: { link: string; children?: Component
   if (!isFollowed(link)) return <span class="break">{children ?? link}</span>;
   return (
     <a class="break" href={link} rel="noopener noreferrer" target="_blank">
-      {children === undefined ? link : [children, " ", <span class="calm">({new URL(link).host})</span>]}
+      {children === undefined
+        ? link
+        : [children, " ", <span class="calm">({new URL(link).host})</span>]}
     </a>
   );
 }

@@ -26,7 +26,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
     onClose();
     goTo(place.href);
   };
-  const move = (step: number) => setChosen((chosen + step + found.length) % Math.max(1, found.length));
+  const move = (step: number) =>
+    setChosen((chosen + step + found.length) % Math.max(1, found.length));
   return (
     <Dialog label="Go to" onClose={onClose}>
       <form
@@ -69,11 +70,16 @@ export function Palette({ onClose }: { onClose: () => void }) {
               onClick={() => follow(place)}
               onKeyDown={() => {}}
             >
-              <span class="clip">{place.words}</span> <span class="calm small clip">{place.hint}</span>
+              <span class="clip">{place.words}</span>{" "}
+              <span class="calm small clip">{place.hint}</span>
             </li>
           ))}
         </ul>
-        {found.length === 0 ? <p class="calm">Nothing here has that name. Enter filters by it on the list of deployments.</p> : null}
+        {found.length === 0 ? (
+          <p class="calm">
+            Nothing here has that name. Enter filters by it on the list of deployments.
+          </p>
+        ) : null}
       </form>
     </Dialog>
   );
@@ -89,15 +95,30 @@ function meant(text: string): Place[] {
   const word = text.trim();
   if (word === "") return [];
   const here = address.peek();
-  if (/^d-\S+$/.test(word)) return [{ words: word, hint: "deployment", href: formatAddress(at(here, "deployment", word)) }];
-  if (/^\d+$/.test(word)) return [{ words: `entry ${word}`, hint: "audit", href: formatAddress(at(here, "audit_entry", word)) }];
-  if (word.includes(":")) return [{ words: word, hint: "filter deployments", href: formatAddress({ ...at(here, "deployments"), filter: word }) }];
+  if (/^d-\S+$/.test(word))
+    return [{ words: word, hint: "deployment", href: formatAddress(at(here, "deployment", word)) }];
+  if (/^\d+$/.test(word))
+    return [
+      { words: `entry ${word}`, hint: "audit", href: formatAddress(at(here, "entry", word)) },
+    ];
+  if (word.includes(":"))
+    return [
+      {
+        words: word,
+        hint: "filter deployments",
+        href: formatAddress({ ...at(here, "deployments"), filter: word }),
+      },
+    ];
   return [];
 }
 
 function knownPlaces(): Place[] {
   const here = { ...address.peek(), selected: null };
-  const pages = NAVIGATION.map(([page, words]) => ({ words, hint: "page", href: formatAddress(at(here, page)) }));
+  const pages = NAVIGATION.map(([page, words]) => ({
+    words,
+    hint: "page",
+    href: formatAddress(at(here, page)),
+  }));
   const services = new Map<string, Place>();
   const deployments = new Map<string, Place>();
   for (const chip of chipsIn(loaded.peek()?.document)) {
@@ -106,7 +127,11 @@ function knownPlaces(): Place[] {
       hint: `${chip.environment} · ${chip.state.replaceAll("_", " ")}`,
       href: formatAddress(at(here, "deployment", chip.id)),
     });
-    services.set(chip.service, { words: chip.service, hint: "service", href: formatAddress(at(here, "service", chip.service)) });
+    services.set(chip.service, {
+      words: chip.service,
+      hint: "service",
+      href: formatAddress(at(here, "service", chip.service)),
+    });
   }
   return [...pages, ...deployments.values(), ...services.values()];
 }

@@ -17,7 +17,11 @@ export function SignIn() {
     const token = String(new FormData(form).get("token") ?? "").trim();
     setIsAsking(true);
     try {
-      const opened = await ask<BootSession>("/v1/session", { method: "POST", body: { token }, isSignIn: true });
+      const opened = await ask<BootSession>("/v1/session", {
+        method: "POST",
+        body: { token },
+        isSignIn: true,
+      });
       useSession(opened.csrf_token ?? null);
       problem.value = null;
       session.value = opened;
@@ -33,14 +37,21 @@ export function SignIn() {
     <main id="content" class="panel sign-in">
       <h1>Sign in to deploymark</h1>
       <p class="calm">
-        You need a token with the role <em>reader</em>, or <em>operator</em> to act. <code class="mono">deploymark up</code>{" "}
-        prints one on its first start; an administrator makes more with{" "}
-        <code class="mono">deploymark tokens new NAME --role reader</code>.
+        You need a token with the role <em>reader</em>, or <em>operator</em> to act.{" "}
+        <code class="mono">deploymark up</code> prints one on its first start; an administrator
+        makes more with <code class="mono">deploymark tokens new NAME --role reader</code>.
       </p>
       {refused === null ? null : <ProblemNote problem={refused} />}
       <form onSubmit={(event) => void signIn(event)}>
         <label for="token">Token</label>
-        <input id="token" name="token" type="password" autocomplete="current-password" required autofocus />
+        <input
+          id="token"
+          name="token"
+          type="password"
+          autocomplete="current-password"
+          required
+          autofocus
+        />
         <button type="submit" class="button main" disabled={isAsking}>
           {isAsking ? "Signing in…" : "Sign in"}
         </button>

@@ -2,7 +2,13 @@
 
 import { exact, parsed, placed } from "../time/instant.ts";
 
-export function When({ at, windowMs = Number.POSITIVE_INFINITY }: { at: string | number | null; windowMs?: number }) {
+export function When({
+  at,
+  windowMs = Number.POSITIVE_INFINITY,
+}: {
+  at: string | number | null;
+  windowMs?: number;
+}) {
   const instant = typeof at === "number" ? at : parsed(at);
   if (instant === null) return <span class="calm">–</span>;
   return (

@@ -41,7 +41,8 @@ export function parseNote(note: string): Note {
     .split("\n")
     .map((line) => {
       const [, name, text] = /^— (\S+) (\S+)$/.exec(line) ?? [];
-      if (name === undefined || text === undefined) throw new ProofFailed("A line is no signature.");
+      if (name === undefined || text === undefined)
+        throw new ProofFailed("A line is no signature.");
       const bytes = fromBase64(text);
       if (bytes.length < 5) throw new ProofFailed("A signature is too short.");
       return { name, keyId: bytes.slice(0, 4), signature: bytes.slice(4) };
@@ -54,7 +55,8 @@ export function parseCheckpoint(text: string): Checkpoint {
   if (!origin || root === undefined || end !== "" || more.length > 0) {
     throw new ProofFailed("That is not a checkpoint of three lines.");
   }
-  if (size === undefined || !/^(0|[1-9]\d*)$/.test(size)) throw new ProofFailed("The size is no number.");
+  if (size === undefined || !/^(0|[1-9]\d*)$/.test(size))
+    throw new ProofFailed("The size is no number.");
   const hash = fromBase64(root);
   if (hash.length !== 32) throw new ProofFailed("The root has not 32 bytes.");
   return { origin, size: BigInt(size), root: hash };
@@ -63,7 +65,9 @@ export function parseCheckpoint(text: string): Checkpoint {
 const ED25519 = 1;
 
 /** A verifier key, `<name>+<8 hex digits>+<base64 of type and key>`. */
-export async function parseKey(vkey: string): Promise<{ name: string; keyId: Uint8Array; type: number; key: Uint8Array }> {
+export async function parseKey(
+  vkey: string,
+): Promise<{ name: string; keyId: Uint8Array; type: number; key: Uint8Array }> {
   const [, name, id, text] = /^([^+\s]+)\+([0-9a-f]{8})\+(\S+)$/.exec(vkey) ?? [];
   if (name === undefined || id === undefined || text === undefined) {
     throw new ProofFailed("That is not a verifier key.");

@@ -8,9 +8,16 @@ import { parseReceipt, verifyReceipt } from "./receipt.ts";
 import { leafHash, nodeHash, rootFrom, sha256 } from "./tree.ts";
 
 const load = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../../../tests/conformance/vectors/${name}.json`, import.meta.url), "utf8"));
-const bytes = (hex: string) => Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-const hex = (raw: Uint8Array) => [...raw].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  JSON.parse(
+    readFileSync(
+      new URL(`../../../tests/conformance/vectors/${name}.json`, import.meta.url),
+      "utf8",
+    ),
+  );
+const bytes = (hex: string) =>
+  Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+const hex = (raw: Uint8Array) =>
+  [...raw].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const tree = load("rfc6962_tree");
 const notes = load("notes");
@@ -31,7 +38,9 @@ test("every inclusion proof leads to the root, and spoiled ones do not", async (
     await expect(root([...path, hash])).rejects.toThrow("too long");
     if (path.length > 0) {
       await expect(root(path.slice(1))).rejects.toThrow("too short");
-      const spoiled = path.map((each: Uint8Array, i: number) => (i === 0 ? each.map((byte) => byte ^ 1) : each));
+      const spoiled = path.map((each: Uint8Array, i: number) =>
+        i === 0 ? each.map((byte) => byte ^ 1) : each,
+      );
       expect(hex(await root(spoiled))).not.toBe(tree.roots[size]);
     }
   }
@@ -43,7 +52,9 @@ test("an index outside of the tree has no proof", async () => {
 });
 
 test("all proofs of all trees up to 40 entries, made here from the definition, hold", async () => {
-  const hashes = await Promise.all(Array.from({ length: 40 }, (_, i) => leafHash(Uint8Array.of(i))));
+  const hashes = await Promise.all(
+    Array.from({ length: 40 }, (_, i) => leafHash(Uint8Array.of(i))),
+  );
   const root = async (part: Uint8Array[]): Promise<Uint8Array> => {
     const [only] = part;
     if (only === undefined) return sha256();
@@ -62,7 +73,12 @@ test("all proofs of all trees up to 40 entries, made here from the definition, h
     const part = hashes.slice(0, size);
     const whole = hex(await root(part));
     for (let m = 0; m < size; m++) {
-      const found = await rootFrom(BigInt(m), BigInt(size), part[m] ?? new Uint8Array(), await path(m, part));
+      const found = await rootFrom(
+        BigInt(m),
+        BigInt(size),
+        part[m] ?? new Uint8Array(),
+        await path(m, part),
+      );
       expect(hex(found)).toBe(whole);
     }
   }
@@ -83,8 +99,17 @@ test("good keys are read and bad ones refused", async () => {
 });
 
 test("a checkpoint is three lines", () => {
-  expect(parseCheckpoint(example.text)).toMatchObject({ origin: example.origin, size: BigInt(example.size) });
-  for (const text of ["", "a\n1\n", `${example.text}x\n`, example.text.replace("20852163", "020852163"), "a\n1\nAAAA\n"]) {
+  expect(parseCheckpoint(example.text)).toMatchObject({
+    origin: example.origin,
+    size: BigInt(example.size),
+  });
+  for (const text of [
+    "",
+    "a\n1\n",
+    `${example.text}x\n`,
+    example.text.replace("20852163", "020852163"),
+    "a\n1\nAAAA\n",
+  ]) {
     expect(() => parseCheckpoint(text)).toThrow();
   }
 });
@@ -113,14 +138,25 @@ async function small(leafText: string) {
   const leaf = new TextEncoder().encode(leafText);
   const other = await leafHash(Uint8Array.of(1));
   const root = await nodeHash(await leafHash(leaf), other);
-  const key = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair;
-  const raw = Uint8Array.of(1, ...new Uint8Array(await crypto.subtle.exportKey("raw", key.publicKey)));
+  const key = (await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ])) as CryptoKeyPair;
+  const raw = Uint8Array.of(
+    1,
+    ...new Uint8Array(await crypto.subtle.exportKey("raw", key.publicKey)),
+  );
   const id = (await sha256(new TextEncoder().encode("log.example\n"), raw)).slice(0, 4);
   const vkey = `log.example+${hex(id)}+${toBase64(raw)}`;
   const text = `log.example\n2\n${toBase64(root)}\n`;
-  const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", key.privateKey, new TextEncoder().encode(text)));
+  const signature = new Uint8Array(
+    await crypto.subtle.sign("Ed25519", key.privateKey, new TextEncoder().encode(text)),
+  );
   const note = `${text}\n— log.example ${toBase64(Uint8Array.of(...id, ...signature))}\n`;
-  return { vkey, receipt: `c2sp.org/tlog-proof@v1\nextra ${toBase64(leaf)}\nindex 0\n${toBase64(other)}\n\n${note}` };
+  return {
+    vkey,
+    receipt: `c2sp.org/tlog-proof@v1\nextra ${toBase64(leaf)}\nindex 0\n${toBase64(other)}\n\n${note}`,
+  };
 }
 
 test("every step of a good receipt holds", async () => {
@@ -133,10 +169,18 @@ test("a changed leaf, another index and another key each fail their step", async
   const { receipt, vkey } = await small("entry");
   const results = async (text: string, index: number, key: string | null) =>
     (await verifyReceipt(text, index, key)).steps.map((step) => step.result);
-  const changed = receipt.replace(toBase64(new TextEncoder().encode("entry")), toBase64(new TextEncoder().encode("Entry")));
+  const changed = receipt.replace(
+    toBase64(new TextEncoder().encode("entry")),
+    toBase64(new TextEncoder().encode("Entry")),
+  );
   expect(await results(changed, 0, vkey)).toEqual(["holds", "holds", "fails", "holds"]);
   expect(await results(receipt, 1, vkey)).toEqual(["fails", "holds", "holds", "holds"]);
-  expect(await results(receipt, 0, (await small("entry")).vkey)).toEqual(["holds", "holds", "holds", "fails"]);
+  expect(await results(receipt, 0, (await small("entry")).vkey)).toEqual([
+    "holds",
+    "holds",
+    "holds",
+    "fails",
+  ]);
   expect(await results(receipt, 0, null)).toEqual(["holds", "holds", "holds", "not-checked"]);
   expect(await results("nonsense", 0, vkey)).toEqual(["fails"]);
 });

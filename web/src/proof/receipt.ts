@@ -1,7 +1,14 @@
 // A receipt (c2sp.org/tlog-proof), verified step by step: the leaf it carries, the way to the root,
 // the checkpoint, its signature. What each step found is told; nothing is taken on trust but the key.
 
-import { type Checkpoint, fromBase64, parseCheckpoint, parseNote, toBase64, verifyNote } from "./note.ts";
+import {
+  type Checkpoint,
+  fromBase64,
+  parseCheckpoint,
+  parseNote,
+  toBase64,
+  verifyNote,
+} from "./note.ts";
 import { areEqual, leafHash, ProofFailed, rootFrom } from "./tree.ts";
 
 export interface Receipt {
@@ -21,7 +28,8 @@ export function parseReceipt(text: string): Receipt {
   if (end < 0 || header !== HEADER) throw new ProofFailed(`A receipt begins with ${HEADER}.`);
   const extra = lines[0]?.startsWith("extra ") ? lines.shift() : undefined;
   const [, index] = /^index (0|[1-9]\d*)$/.exec(lines.shift() ?? "") ?? [];
-  if (index === undefined) throw new ProofFailed("The receipt does not say which entry it is about.");
+  if (index === undefined)
+    throw new ProofFailed("The receipt does not say which entry it is about.");
   if (lines.length > MOST_HASHES) throw new ProofFailed("The receipt has too many hashes.");
   const note = text.slice(end + 2);
   const leaf = extra === undefined ? null : fromBase64(extra.slice("extra ".length));
@@ -46,7 +54,8 @@ export async function verifyReceipt(
   vkey: string | null,
 ): Promise<{ steps: Step[]; leaf: Uint8Array | null; checkpoint: Checkpoint | null }> {
   const steps: Step[] = [];
-  const say = (says: string, result: Step["result"], detail: string) => steps.push({ says, result, detail });
+  const say = (says: string, result: Step["result"], detail: string) =>
+    steps.push({ says, result, detail });
   let receipt: Receipt;
   try {
     receipt = parseReceipt(text);
@@ -62,14 +71,20 @@ export async function verifyReceipt(
     return { steps, leaf, checkpoint };
   }
   const hash = await leafHash(leaf);
-  say("The leaf was hashed here", "holds", `SHA-256(0x00 ‖ ${leaf.length} bytes) = ${toBase64(hash)}`);
+  say(
+    "The leaf was hashed here",
+    "holds",
+    `SHA-256(0x00 ‖ ${leaf.length} bytes) = ${toBase64(hash)}`,
+  );
   try {
     const root = await rootFrom(receipt.index, checkpoint.size, hash, receipt.proof);
     const isSame = areEqual(root, checkpoint.root);
     say(
       `${receipt.proof.length} hashes lead to the root of ${checkpoint.size} entries`,
       isSame ? "holds" : "fails",
-      isSame ? toBase64(root) : `${toBase64(root)}, but the checkpoint says ${toBase64(checkpoint.root)}`,
+      isSame
+        ? toBase64(root)
+        : `${toBase64(root)}, but the checkpoint says ${toBase64(checkpoint.root)}`,
     );
   } catch (error) {
     say("The hashes lead to the root", "fails", reason(error));
@@ -90,7 +105,12 @@ async function signed(
     const name = vkey.split("+").slice(0, 2).join("+");
     if (result === "good") say(says, "holds", `Ed25519 by ${name}`);
     else if (result === "unsupported") say(says, "not-checked", "this browser has no Ed25519");
-    else say(says, "fails", result === "bad" ? "the signature is wrong" : `there is no signature by ${name}`);
+    else
+      say(
+        says,
+        "fails",
+        result === "bad" ? "the signature is wrong" : `there is no signature by ${name}`,
+      );
   } catch (error) {
     say(says, "fails", reason(error));
   }

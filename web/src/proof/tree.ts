@@ -30,8 +30,10 @@ export async function rootFrom(
   hash: Uint8Array,
   proof: readonly Uint8Array[],
 ): Promise<Uint8Array> {
-  if (index < 0n || index >= size) throw new ProofFailed(`There is no entry ${index} in a tree of ${size}.`);
-  if ([hash, ...proof].some((each) => each.length !== 32)) throw new ProofFailed("A hash has not 32 bytes.");
+  if (index < 0n || index >= size)
+    throw new ProofFailed(`There is no entry ${index} in a tree of ${size}.`);
+  if ([hash, ...proof].some((each) => each.length !== 32))
+    throw new ProofFailed("A hash has not 32 bytes.");
   let fn = index;
   let sn = size - 1n;
   let root = hash;

@@ -44,7 +44,9 @@ export const serverNow = () => Date.now() + ahead.peek();
 
 /** The instants that the page covers: those of the document, which is what is drawn. */
 export const span = computed(() => {
-  const shown = (loaded.value?.document as { window?: { since_ms: number; until_ms: number } } | undefined)?.window;
+  const shown = (
+    loaded.value?.document as { window?: { since_ms: number; until_ms: number } } | undefined
+  )?.window;
   if (shown !== undefined) return { since: shown.since_ms, until: shown.until_ms };
   return spanOf(address.value.window, now.value);
 });
@@ -65,7 +67,7 @@ export function say(text: string): void {
 }
 
 export type Theme = "light" | "dark" | "system";
-export const theme = signal<Theme>(kept("deploymark-theme") as Theme | null ?? "system");
+export const theme = signal<Theme>((kept("deploymark-theme") as Theme | null) ?? "system");
 export const areKeysOn = signal(kept("deploymark-keys") !== "off");
 
 export function keepTheme(value: Theme): void {

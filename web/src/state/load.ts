@@ -1,7 +1,7 @@
 // Brings the document of the page that the address names. One request at a time; what comes too
 // late is thrown away. A document that cannot be made anew stays, and the problem says so.
 
-import { type Address, formatPath, formatQuery } from "../address/address.ts";
+import { type Address, formatPath, formatQuery, TAKES } from "../address/address.ts";
 import { ask, Problem } from "../api/client.ts";
 import type { AnyDocument } from "../api/documents.ts";
 import { address, boot, isLoading, loaded, problem, seeServerTime, session } from "./app.ts";
@@ -9,7 +9,11 @@ import { address, boot, isLoading, loaded, problem, seeServerTime, session } fro
 let asking: AbortController | null = null;
 let retry: ReturnType<typeof setTimeout> | undefined;
 
-export const keyOf = (to: Address) => `${formatPath(to)}?${formatQuery({ ...to, selected: null })}`;
+/** The selection of most pages changes nothing of their document. */
+export function keyOf(to: Address): string {
+  const selected = to.page === "debug" ? to.selected : null;
+  return `${formatPath(to)}?${formatQuery({ ...to, selected })}`;
+}
 
 /** Columns that the charts have here; what is merged per column is merged by the server. */
 export function columns(): number {
@@ -19,8 +23,9 @@ export function columns(): number {
 
 export function documentAddress(to: Address): string {
   const query = new URLSearchParams(formatQuery(to));
-  query.set("width", String(columns()));
-  return `${formatPath(to)}?${query}`;
+  if (TAKES[to.page].window) query.set("width", String(columns()));
+  const text = query.toString();
+  return formatPath(to) + (text ? `?${text}` : "");
 }
 
 /** Take what the HTML carried, or ask for it. */

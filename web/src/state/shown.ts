@@ -2,8 +2,19 @@
 // by colour alone. The server maps what it knows to these words; here they are only drawn.
 
 export const STATES = [
-  "failed", "rolling_back", "paused", "canary", "rolling_out", "unknown", "planned",
-  "healthy", "complete", "superseded", "rolled_back", "removed", "config",
+  "failed",
+  "rolling_back",
+  "paused",
+  "canary",
+  "rolling_out",
+  "unknown",
+  "planned",
+  "healthy",
+  "complete",
+  "superseded",
+  "rolled_back",
+  "removed",
+  "config",
 ] as const;
 export type State = (typeof STATES)[number];
 

@@ -27,7 +27,9 @@ export function dayAndClock(at: number): string {
 
 /** As exact as the log: for evidence. */
 export function exact(at: number): string {
-  return Number.isFinite(at) ? `${new Date(at).toISOString().replace("T", " ").replace("Z", "")} UTC` : "–";
+  return Number.isFinite(at)
+    ? `${new Date(at).toISOString().replace("T", " ").replace("Z", "")} UTC`
+    : "–";
 }
 
 /** The ends of a window; the day of the second one is left out when it is in the middle of a night. */

@@ -9,7 +9,14 @@ import { LEFT, makeChart, RIGHT } from "../../draw/chart.ts";
 import { forgetColours } from "../../draw/colour.ts";
 import { type DrawList, drawList, type Glyph, glyphAt, xOf } from "../../draw/marks.ts";
 import { type Area, type MeanLine, paint } from "../../draw/paint.ts";
-import { type Change, type Columns, change as changeOf, line, LOOK_MS, short } from "../../draw/series.ts";
+import {
+  type Change,
+  type Columns,
+  change as changeOf,
+  LOOK_MS,
+  line,
+  short,
+} from "../../draw/series.ts";
 import { Empty } from "../../parts/empty.tsx";
 import { isDark } from "../../parts/frame.tsx";
 import { StateMark } from "../../parts/state-mark.tsx";
@@ -103,15 +110,34 @@ export function Figure(props: FigureProps) {
       if (changed === null || at === null) continue;
       const middle = inside(xOf(at, scene));
       means.push(
-        { left: inside(xOf(at - LOOK_MS, scene)), right: middle, y: top + chart.valToPos(changed.before, "y") },
-        { left: middle, right: inside(xOf(at + changed.lookedMs, scene)), y: top + chart.valToPos(changed.after, "y") },
+        {
+          left: inside(xOf(at - LOOK_MS, scene)),
+          right: middle,
+          y: top + chart.valToPos(changed.before, "y"),
+        },
+        {
+          left: middle,
+          right: inside(xOf(at + changed.lookedMs, scene)),
+          y: top + chart.valToPos(changed.after, "y"),
+        },
       );
     }
     const isSeen = at !== null && at >= span.since - LOOK_MS && at <= span.until;
     const selection = isSeen
-      ? { x: xOf(at, scene), from: inside(xOf(at - LOOK_MS, scene)), to: inside(xOf(at + LOOK_MS, scene)) }
+      ? {
+          x: xOf(at, scene),
+          from: inside(xOf(at - LOOK_MS, scene)),
+          to: inside(xOf(at + LOOK_MS, scene)),
+        }
       : null;
-    paint(canvas.current, { width, height: figure.current.clientHeight, plots, list, selection, means });
+    paint(canvas.current, {
+      width,
+      height: figure.current.clientHeight,
+      plots,
+      list,
+      selection,
+      means,
+    });
     window.deploymark = { drawn: list, span };
   };
   // After the charts below have taken their new data and size.
@@ -132,7 +158,9 @@ export function Figure(props: FigureProps) {
   };
   const items = (series?.items ?? []).filter((each) => each.at_ms.length > 0);
   const without = (series?.items ?? []).filter((each) => each.at_ms.length === 0);
-  const whose = series?.service ? `${series.service}${series.environment ? ` in ${series.environment}` : ""}` : "all services";
+  const whose = series?.service
+    ? `${series.service}${series.environment ? ` in ${series.environment}` : ""}`
+    : "all services";
   return (
     <section
       class="panel figure"
@@ -142,7 +170,11 @@ export function Figure(props: FigureProps) {
         const box = event.currentTarget.getBoundingClientRect();
         const glyph = pointed(event);
         if (glyph === null && hovered === null) return;
-        setHovered(glyph === null ? null : { glyph, x: event.clientX - box.left, y: event.clientY - box.top });
+        setHovered(
+          glyph === null
+            ? null
+            : { glyph, x: event.clientX - box.left, y: event.clientY - box.top },
+        );
       }}
       onPointerLeave={() => setHovered(null)}
       onClick={(event) => {
@@ -150,6 +182,7 @@ export function Figure(props: FigureProps) {
         if (glyph !== null) select(glyph.id);
       }}
     >
+      <canvas ref={canvas} class="overlay" aria-hidden="true" />
       <Lanes lanes={lanes} hidden={props.lanes.length - lanes.length} marks={marks} />
       {items.map((each, i) => (
         <Chart
@@ -161,6 +194,7 @@ export function Figure(props: FigureProps) {
           at={at}
           whose={whose}
           service={chosen?.service ?? null}
+          lanes={lanes.length}
           keep={keep}
         />
       ))}
@@ -174,7 +208,6 @@ export function Figure(props: FigureProps) {
         </ul>
       ) : null}
       {items.length === 0 ? <NoSeries {...props} /> : null}
-      <canvas ref={canvas} class="overlay" aria-hidden="true" />
       {hovered === null ? null : <Tip {...hovered} width={width} />}
     </section>
   );
@@ -188,14 +221,18 @@ function NoSeries({ series, seriesProblem, missing }: FigureProps) {
   }
   return (
     <Empty>
-      {seriesProblem ?? told ?? first ?? "Nothing was measured in this window. Send OpenTelemetry to /v1/metrics, or name a Prometheus in the configuration."}
+      {seriesProblem ??
+        told ??
+        first ??
+        "Nothing was measured in this window. Send OpenTelemetry to /v1/metrics, or name a Prometheus in the configuration."}
     </Empty>
   );
 }
 
 function Lanes({ lanes, hidden, marks }: { lanes: Lane[]; hidden: number; marks: Mark[] }) {
   const windowMs = 0;
-  if (lanes.length === 0) return <Empty>No cluster, region or environment has a deployment in this window.</Empty>;
+  if (lanes.length === 0)
+    return <Empty>No cluster, region or environment has a deployment in this window.</Empty>;
   return (
     <ul class="lanes" aria-label="Lanes">
       {lanes.map((lane, i) => (
@@ -204,12 +241,16 @@ function Lanes({ lanes, hidden, marks }: { lanes: Lane[]; hidden: number; marks:
             {lane.name}
           </span>
           {lane.missing_since_at === null ? null : (
-            <span class="lane-missing tone-warn">no markers since {clock(parsed(lane.missing_since_at) ?? windowMs)}</span>
+            <span class="lane-missing tone-warn">
+              no markers since {clock(parsed(lane.missing_since_at) ?? windowMs)}
+            </span>
           )}
           <span class="hidden-text">{summary(marks, i)}</span>
         </li>
       ))}
-      {hidden > 0 ? <li class="calm small">{hidden} more lanes are not drawn: filter by cluster</li> : null}
+      {hidden > 0 ? (
+        <li class="calm small">{hidden} more lanes are not drawn: filter by cluster</li>
+      ) : null}
     </ul>
   );
 }
@@ -220,7 +261,10 @@ function summary(marks: Mark[], lane: number): string {
   for (const mark of marks) {
     if (mark.lane === lane) counts.set(mark.state, (counts.get(mark.state) ?? 0) + mark.count);
   }
-  return [...counts].map(([state, number]) => `${count(number)} ${lookOf(state).word}`).join(", ") || "no deployments";
+  return (
+    [...counts].map(([state, number]) => `${count(number)} ${lookOf(state).word}`).join(", ") ||
+    "no deployments"
+  );
 }
 
 function Tip({ glyph, x, y, width }: { glyph: Glyph; x: number; y: number; width: number }) {
@@ -255,21 +299,27 @@ interface ChartProps {
   at: number | null;
   whose: string;
   service: string | null;
+  lanes: number;
   keep: (name: string, parts: ChartParts | null) => void;
 }
 
-function Chart({ series, width, hasAxis, span, at, whose, service, keep }: ChartProps) {
+function Chart({ series, width, hasAxis, span, at, whose, service, lanes, keep }: ChartProps) {
   const element = useRef<HTMLDivElement>(null);
   const made = useRef<uPlot | null>(null);
   const seen = useRef(span);
   seen.current = span;
   const [pointed, setPointed] = useState<number | null>(null);
-  const kind = KINDS[series.name] ?? { title: series.name, token: "series-requests", isWorseUp: false };
+  const kind = KINDS[series.name] ?? {
+    title: series.name,
+    token: "series-requests",
+    isWorseUp: false,
+  };
   const columns = useMemo(() => inUnit(series), [series]);
   const data = useMemo(() => line(columns), [columns]);
-  const changed = at === null ? null : changeOf(columns, at, Math.min(span.until, columns.at_ms.at(-1) ?? 0));
+  const changed =
+    at === null ? null : changeOf(columns, at, Math.min(span.until, columns.at_ms.at(-1) ?? 0));
   const dark = isDark();
-  const height = chartHeight();
+  const height = chartHeight(lanes);
 
   useLayoutEffect(() => {
     if (element.current === null || width === 0) return;
@@ -281,7 +331,8 @@ function Chart({ series, width, hasAxis, span, at, whose, service, keep }: Chart
       hasAxis,
       startsAtZero: series.name === "errors",
       span: () => seen.current,
-      onZoom: (since, until) => change({ window: { since: Math.round(since), until: Math.round(until) } }),
+      onZoom: (since, until) =>
+        change({ window: { since: Math.round(since), until: Math.round(until) } }),
       onPointer: (index) => setPointed(index),
     });
     made.current = chart;
@@ -300,9 +351,21 @@ function Chart({ series, width, hasAxis, span, at, whose, service, keep }: Chart
     queueMicrotask(() => {
       if (made.current === chart) keep(series.name, { chart, changed });
     });
-  }, [data, width, height, dark, theme.value, hasAxis, span.since, span.until, changed?.before, changed?.after]);
+  }, [
+    data,
+    width,
+    height,
+    dark,
+    theme.value,
+    hasAxis,
+    span.since,
+    span.until,
+    changed?.before,
+    changed?.after,
+  ]);
 
-  const latest = series.latest === null ? null : (series.unit === "share" ? series.latest * 100 : series.latest);
+  const latest =
+    series.latest === null ? null : series.unit === "share" ? series.latest * 100 : series.latest;
   const value = pointed === null ? latest : (data.y[pointed] ?? null);
   const when = pointed === null ? null : (data.x[pointed] ?? null);
   const unit = UNITS[series.unit] ?? series.unit;
@@ -314,7 +377,7 @@ function Chart({ series, width, hasAxis, span, at, whose, service, keep }: Chart
           <span class="chart-value">
             {value === null ? "–" : short(value)} <span class="calm small">{unit}</span>
           </span>{" "}
-          <span class="calm small">{when === null ? whose : `at ${dayAndClock(when)}`}</span>
+          <span class="calm small whose">{when === null ? whose : `at ${dayAndClock(when)}`}</span>
         </h2>
         <ChangeWords changed={changed} unit={unit} kind={kind} service={service} />
       </header>
@@ -323,9 +386,22 @@ function Chart({ series, width, hasAxis, span, at, whose, service, keep }: Chart
   );
 }
 
-function ChangeWords({ changed, unit, kind, service }: { changed: Change | null; unit: string; kind: Kind; service: string | null }) {
+function ChangeWords({
+  changed,
+  unit,
+  kind,
+  service,
+}: {
+  changed: Change | null;
+  unit: string;
+  kind: Kind;
+  service: string | null;
+}) {
   if (changed === null) return null;
-  const part = changed.part === null ? "" : ` ${changed.part < 0 ? "−" : "+"}${Math.abs(changed.part * 100).toFixed(0)}%`;
+  const part =
+    changed.part === null
+      ? ""
+      : ` ${changed.part < 0 ? "−" : "+"}${Math.abs(changed.part * 100).toFixed(0)}%`;
   const isBad = kind.isWorseUp && changed.after > changed.before && (changed.part ?? 1) > 0.1;
   return (
     <span class={`change ${isBad ? "tone-bad" : "calm"}`}>
@@ -337,12 +413,16 @@ function ChangeWords({ changed, unit, kind, service }: { changed: Change | null;
 
 function inUnit(series: Series): Columns {
   if (series.unit !== "share") return series;
-  return { ...series, low: series.low.map((each) => each * 100), high: series.high.map((each) => each * 100) };
+  return {
+    ...series,
+    low: series.low.map((each) => each * 100),
+    high: series.high.map((each) => each * 100),
+  };
 }
 
 /** So that four charts fill a screen, and none is too flat to be read. */
-function chartHeight(): number {
+function chartHeight(lanes: number): number {
   if (innerWidth < 700) return 96;
-  return Math.round(Math.min(240, Math.max(92, (innerHeight - 400) / 4 - 22)));
+  const others = 455 + lanes * LANE_HEIGHT;
+  return Math.round(Math.min(240, Math.max(84, (innerHeight - others) / 4)));
 }
-

@@ -15,7 +15,8 @@ export function Canaries({ document: shown }: { document: OnCall }) {
     <Panel title="Canaries" note={shownOf(shown.canaries.length, shown.canaries_total)}>
       {shown.canaries.length === 0 ? (
         <Nothing missing={shown.missing} what="canaries">
-          No rollout by steps is under way. Plans for rollouts stand in the configuration, under services.
+          No rollout by steps is under way. Plans for rollouts stand in the configuration, under
+          services.
         </Nothing>
       ) : (
         <ul class="list">
@@ -49,7 +50,8 @@ export function CanaryLine({ canary }: { canary: Canary }) {
       </div>
       <Scores canary={canary} />
       <p class="calm small break">
-        {canary.verdict === null ? null : <ResultMark result={canary.verdict} />} {canary.reason ?? ""}
+        {canary.verdict === null ? null : <ResultMark result={canary.verdict} />}{" "}
+        {canary.reason ?? ""}
         {next === null ? "" : ` Next look ${ago(next, now.value)}, at ${clock(next)}.`}
       </p>
     </>
@@ -63,25 +65,54 @@ const HEIGHT = 56;
 export function Scores({ canary }: { canary: Canary }) {
   const { points: looks, bands } = canary;
   const [first, last] = [looks[0], looks.at(-1)];
-  if (first === undefined || last === undefined) return <p class="calm small">No look yet, so no score.</p>;
+  if (first === undefined || last === undefined)
+    return <p class="calm small">No look yet, so no score.</p>;
   const length = Math.max(1, last.at_ms - first.at_ms);
   const x = (at: number) => 6 + ((at - first.at_ms) / length) * (WIDTH - 12);
   const y = (score: number) => HEIGHT - 4 - (score / 100) * (HEIGHT - 8);
   const words = `Scores from ${clock(first.at_ms)} to ${clock(last.at_ms)}, the last ${last.score.toFixed(0)}; fails at ${bands.fails_at}, passes at ${bands.passes_at}.`;
   return (
     <>
-      <svg class="scores" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={words}>
-        <rect class="band-pass" x="0" width={WIDTH} y={y(100)} height={y(bands.passes_at) - y(100)} />
-        <rect class="band-fail" x="0" width={WIDTH} y={y(bands.fails_at)} height={y(0) - y(bands.fails_at)} />
-        <polyline class="score-line" points={looks.map((look) => `${x(look.at_ms)},${y(look.score)}`).join(" ")} />
+      <svg
+        class="scores"
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={words}
+      >
+        <rect
+          class="band-pass"
+          x="0"
+          width={WIDTH}
+          y={y(100)}
+          height={y(bands.passes_at) - y(100)}
+        />
+        <rect
+          class="band-fail"
+          x="0"
+          width={WIDTH}
+          y={y(bands.fails_at)}
+          height={y(0) - y(bands.fails_at)}
+        />
+        <polyline
+          class="score-line"
+          points={looks.map((look) => `${x(look.at_ms)},${y(look.score)}`).join(" ")}
+        />
         {looks.map((look) => (
-          <circle key={look.at_ms} class={`score-${look.result}`} cx={x(look.at_ms)} cy={y(look.score)} r="3" />
+          <circle
+            key={look.at_ms}
+            class={`score-${look.result}`}
+            cx={x(look.at_ms)}
+            cy={y(look.score)}
+            r="3"
+          />
         ))}
       </svg>
       <p class="calm small row spread">
         <span>{clock(first.at_ms)}</span>
         <span>
-          score <strong>{last.score.toFixed(0)}</strong>, fails at {bands.fails_at}, passes at {bands.passes_at}
+          score <strong>{last.score.toFixed(0)}</strong>, fails at {bands.fails_at}, passes at{" "}
+          {bands.passes_at}
         </span>
         <span>{clock(last.at_ms)}</span>
       </p>
@@ -124,9 +155,16 @@ function RollbackLine({ rollback }: { rollback: Rollback }) {
         <StateMark state={chip.state} />
       </div>
       {hosts_done === null || hosts_total === null ? (
-        <p class="calm small">How many hosts it has reached is not known: none of them reports what it runs.</p>
+        <p class="calm small">
+          How many hosts it has reached is not known: none of them reports what it runs.
+        </p>
       ) : (
-        <progress class="bar" value={hosts_done} max={Math.max(1, hosts_total)} aria-label={`${hosts_done} of ${hosts_total} hosts`} />
+        <progress
+          class="bar"
+          value={hosts_done}
+          max={Math.max(1, hosts_total)}
+          aria-label={`${hosts_done} of ${hosts_total} hosts`}
+        />
       )}
       <p class="calm small break">
         {hosts_done === null ? "" : `${count(hosts_done)} of ${count(hosts_total ?? 0)} hosts · `}
@@ -139,7 +177,10 @@ function RollbackLine({ rollback }: { rollback: Rollback }) {
 
 export function Deltas({ document: shown }: { document: OnCall }) {
   return (
-    <Panel title="Errors after the newest deployment" note={`${shownOf(shown.deltas.length, shown.deltas_total)} · 30 min after minus 30 min before`}>
+    <Panel
+      title="Errors after the newest deployment"
+      note={`${shownOf(shown.deltas.length, shown.deltas_total)} · 30 min after minus 30 min before`}
+    >
       {shown.deltas.length === 0 ? (
         <Nothing missing={shown.missing} what="deltas">
           No service has telemetry around a deployment in this window.
@@ -150,9 +191,15 @@ export function Deltas({ document: shown }: { document: OnCall }) {
             <thead>
               <tr>
                 <th scope="col">Service</th>
-                <th scope="col" class="number">Before</th>
-                <th scope="col" class="number">After</th>
-                <th scope="col" class="number">Difference</th>
+                <th scope="col" class="number">
+                  Before
+                </th>
+                <th scope="col" class="number">
+                  After
+                </th>
+                <th scope="col" class="number">
+                  Difference
+                </th>
                 <th scope="col">95 % interval</th>
               </tr>
             </thead>
@@ -180,10 +227,14 @@ function DeltaRow({ each }: { each: ServiceDelta }) {
       <td class="number">{share(delta.before)}</td>
       <td class="number">{share(delta.after)}</td>
       <td class={`number ${isWorse(delta) ? "tone-bad" : ""}`}>
-        {delta.points === null ? deltaWords(delta) : `${isWorse(delta) ? "▲ " : ""}${points(delta.points)}`}
+        {delta.points === null
+          ? deltaWords(delta)
+          : `${isWorse(delta) ? "▲ " : ""}${points(delta.points)}`}
       </td>
       <td class="calm nowrap">
-        {delta.low === null || delta.high === null ? "–" : `${points(delta.low)} to ${points(delta.high)}`}
+        {delta.low === null || delta.high === null
+          ? "–"
+          : `${points(delta.low)} to ${points(delta.high)}`}
       </td>
     </tr>
   );
@@ -219,7 +270,10 @@ export function FindingList({ findings }: { findings: ShownFinding[] }) {
             <div class="row spread">
               <span>
                 <span class={`state tone-${tone}`}>
-                  <span class="state-glyph" aria-hidden="true">{glyph}</span> {finding.severity}
+                  <span class="state-glyph" aria-hidden="true">
+                    {glyph}
+                  </span>{" "}
+                  {finding.severity}
                 </span>{" "}
                 <strong>{sentence(finding.code)}</strong>{" "}
                 {[finding.service, finding.environment, finding.about].filter(Boolean).join(" · ")}
@@ -230,7 +284,10 @@ export function FindingList({ findings }: { findings: ShownFinding[] }) {
             </div>
             <p class="break">{finding.message}</p>
             <p class="calm small break">
-              {finding.hint} {finding.id === null ? null : <ToDeployment id={finding.id}>Open the deployment</ToDeployment>}
+              {finding.hint}{" "}
+              {finding.id === null ? null : (
+                <ToDeployment id={finding.id}>Open the deployment</ToDeployment>
+              )}
             </p>
           </li>
         );

@@ -3,13 +3,13 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { formatAddress, formatQuery } from "../../address/address.ts";
+import { formatAddress } from "../../address/address.ts";
 import { ask, Problem } from "../../api/client.ts";
 import type { Events, OnCall, StreamEvent } from "../../api/documents.ts";
 import { onNews } from "../../live/live.ts";
 import { added, type Rows, released } from "../../live/rows.ts";
-import { StateMark } from "../../parts/state-mark.tsx";
 import { Empty } from "../../parts/empty.tsx";
+import { StateMark } from "../../parts/state-mark.tsx";
 import { count, sentence } from "../../parts/words.ts";
 import { address, isPaused, seeServerTime } from "../../state/app.ts";
 import { keyOf, load } from "../../state/load.ts";
@@ -35,18 +35,19 @@ function take(document: OnCall): void {
 }
 
 let isAsking = false;
-let isAgain = false;
+let isAgain: number | null = null;
 
-async function fetchNew(): Promise<void> {
+/** Ask for what lies behind the newest known row, and take it once. `index` is what the stream told. */
+async function fetchNew(index: number): Promise<void> {
   if (isAsking) {
-    isAgain = true;
+    isAgain = index;
     return;
   }
   isAsking = true;
   const asked = key;
   try {
-    const query = new URLSearchParams(formatQuery({ ...address.peek(), window: { range: "6h" }, selected: null }));
-    query.set("after", String(newest));
+    const query = new URLSearchParams({ behind: String(newest), after: String(index) });
+    if (address.peek().filter) query.set("q", address.peek().filter);
     const answer = await ask<Events>(`/v1/events?${query}`);
     if (asked !== key) return;
     seeServerTime(answer.now_at);
@@ -62,10 +63,9 @@ async function fetchNew(): Promise<void> {
     if (!(error instanceof Problem)) throw error;
   } finally {
     isAsking = false;
-    if (isAgain) {
-      isAgain = false;
-      void fetchNew();
-    }
+    const next = isAgain;
+    isAgain = null;
+    if (next !== null && next > newest) void fetchNew(next);
   }
 }
 
@@ -73,9 +73,10 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
   useState(() => take(document));
   useEffect(() => take(document), [document]);
   useEffect(
-    () => onNews((index) => {
-      if (document.window.follows_now && index > newest) void fetchNew();
-    }),
+    () =>
+      onNews((index) => {
+        if (document.window.follows_now && index > newest) void fetchNew(index);
+      }),
     [document],
   );
   useEffect(() => {
@@ -92,7 +93,13 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
       <header>
         <h2>Event stream</h2>
         {waiting.length > 0 ? (
-          <button type="button" class="button waiting" onClick={() => { rows.value = released(rows.peek()); }}>
+          <button
+            type="button"
+            class="button waiting"
+            onClick={() => {
+              rows.value = released(rows.peek());
+            }}
+          >
             {count(waiting.length)} new
           </button>
         ) : null}
@@ -100,7 +107,12 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
           {amount(shown.length, Math.max(document.stream_total, shown.length))}
         </span>
       </header>
-      {shown.length === 0 ? <Empty>Nothing was said in this window. Choose a longer one, or emit a marker: deploymark mark planned --service NAME --environment ENV</Empty> : null}
+      {shown.length === 0 ? (
+        <Empty>
+          Nothing was said in this window. Choose a longer one, or emit a marker: deploymark mark
+          planned --service NAME --environment ENV
+        </Empty>
+      ) : null}
       <ol
         onPointerEnter={() => hold(true)}
         onPointerLeave={() => hold(false)}
@@ -108,7 +120,12 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
         onFocusOut={() => hold(false)}
       >
         {shown.map((event) => (
-          <Row key={event.index} event={event} isChosen={event.id !== null && event.id === chosen} windowMs={windowMs} />
+          <Row
+            key={event.index}
+            event={event}
+            isChosen={event.id !== null && event.id === chosen}
+            windowMs={windowMs}
+          />
         ))}
       </ol>
     </aside>
@@ -116,12 +133,28 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
 }
 
 const amount = (shown: number, total: number) =>
-  shown < total ? `${count(shown)} of ${total >= 10_000 ? "10,000 or more" : count(total)} shown` : count(total);
+  shown < total
+    ? `${count(shown)} of ${total >= 10_000 ? "10,000 or more" : count(total)} shown`
+    : count(total);
 
-function Row({ event, isChosen, windowMs }: { event: StreamEvent; isChosen: boolean; windowMs: number }) {
-  const href = event.id === null
-    ? formatAddress({ ...address.value, page: "audit_entry", about: [String(event.index)], selected: null })
-    : formatAddress({ ...address.value, selected: event.id });
+function Row({
+  event,
+  isChosen,
+  windowMs,
+}: {
+  event: StreamEvent;
+  isChosen: boolean;
+  windowMs: number;
+}) {
+  const href =
+    event.id === null
+      ? formatAddress({
+          ...address.value,
+          page: "entry",
+          about: [String(event.index)],
+          selected: null,
+        })
+      : formatAddress({ ...address.value, selected: event.id });
   return (
     <li data-index={event.index} data-state={event.state ?? ""} class={isChosen ? "is-chosen" : ""}>
       <a href={href} aria-current={isChosen ? "true" : undefined} title={event.sentence}>
@@ -130,12 +163,19 @@ function Row({ event, isChosen, windowMs }: { event: StreamEvent; isChosen: bool
         </time>
         <span class="what">
           <span class="clip">
-            <strong>{event.service ?? sentence(event.type)}</strong> <span class="mono">{event.version ?? ""}</span>
+            <strong>{event.service ?? sentence(event.type)}</strong>{" "}
+            <span class="mono">{event.version ?? ""}</span>
           </span>
-          <span class="clip calm small">{[event.who, event.place].filter(Boolean).join(" · ") || event.sentence}</span>
+          <span class="clip calm small">
+            {[event.who, event.place].filter(Boolean).join(" · ") || event.sentence}
+          </span>
         </span>
         <span class="how small">
-          {event.state === null ? <span class="calm">{sentence(event.event || event.type)}</span> : <StateMark state={event.state} />}
+          {event.state === null ? (
+            <span class="calm">{sentence(event.event || event.type)}</span>
+          ) : (
+            <StateMark state={event.state} />
+          )}
           {event.type === "marker" || event.state === null ? null : (
             <span class="calm">{`${event.type} ${sentence(event.event)}`}</span>
           )}
