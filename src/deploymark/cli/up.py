@@ -65,11 +65,16 @@ def _up(options: argparse.Namespace, output: Output) -> int:
         if server.admin_token is not None:
             lines.append(f"  admin token: {server.admin_token}")
             lines.append(_FIRST_WORDS)
+        # Whoever collects the output of a service must not find a way in with every start.
+        link = server.sign_in if server.created or sys.stdout.isatty() else None
+        if link is not None:
+            lines.append(f"  Sign in, once and within ten minutes: {link}")
         record = {
             "url": server.url,
             "data": server.data,
             "created": server.created,
             "admin_token": server.admin_token,
+            "sign_in": link,
         }
         output.say("\n".join(lines), record)
         output.flush()

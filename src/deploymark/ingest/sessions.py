@@ -15,8 +15,9 @@ from typing import Final
 
 from deploymark.errors import ForbiddenError, StoreUnavailableError
 from deploymark.ingest.callers import Caller
+from deploymark.ingest.links import SignInLinks
 from deploymark.ingest.tokens import Tokens
-from deploymark.ports import Clock, Meter, SessionRecord, TokenStore
+from deploymark.ports import Clock, Meter, SessionRecord, TokenRecord, TokenStore
 
 LIFETIME_MS: Final = 12 * 3_600_000
 """How long a session lasts at most: a working day."""
@@ -35,6 +36,8 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CSRF = b"deploymark csrf"
 _ENDED = "The session is unknown or has ended."
 _LOG_IN = "Open a new session with a token."
+_USED = "This link was used, or is too old."
+_ANOTHER = "Sign in with a token, or ask for another link."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Sessions:
         clock: Tells when they end.
         random_bytes: Returns as many unpredictable bytes as asked, as `secrets.token_bytes`.
         meter: Counts uses that could not be noted down.
+        links: Open sessions without a token; none of its own when left out.
     """
 
     def __init__(
@@ -70,12 +74,14 @@ class Sessions:
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         meter: Meter,
+        links: SignInLinks | None = None,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._clock = clock
         self._random_bytes = random_bytes
         self._meter = meter
+        self._links = links or SignInLinks(clock, random_bytes)
 
     def open(self, token_text: str, network: str = "") -> OpenedSession:
         """Open a session for the bearer of a token.
@@ -84,7 +90,21 @@ class Sessions:
             UnauthenticatedError, RateLimitedError: As `Tokens.authenticate`.
             StoreUnavailableError, StateBrokenError: The store refuses.
         """
-        token = self._tokens.verify(token_text, network)
+        return self._open(self._tokens.verify(token_text, network))
+
+    def open_once(self, link: str, network: str = "") -> OpenedSession:
+        """Open a session for the bearer of the token that a link was made for, and end the link.
+
+        Raises:
+            UnauthenticatedError, RateLimitedError: As `open`; the link was used, or has ended.
+            StoreUnavailableError, StateBrokenError: The store refuses.
+        """
+        token_id = self._links.take(link)
+        if token_id is None:
+            self._tokens.refuse(_USED, network, hint=_ANOTHER)
+        return self._open(self._tokens.known(token_id))
+
+    def _open(self, token: TokenRecord) -> OpenedSession:
         now_ms = self._clock.now_ms()
         self._store.expire_sessions(now_ms)
         cookie = _base64url(self._random_bytes(_COOKIE_BYTES))

@@ -135,10 +135,18 @@ class Tokens:
             UnauthenticatedError: The token is unknown, revoked or ended.
             StoreUnavailableError, StateBrokenError: The store cannot tell.
         """
+        return _caller(self.known(token_id), network)
+
+    def known(self, token_id: str) -> TokenRecord:
+        """Return the live token with this id; raises as `recall`."""
         token = self._store.find(token_id)
         if token is None or not token.lives(self._clock.now_ms()):
             raise UnauthenticatedError("The token of this session is no longer valid.")
-        return _caller(token, network)
+        return token
+
+    def administrator(self) -> TokenRecord | None:
+        """Return a live administrator's token, the oldest; for whoever starts the server."""
+        return next(iter(self._admins(self._clock.now_ms())), None)
 
     def refuse(self, message: str, network: str, hint: str = "") -> NoReturn:
         """Refuse an attempt to authenticate, with a token or a session, and count it.

@@ -15,6 +15,7 @@ from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.intake import Intake
 from deploymark.ingest.ledger import Ledger
+from deploymark.ingest.links import SignInLinks
 from deploymark.ingest.privacy import PrivacyRules
 from deploymark.ingest.producer_keys import ProducerKeys
 from deploymark.ingest.refusals import Refusals
@@ -70,10 +71,13 @@ class Front:
         app: The ASGI application.
         admin_token: The text of a first admin token that was just made, to be shown once; None for
             one that the operator brought, who knows it.
+        sign_in: Path and query of a page that signs a browser in as administrator, once and within
+            ten minutes; None when no administrator's token lives.
     """
 
     app: Application
     admin_token: str | None
+    sign_in: str | None
 
 
 class _Emitters:
@@ -243,6 +247,7 @@ def open_front(
         # 7. Who may come in.
         store = SqliteTokenStore(log.state)
         tokens = Tokens(store, clock, secrets.token_bytes)
+        links = SignInLinks(clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
         # 8. What the server measures of itself.
         sources = sources_of(meter.distributions, ledger, telemetry, clock)
@@ -257,7 +262,7 @@ def open_front(
         parts = Parts(
             intake=intake,
             tokens=tokens,
-            sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter),
+            sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter, links),
             throttle=throttle,
             search=Search(views),
             runner=runner,
@@ -289,7 +294,12 @@ def open_front(
         app = Application(parts, door_settings(configuration, listen_host))
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
-        yield Front(app, first.text if first is not None and admin_token is None else None)
+        admin = tokens.administrator()
+        yield Front(
+            app,
+            first.text if first is not None and admin_token is None else None,
+            None if admin is None else f"/oncall?token={links.issue(admin.id)}",
+        )
 
 
 def _looking(

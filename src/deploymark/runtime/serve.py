@@ -24,12 +24,15 @@ class Started:
         data: Its data directory.
         created: Its log was created just now.
         admin_token: A first admin token that was made just now; shown once and kept nowhere.
+        sign_in: A link that signs a browser in as administrator, once and within ten minutes; None
+            when no administrator's token lives.
     """
 
     url: str
     data: Path
     created: bool
     admin_token: str | None
+    sign_in: str | None
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -94,6 +97,7 @@ def run_server(
         def listening(heard_host: str, heard_port: int) -> None:
             shown = f"[{heard_host}]" if ":" in heard_host else heard_host
             url = configuration.server.url or f"http://{shown}:{heard_port}"
-            started(Started(url, path, created, front.admin_token))
+            link = None if front.sign_in is None else f"{url.rstrip('/')}{front.sign_in}"
+            started(Started(url, path, created, front.admin_token, link))
 
         serve(server, host, port, listening=listening)

@@ -39,6 +39,7 @@ from deploymark.server.metrics import RequestMeter
 from deploymark.server.openapi import document_of
 from deploymark.server.operation import Access, Operation
 from deploymark.server.operations import OPERATIONS
+from deploymark.server.pages.serving import as_page
 from deploymark.server.parts import Parts
 from deploymark.server.problems import SERVER_FAULT, problem_answer, status_of
 from deploymark.server.request import Request
@@ -106,10 +107,12 @@ class Application:
         meter.in_flight += 1
         try:
             request = Request(scope, receive)
+            if not methods:
+                retell = partial(as_page, self._desk, request)
             operation = self._operation(methods, request)
             name = operation.name
             if operation.retell is not None:
-                retell = partial(operation.retell, request)
+                retell = partial(operation.retell, self._desk, request)
             answer = await self._answer(operation, request)
         except ClientDisconnect:
             meter.answered(name, _CLIENT_LEFT, None)

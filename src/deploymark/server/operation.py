@@ -20,7 +20,7 @@ from deploymark.server.settings import Settings
 from deploymark.server.shapes import ITEMS
 
 Handler = Callable[[Desk, Request], Awaitable[Answer | Streaming]]
-Retelling = Callable[[Request, Answer], Answer]
+Retelling = Callable[[Desk, Request, Answer], Answer]
 Rule = Callable[[Settings, Request], bool]
 Place = Literal["path", "query", "header"]
 

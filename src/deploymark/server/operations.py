@@ -19,15 +19,7 @@ from deploymark.projections.broker.questions import (
 from deploymark.projections.search_query import EntryQuery, MarkerQuery
 from deploymark.projections.timeline import EVENT_TYPES
 from deploymark.projections.timeline_query import TimelineQuery
-from deploymark.server import (
-    access,
-    admission,
-    broker,
-    log_site,
-    otlp,
-    probes,
-    reading,
-)
+from deploymark.server import access, admission, broker, log_site, otlp, probes, reading
 from deploymark.server.answer import BYTES, EVENTS, JSON, TEXT
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.body import MARKER_TYPES, NDJSON
@@ -439,12 +431,15 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/problems/{code}", "show_problem", "Explain a kind of problem.", "operation",
         PUBLIC, probes.show_problem, {200: _TEXT},
-        parameters=(_CODE,),
-        problems=(404,),
+        parameters=(_CODE,), problems=(404,),
     ),
     Operation(
         "GET", "/", "about", "Say what this is.", "operation",
-        PUBLIC, probes.about, {200: Reply("Text or JSON.", (Media(TEXT), Media(JSON, ABOUT)))},
+        PUBLIC, probes.about,
+        {
+            200: Reply("Text or JSON.", (Media(TEXT), Media(JSON, ABOUT))),
+            303: Reply("A browser goes to the page.", (Media("text/html"),)),
+        },
     ),
 )  # fmt: skip
 """The table."""

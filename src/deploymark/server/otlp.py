@@ -53,7 +53,7 @@ async def take_logs(desk: Desk, request: Request) -> Answer:
     return await _take(desk, request, Signal.LOGS)
 
 
-def as_status(request: Request, answer: Answer) -> Answer:
+def as_status(_: Desk, request: Request, answer: Answer) -> Answer:
     """Return a problem as `google.rpc.Status`, in the encoding of the request."""
     told = msgspec.json.decode(answer.body)
     message = " ".join(filter(None, (told["detail"], told["hint"])))

@@ -95,6 +95,10 @@ class Sessions(Protocol):
         """Begin a session for the bearer of a token, or raise UnauthenticatedError."""
         ...
 
+    def open_once(self, link: str, network: str = "") -> OpenedSession:
+        """Begin a session for whom a link was made, or raise UnauthenticatedError; ends it."""
+        ...
+
     def authenticate(self, cookie: str, network: str = "") -> Caller:
         """Return whose session this is, or raise UnauthenticatedError."""
         ...

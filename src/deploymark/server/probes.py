@@ -3,13 +3,16 @@
 from starlette.concurrency import run_in_threadpool
 
 from deploymark.errors import DeploymarkError
-from deploymark.server.answer import Answer, headers_of, json_answer, text_answer
+from deploymark.server.accept import wants_html
+from deploymark.server.answer import TEXT, Answer, headers_of, json_answer, text_answer
 from deploymark.server.desk import Desk
 from deploymark.server.metrics import MEDIA_TYPE, counters, distributions, family, render
 from deploymark.server.problems import page_of
 from deploymark.server.request import Request
 
 _METRICS_HEADERS = headers_of(MEDIA_TYPE)
+_SEE_OTHER = 303
+_TO_THE_PAGE = headers_of(TEXT, (b"location", b"/oncall"), (b"vary", b"accept"))
 _ABOUT = """\
 deploymark: what is running, since when, from whom, is it healthy, and can you prove it?
 
@@ -70,7 +73,9 @@ async def show_problem(_: Desk, request: Request) -> Answer:
 
 
 async def about(_: Desk, request: Request) -> Answer:
-    """Answer `GET /`, until the page stands there."""
+    """Answer `GET /`: the page for people on call, where there is a browser to show it."""
+    if wants_html(request.headers.get(b"accept")):
+        return Answer(_SEE_OTHER, b"", _TO_THE_PAGE)
     if "application/json" in request.text(b"accept"):
         return json_answer({"name": "deploymark", "openapi": "/openapi.json"})
     return text_answer(_ABOUT)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -183,7 +184,8 @@ class Marks:
             QueryError: The cursor is not what it may be.
             StoreUnavailableError: As `overview`.
         """
-        behind = read_cursor(query, query.cursor, len(_KEY))
+        tied = replace(query, since_ms=0, until_ms=_BEYOND)  # a window that ends now moves on
+        behind = read_cursor(tied, query.cursor, len(_KEY))
         wanted = _wanted(query, once=True)
         if behind is not None:
             wanted.append(tuple_(*_KEY) < tuple_(*map(literal, behind)))
@@ -197,7 +199,7 @@ class Marks:
         rows = [MarkRow._make(row) for row in found[: query.limit]]
         more = len(found) > query.limit
         key = [getattr(rows[-1], column.name) for column in _KEY] if more else None
-        return Listed(rows, None if key is None else write_cursor(query, key), as_of)
+        return Listed(rows, None if key is None else write_cursor(tied, key), as_of)
 
     def uneasy(self, query: MarkQuery, now_ms: int) -> tuple[list[MarkRow], int]:
         """Return runs that are neither well nor over, the worst first, then the newest.
@@ -242,7 +244,8 @@ class Marks:
 
         Of the filters only service, environment and free words choose services.
         """
-        behind = read_cursor(query, query.cursor, 1)
+        tied = replace(query, since_ms=0, until_ms=_BEYOND)
+        behind = read_cursor(tied, query.cursor, 1)
         wanted: list[ColumnElement[bool]] = [
             column.in_(values)
             for column, values in (
@@ -261,7 +264,7 @@ class Marks:
             found = list(connection.scalars(page))
         more = len(found) > query.limit
         found = found[: query.limit]
-        return found, total, write_cursor(query, [found[-1]]) if more else None
+        return found, total, write_cursor(tied, [found[-1]]) if more else None
 
     def newest(self, services: Sequence[str], environments: Values = ()) -> list[MarkRow]:
         """Return the newest deployment of each of these services in each of its environments."""

@@ -15,6 +15,7 @@ from deploymark.server.settings import Settings
 
 DEFAULT_WIDTH: Final = 1_000
 MAX_SPAN_MS: Final = 366 * 86_400_000
+_AHEAD_MS: Final = 60_000
 
 _SPANS_MS: Final = {
     Range.QUARTER_HOUR: 900_000,
@@ -54,6 +55,10 @@ class Asked:
     def window(self, default: Range = Range.SIX_HOURS) -> Window:
         """Return the window; raises as `window_of`."""
         return window_of(self.parameters, self.now_ms, default)
+
+    def until_ms(self, window: Window) -> int:
+        """Return when a window ends: what is written now may claim to be a little ahead."""
+        return window.until_ms + (_AHEAD_MS if window.follows_now else 0)
 
     def miss(self, what: str, sentence: str) -> None:
         """Note that something is not known."""

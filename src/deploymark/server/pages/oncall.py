@@ -79,9 +79,7 @@ def oncall(asked: Asked) -> OnCall:
         StoreUnavailableError: The views are being built, or a medium refuses.
     """
     window, chosen = asked.window(), asked.filter()
-    # What is being written now may claim to be a little ahead.
-    until_ms = window.until_ms + (_AHEAD_MS if window.follows_now else 0)
-    query = chosen.query(window.since_ms, until_ms)
+    query = chosen.query(window.since_ms, asked.until_ms(window))
     rolling = rolling_of(asked)
     bench = Bench(asked, rolling)
     seen = asked.sources.marks.overview(query, window.width)
@@ -142,9 +140,6 @@ def events(asked: Asked) -> Events:
         as_of=found.as_of,
         now_at=format_instant(asked.now_ms),
     )
-
-
-_AHEAD_MS: Final = 60_000
 
 
 # Who is suspected --------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Answers for a page: its document to programs, the shell with it to browsers.
 
 A browser that is not signed in gets the shell without a document, which shows the sign-in form; a
-program gets 401 at the door, like everywhere. A link with `?token=` signs a browser in: the token
-becomes a cookie, and the same address without it is asked for.
+program gets 401 at the door, like everywhere. A link with `?token=` signs a browser in, once: what
+stands there becomes a cookie, and the same address without it is asked for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +21,7 @@ from deploymark.errors import (
     RateLimitedError,
     UnauthenticatedError,
 )
-from deploymark.ingest.callers import ANONYMOUS, Caller
+from deploymark.ingest.callers import Caller
 from deploymark.ingest.sessions import csrf_token
 from deploymark.model.vocabulary import Role
 from deploymark.projections.broker.shown_state import RANK
@@ -32,7 +32,7 @@ from deploymark.server.broker import asked_lately
 from deploymark.server.desk import Desk
 from deploymark.server.operation import Access
 from deploymark.server.pages.asked import Asked, asked_of
-from deploymark.server.pages.assets import built
+from deploymark.server.pages.assets import assets_of
 from deploymark.server.pages.shapes_boot import (
     Boot,
     BootProblem,
@@ -55,7 +55,6 @@ BOOT_MARKS: Final = 400
 
 _SEE_OTHER: Final = 303
 _REDIRECT: Final = headers_of("text/plain; charset=utf-8")
-_PLAIN: Final = BootSettings(simulated=False, heartbeat_seconds=10.0, can_act=False, series=False)
 
 
 def is_browser(_: Settings, request: Request) -> bool:
@@ -160,7 +159,7 @@ async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Ans
     parts, network = desk.parts, request.network
     try:
         parts.throttle.demand(network, "requests")
-        opened = await run_in_threadpool(parts.sessions.open, token, network)
+        opened = await run_in_threadpool(parts.sessions.open_once, token, network)
     except (UnauthenticatedError, RateLimitedError) as error:
         parts.turned_away(error, Caller("", frozenset(), network=network))
         return _shown(desk, request, which, None, problem_of(error))
@@ -203,30 +202,22 @@ def _shown(
         can_act=parts.rollouts is not None,
         series=parts.telemetry is not None,
     )
-    cookie = request.cookie(cookie_name(desk.settings, request)) if not bearer(request) else ""
-    return _html(request, which, found, wrong, settings, cookie)
-
-
-def _html(
-    request: Request,
-    which: Page | None,
-    found: object,
-    wrong: BootProblem | None,
-    settings: BootSettings,
-    cookie: str,
-) -> Answer:
-    caller = request.caller
-    session = None
-    if caller is not ANONYMOUS and caller.principal:
-        csrf = csrf_token(cookie) if cookie else None
-        session = BootSession(caller.principal, sorted(caller.roles), csrf)
-    boot = Boot(session, which, _trimmed(found), wrong, VERSION, settings)
+    boot = Boot(_signed_in(desk, request), which, _trimmed(found), wrong, VERSION, settings)
     status = 200
     # Nobody signed in is no failure of the page: it is what the form is for.
     if wrong is not None and wrong.status != _UNAUTHORISED:
         status = wrong.status
-    body = shell(boot, built().manifest)
+    body = shell(boot, assets_of(desk).manifest)
     return html_answer(body, status, (), gzips=takes_gzip(request.text(b"accept-encoding")))
+
+
+def _signed_in(desk: Desk, request: Request) -> BootSession | None:
+    caller = request.caller
+    if not caller.principal:
+        return None
+    cookie = "" if bearer(request) else request.cookie(cookie_name(desk.settings, request))
+    csrf = csrf_token(cookie) if cookie else None
+    return BootSession(caller.principal, sorted(caller.roles), csrf)
 
 
 _UNAUTHORISED: Final = 401
@@ -247,13 +238,13 @@ def _urgency(mark: Mark) -> tuple[int, int]:
     return RANK[mark.state], -mark.at_ms
 
 
-def as_page(request: Request, answer: Answer) -> Answer:
+def as_page(desk: Desk, request: Request, answer: Answer) -> Answer:
     """Return a problem as a page, for a browser; as it is for everybody else."""
     if not wants_html(request.headers.get(b"accept")) or answer.status < _BAD:
         return answer
     told = msgspec.json.decode(answer.body)
     again: Headers = tuple(pair for pair in answer.headers if pair[0] == b"retry-after")
-    shown = _html(request, None, None, _boot_problem(told), _PLAIN, "")
+    shown = _shown(desk, request, None, None, _boot_problem(told))
     return Answer(answer.status, shown.body, (*shown.headers, *again))
 
 

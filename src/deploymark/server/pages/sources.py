@@ -8,6 +8,7 @@ from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.timeline_stream import Stream
+from deploymark.server.pages.built import Assets
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class PageSources:
         stream: What is new.
         deltas: Errors after deployments against before; None without telemetry.
         expectations: What should run.
+        assets: Files of the page; those of this installation when left out.
         look_seconds: How long a rollout waits between two looks, by service and environment.
     """
 
@@ -27,5 +29,6 @@ class PageSources:
     book: RunBook
     stream: Stream
     deltas: ErrorDeltas | None = None
+    assets: Assets | None = None
     expectations: Expectations = field(default_factory=Expectations)
     look_seconds: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -1,0 +1,150 @@
+"""A front door whose pages are answered from the real views of a real log, and real telemetry."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from door_samples import Door, ReadMeter, Reply
+
+from deploymark.ingest.admission import AdmissionRules
+from deploymark.model.histogram import Histogram
+from deploymark.model.instants import format_instant
+from deploymark.model.vocabulary import Role
+from deploymark.ports import Counted, CountKey, Place, Telemetry
+from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.marks_query import Marks
+from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.run_book import RunBook
+from deploymark.projections.broker.view import BrokerView
+from deploymark.projections.database import open_views
+from deploymark.projections.error_delta import ErrorDeltas
+from deploymark.projections.expectations import Expectations
+from deploymark.projections.outcomes import OutcomesView
+from deploymark.projections.outcomes_query import Outcomes
+from deploymark.projections.runner import Runner
+from deploymark.projections.search import Search, SearchView
+from deploymark.projections.timeline import TimelineView
+from deploymark.projections.timeline_query import Timeline
+from deploymark.projections.timeline_stream import Stream
+from deploymark.runtime.measuring import Measuring
+from deploymark.server.application import Application
+from deploymark.server.pages.sources import PageSources
+from deploymark.server.settings import Settings
+from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
+from deploymark.telemetry.confirmations import Confirmations
+from deploymark.telemetry.limits import BODY_BYTES, MEGABYTE
+from deploymark.telemetry.room import Settings as RoomSettings
+from deploymark.telemetry.room import make_room
+from deploymark.testing.clock import START_MS
+from deploymark.testing.meter import ListMeter
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+JSON = {"accept": "application/json"}
+_BOOT = re.compile(r'<script type="application/json" id="boot">(.*?)</script>', re.DOTALL)
+KEPT_SECONDS = 172_800
+
+
+class PageDoor(Door):
+    """A door with views and telemetry behind it; time stands still until it is moved.
+
+    Args:
+        folder: Where views and telemetry lie.
+        expectations: What should run.
+        settings: How the door is set up.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        expectations: Expectations | None = None,
+        settings: Settings | None = None,
+        **sources: Any,
+    ) -> None:
+        super().__init__()
+        expectations = expectations or Expectations()
+        clock, meter = self.log.clock, ReadMeter()
+        self.file = open_views(folder / "views.db")
+        views = [SearchView(), BrokerView(expectations), TimelineView(expectations), OutcomesView()]
+        self.runner = Runner(self.log.store, self.file, views, ListMeter())
+        self.store = SqliteTelemetryStore(folder / "telemetry.db", 64 * MEGABYTE)
+        room = make_room(
+            self.store,
+            RoomSettings(KEPT_SECONDS, 64 * MEGABYTE, BODY_BYTES, ("saturation",)),
+            rules=AdmissionRules(),
+            confirmations=Confirmations(self.intake.submit, clock, meter),
+            clock=clock,
+            meter=meter,
+        )
+        deltas = ErrorDeltas(self.file, room.reader, KEPT_SECONDS)
+        census, outcomes = BrokerCensus(self.file, expectations), Outcomes(self.file)
+        self.parts = replace(
+            self.parts,
+            runner=self.runner,
+            search=Search(self.file),
+            broker=BrokerQuery(self.file, expectations),
+            timeline=Timeline(self.file),
+            measures=Measuring(census, {}, outcomes, deltas, clock),
+            telemetry=room,
+            pages=PageSources(
+                marks=Marks(self.file),
+                book=RunBook(self.file),
+                stream=Stream(self.file),
+                deltas=deltas,
+                expectations=expectations,
+                **sources,
+            ),
+        )
+        self.settings = settings or Settings()
+        self.app = Application(self.parts, self.settings)
+
+    def say(self, at: float, **fields: Any) -> int:
+        """Append a marker that is received and happens so many seconds after the start."""
+        self.log.clock.advance(at - (self.log.clock.now_ms() - START_MS) / 1_000)
+        fields = {"service": "checkout", "environment": "prod", **fields}
+        fields.setdefault("timestamp", format_instant(START_MS + round(at * 1_000)))
+        reply = self.post(fields)
+        assert reply.status == 201, reply.body
+        self.runner.catch_up()
+        return int(reply.json["index"])
+
+    def tell(self, kind: str, **fields: Any) -> int:
+        """Append an entry of the platform: a verdict, a decision, a finding."""
+        from deploymark.ingest.callers import PLATFORM
+
+        admitted = self.intake.say(kind, fields, PLATFORM)
+        self.runner.catch_up()
+        return admitted.index
+
+    def count(self, at: float, errors: float, requests: float, **more: Any) -> None:
+        """Let requests of ten seconds be counted, all within a tenth of a second but the errors."""
+        names = {"service": "checkout", "environment": "prod", "deployment": "", "pod": "a", **more}
+        bucket_s = START_MS // 1_000 + round(at)
+        place = Place(names["service"], names["environment"], names["deployment"], names["pod"])
+        key = CountKey(place, bucket_s - bucket_s % 10, "http", "metric")
+        slow = round(errors)
+        latency = Histogram((0.1, 0.5), (round(requests) - slow, slow, 0), requests * 0.05)
+        counted = Counted(requests, errors, round(requests), bucket_s, latency)
+        self.store.save(Telemetry(START_MS // 1_000, {key: counted}, {}, {}, [], [], {}, []))
+
+    def look(self, path: str, role: Role | None = Role.READER, **headers: str) -> Reply:
+        """Ask for a document as a program does."""
+        return self.ask("GET", path, role, headers={**JSON, **headers})
+
+    def browse(self, path: str, role: Role | None = Role.READER, **headers: str) -> Reply:
+        """Ask for a page as a browser does."""
+        return self.ask("GET", path, role, headers={"accept": BROWSER, **headers})
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.stop()
+        self.file.close()
+        self.store.close()
+        super().__exit__()
+
+
+def boot_of(reply: Reply) -> dict[str, Any]:
+    """Return the boot data of a page."""
+    found = _BOOT.search(reply.body.decode())
+    assert found is not None, reply.body[:300]
+    return json.loads(found[1])
