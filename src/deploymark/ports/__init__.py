@@ -60,6 +60,11 @@ from deploymark.ports.running import (
     ObservedInstance,
     Observer,
 )
+from deploymark.ports.series import (
+    Sampled,
+    SeriesQuery,
+    SeriesSource,
+)
 from deploymark.ports.signing import (
     EnvelopeSigner,
     NoteSigner,
@@ -127,6 +132,9 @@ __all__ = [
     "RegistryStore",
     "Release",
     "RollbackGuard",
+    "Sampled",
+    "SeriesQuery",
+    "SeriesSource",
     "SessionRecord",
     "StoredEntry",
     "Telemetry",

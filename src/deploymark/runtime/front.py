@@ -25,6 +25,7 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.fleet_query import FleetBook
 from deploymark.projections.broker.marks_query import Marks
 from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
@@ -45,6 +46,7 @@ from deploymark.runtime.compose import OpenLog, platform_signer
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.runtime.measuring import Measuring, deltas_of, sources_of
+from deploymark.runtime.sources import open_series
 from deploymark.runtime.system import SystemClock
 from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
@@ -286,7 +288,10 @@ def open_front(
                 marks=Marks(views),
                 book=RunBook(views),
                 stream=Stream(views),
+                fleet=FleetBook(views),
                 deltas=deltas,
+                series=open_series(configuration, telemetry),
+                drawn_from={scope: p.source for scope, p in configuration.plans.items()},
                 expectations=expectations,
                 look_seconds={scope: p.look_seconds for scope, p in configuration.plans.items()},
             ),

@@ -7,14 +7,16 @@ knows anything.
 from collections.abc import Mapping
 from typing import Final
 
-from deploymark.act.plan import EMBEDDED, RolloutPlan
+from deploymark.act.plan import EMBEDDED, RolloutPlan, counted_by
 from deploymark.errors import DeploymarkError, UsageError
 from deploymark.integrations.prometheus.client import PrometheusSettings
 from deploymark.integrations.prometheus.question import Selector
+from deploymark.integrations.prometheus.series import PrometheusSeries
 from deploymark.integrations.prometheus.source import PrometheusCounts
-from deploymark.ports import CountsSource
+from deploymark.ports import CountsSource, SeriesSource
 from deploymark.runtime.config import Configuration
 from deploymark.telemetry.room import TelemetryRoom
+from deploymark.telemetry.series import EmbeddedSeries
 
 _SLACK_SECONDS: Final = 60
 
@@ -59,6 +61,28 @@ def open_sources(
             _check_grain(plan, configuration.telemetry.bucket_seconds, "telemetry", field)
         else:
             _check_prometheus(plan, configuration.prometheus, field)
+    return found
+
+
+def open_series(
+    configuration: Configuration, telemetry: TelemetryRoom | None
+) -> dict[str, SeriesSource]:
+    """Return what charts are drawn from, by name; nothing is asked yet.
+
+    Args:
+        configuration: Names each Prometheus, and what plans count there.
+        telemetry: The embedded source; None where it is switched off.
+    """
+    found: dict[str, SeriesSource] = {}
+    if telemetry is not None:
+        found[EMBEDDED] = EmbeddedSeries(telemetry.reader, telemetry.settings.bucket_seconds)
+    for name, settings in configuration.prometheus.items():
+        metrics = {
+            scope: counted_by(plan)
+            for scope, plan in configuration.plans.items()
+            if plan.source == name
+        }
+        found[name] = PrometheusSeries(name, settings, metrics)
     return found
 
 

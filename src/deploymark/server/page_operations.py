@@ -86,8 +86,8 @@ def _page(
     make: Make,
     shape: type,
     *parameters: Parameter,
-) -> Operation:
-    return Operation(
+) -> frozen.Freezable:
+    operation = Operation(
         "GET",
         path,
         f"page_{which.value}",
@@ -100,9 +100,10 @@ def _page(
         problems=(404, 503),
         retell=as_page,
     )
+    return frozen.Freezable(operation, which, make)
 
 
-SHOWN: Final = (
+_PAGES: Final = (
     _page(
         "/oncall",
         Page.ONCALL,
@@ -205,6 +206,9 @@ SHOWN: Final = (
         AuditEntryPage,
         INDEX,
     ),
+)
+SHOWN: Final = (
+    *(each.operation for each in _PAGES),
     _page(
         "/s/{hash}",
         Page.FROZEN,
@@ -217,7 +221,7 @@ SHOWN: Final = (
             "SHA-256 of the kept document, 64 digits.",
             "path",
         ),
-    ),
+    ).operation,
     Operation(
         "POST",
         "/v1/views",
@@ -225,7 +229,7 @@ SHOWN: Final = (
         "Keep a page as it is now, under an address that does not change.",
         "pages",
         READER,
-        frozen.keep_view,
+        frozen.keeper(_PAGES),
         {201: in_json("Where it is.", KeptView)},
         body=(Media(JSON, NewView),),
         problems=(404, *BODY_PROBLEMS, 503),

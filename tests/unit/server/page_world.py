@@ -14,6 +14,7 @@ from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Role
 from deploymark.ports import Counted, CountKey, Place, Telemetry
 from deploymark.projections.broker.census import BrokerCensus
+from deploymark.projections.broker.fleet_query import FleetBook
 from deploymark.projections.broker.marks_query import Marks
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.run_book import RunBook
@@ -37,6 +38,7 @@ from deploymark.telemetry.confirmations import Confirmations
 from deploymark.telemetry.limits import BODY_BYTES, MEGABYTE
 from deploymark.telemetry.room import Settings as RoomSettings
 from deploymark.telemetry.room import make_room
+from deploymark.telemetry.series import EmbeddedSeries
 from deploymark.testing.clock import START_MS
 from deploymark.testing.meter import ListMeter
 
@@ -91,7 +93,9 @@ class PageDoor(Door):
                 marks=Marks(self.file),
                 book=RunBook(self.file),
                 stream=Stream(self.file),
+                fleet=FleetBook(self.file),
                 deltas=deltas,
+                series={"telemetry": EmbeddedSeries(room.reader, 10)},
                 expectations=expectations,
                 **sources,
             ),

@@ -1,10 +1,216 @@
-"""Makes the page about one deployment."""
+"""One deployment with its evidence: what it is, how far it came, where it runs, what proves it."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from deploymark.errors import NotFoundError
+from deploymark.errors import DeploymarkError
+from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.canaries import canary_of
+from deploymark.server.pages.chips import Bench, mark_id, rolling_of
+from deploymark.server.pages.comparing import differing
+from deploymark.server.pages.events import finding_of
+from deploymark.server.pages.evidence import (
+    areas_of,
+    counts_of,
+    entries_of,
+    proof_of,
+    trail_of,
+)
+from deploymark.server.pages.measuring import traces_of
+from deploymark.server.pages.selection import mark_of, run_of, selection
+from deploymark.server.pages.shapes import Chip, LookResult, Selected
+from deploymark.server.pages.shapes_deployment import (
+    Change,
+    DeploymentPage,
+    InstanceCounts,
+    Look,
+    Occurrence,
+    ShownDecision,
+)
+
+LOOKS: Final = 60
+CHANGES: Final = 100
+
+Item = Mapping[str, Any]
 
 
-def deployment(asked: Asked) -> Any:
-    raise NotFoundError("Not served yet.")
+def deployment(asked: Asked) -> DeploymentPage:
+    """Return the page.
+
+    Raises:
+        NotFoundError: There is no such deployment.
+        QueryError: The address names none.
+        StoreUnavailableError: The views are being built, or a medium refuses.
+    """
+    item, mark = run_of(asked, asked.parameters["id"])
+    bench = Bench(asked, rolling_of(asked))
+    selected = selection(asked, bench, item, mark)
+    entries, entries_total = entries_of(asked, item)
+    proof = proof_of(asked, item, entries, entries_total)
+    areas, areas_total = areas_of(item)
+    instances = counts_of(item["coverage"])
+    told = bench.told(mark)
+    looks, looks_total = ([], 0) if told is None else asked.sources.book.looks(told.document, LOOKS)
+    previous, before = _previous(asked, bench, item)
+    traces = traces_of(asked, item, mark_id(mark)) if asked.parts.telemetry else []
+    changes = _changes(item)
+    _tell_missing(asked, item, instances)
+    return DeploymentPage(
+        **asked.head(item["as_of"]),
+        selected=selected,
+        verdict=_verdict(selected, item),
+        proof=proof,
+        trail=trail_of(item, entries),
+        instances=instances,
+        areas=areas,
+        areas_total=areas_total,
+        delta=selected.chip.delta,
+        canary=canary_of(asked, bench, mark) if looks_total or bench.standing(mark) else None,
+        looks=[_look(look) for look in looks],
+        looks_total=looks_total,
+        decisions=[_decision(each) for each in item["decisions"]],
+        decisions_total=len(item["decisions"]),
+        changes=changes[:CHANGES],
+        changes_total=len(changes),
+        previous=previous,
+        changed=[] if before is None else differing(before, item),
+        traces=traces,
+        traces_total=len(traces),
+        findings=[finding_of(each) for each in item["findings"]],
+        findings_total=len(item["findings"]),
+        occurrences=[_occurrence(item, each) for each in item["occurrences"]],
+        occurrences_total=len(item["occurrences"]),
+        entries=entries,
+        entries_total=entries_total,
+        receipt_index=proof.index if proof.published else None,
+        verify_command=_command(proof.index),
+    )
+
+
+def _verdict(selected: Selected, item: Item) -> str:
+    """Say in a sentence how a deployment stands."""
+    chip = selected.chip
+    if chip.reason:
+        return chip.reason
+    said = _SENTENCES[chip.state]
+    if chip.state in _ENDED and item["ended_at"]:
+        return f"{said} since {item['ended_at']}."
+    return f"{said}." if not chip.live else f"{said}; live since {chip.at}."
+
+
+_SENTENCES: Final = {
+    ShownState.FAILED: "It failed",
+    ShownState.ROLLING_BACK: "It is being rolled back",
+    ShownState.PAUSED: "Its rollout is paused",
+    ShownState.CANARY: "It is a canary",
+    ShownState.ROLLING_OUT: "It is being rolled out",
+    ShownState.UNKNOWN: "What runs is not the artifact that was meant",
+    ShownState.PLANNED: "It is planned",
+    ShownState.HEALTHY: "Nothing speaks against it",
+    ShownState.COMPLETE: "It is complete",
+    ShownState.SUPERSEDED: "Another deployment took its place",
+    ShownState.ROLLED_BACK: "It was rolled back",
+    ShownState.REMOVED: "It was removed",
+    ShownState.CONFIG: "It is a change of configuration",
+}
+_ENDED: Final = (
+    ShownState.FAILED,
+    ShownState.SUPERSEDED,
+    ShownState.ROLLED_BACK,
+    ShownState.REMOVED,
+)
+
+
+def _previous(asked: Asked, bench: Bench, item: Item) -> tuple[Chip | None, Item | None]:
+    name = item["previous_deployment_id"]
+    if name is None:
+        return None, None
+    try:
+        before = asked.parts.broker.deployment(name)
+        mark = mark_of(asked, before)
+    except DeploymarkError:  # it may be named by what is no id, or be of another log
+        return None, None
+    return bench.chips([mark])[0], before
+
+
+def _changes(item: Item) -> list[Change]:
+    tickets = [Change("ticket", ticket, None, None) for ticket in item["change_tickets"]]
+    # Under the same name the broker lists other changes that were given the same id.
+    said = [each for each in item["changes"] or () if "deployment_id" not in each]
+    named = [
+        Change(
+            "commit" if each.get("commit") else "ticket",
+            " ".join(str(each[name]) for name in ("commit", "ticket", "title") if each.get(name)),
+            None,
+            None,
+        )
+        for each in said
+    ]
+    build = [Change("build", "Build", item["author"], _safe(item["build_url"]))]
+    return [*named, *tickets, *(build if _safe(item["build_url"]) else [])]
+
+
+def _safe(link: str | None) -> str | None:
+    """Return a link that a page may show as one: nothing but https and http."""
+    return link if link and urlsplit(link).scheme in {"https", "http"} else None
+
+
+def _look(look: Item) -> Look:
+    return Look(
+        index=look["index"],
+        at=look["received_at"],
+        step=look.get("step"),
+        look=look["look"],
+        result=LookResult(look["result"]),
+        advice=look["advice"],
+        score=look["score"],
+        reasons=list(look.get("reasons") or ()),
+    )
+
+
+def _decision(each: Item) -> ShownDecision:
+    return ShownDecision(
+        index=each["index"],
+        at=each["received_at"],
+        action=each["action"],
+        stage=each["stage"],
+        actor=each["actor"],
+        outcome=each.get("outcome") or each.get("result"),
+        reason=each.get("reason"),
+        break_glass=bool(each.get("break_glass")),
+    )
+
+
+def _occurrence(item: Item, each: Item) -> Occurrence:
+    return Occurrence(
+        id=f"{item['deployment_id']}~{each['occurrence']}",
+        state=each["state"],
+        opened_at=each["opened_at"],
+        live_at=each["live_at"],
+        ended_at=each["ended_at"],
+    )
+
+
+def _command(index: int | None) -> str | None:
+    if index is None:
+        return None
+    return f"deploymark receipt {index} --policy policy > {index}.receipt && deploymark verify"
+
+
+def _tell_missing(asked: Asked, item: Item, instances: InstanceCounts) -> None:
+    if asked.parts.telemetry is None:
+        asked.miss("traces", "Telemetry is switched off ([telemetry] in the configuration).")
+    if item["coverage"]["expected"] is None and not item["ended_at"]:
+        asked.miss(
+            "instances",
+            f"How many instances of {item['service']} should run is not known:"
+            f" write [services.{item['service']}] into the configuration.",
+        )
+    if instances.share is None:
+        asked.miss(
+            "areas",
+            "No instance was seen: let an observer look (`deploymark observe`), or let instances"
+            " confirm themselves.",
+        )

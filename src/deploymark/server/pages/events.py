@@ -1,8 +1,9 @@
 """Rows of the stream and findings, as documents tell them. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
+from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.timeline_stream import Seen
 from deploymark.server.pages.chips import Rolling, mark_id, standing_of
 from deploymark.server.pages.shapes import Event, ShownFinding
@@ -46,3 +47,16 @@ def finding_of(item: Mapping[str, Any]) -> ShownFinding:
         opened_at=item["opened_at"],
         closed_at=item["closed_at"],
     )
+
+
+def silent_places(findings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return since when too little is heard of places, by their names."""
+    silent: dict[str, str] = {}
+    for finding in findings:
+        about = finding["about"]
+        if finding["code"] in _SILENT and about:
+            silent[about] = min(silent.get(about, finding["opened_at"]), finding["opened_at"])
+    return silent
+
+
+_SILENT: Final = (FindingCode.INSTANCE_UNMARKED, FindingCode.MARKER_MISSING)

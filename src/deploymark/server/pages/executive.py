@@ -1,10 +1,194 @@
-"""Makes the page about numbers."""
+"""The numbers of thirty days, for somebody who answers for them; each with the list behind it."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
 
-from deploymark.errors import NotFoundError
-from deploymark.server.pages.asked import Asked
+from deploymark.errors import StoreUnavailableError
+from deploymark.model.instants import format_instant
+from deploymark.projections.broker.fleet_query import DAY_MS, DayRow
+from deploymark.projections.broker.shown_state import SHOWN, ShownState
+from deploymark.projections.outcome_questions import SliQuery
+from deploymark.server.pages.asked import Asked, window_of
+from deploymark.server.pages.measures import measured
+from deploymark.server.pages.shapes import Window
+from deploymark.server.pages.shapes_overview import Day, Exec, Figure, Measured, Team
+
+DAYS: Final = 30
+TEAMS: Final = 50
+
+_PRODUCTION: Final = "production"
+_NOBODY: Final = "no owner"
+_FAILED: Final = (ShownState.FAILED,)
+_UNDONE: Final = (ShownState.ROLLING_BACK, ShownState.ROLLED_BACK)
 
 
-def executive(asked: Asked) -> Any:
-    raise NotFoundError("Not served yet.")
+def executive(asked: Asked) -> Exec:
+    """Return the page.
+
+    Raises:
+        RequestError: `until` is no time.
+        StoreUnavailableError: The views are being built, or their medium refuses.
+    """
+    window = _window(asked)
+    named = asked.parameters.get("environment")
+    environments = [named] if named else asked.sources.fleet.production()
+    rows = asked.sources.fleet.days(window.since_ms, window.until_ms, environments)
+    items = _slis(asked, window, environments)
+    measures = [measured(item) for item in items]
+    by = {each.id: each for each in measures}
+    teams = _teams(rows, window)
+    asked.miss(
+        "incidents",
+        "Incidents are not shown yet: MTTC, MTTR and deployment-linked incidents come with them.",
+    )
+    return Exec(
+        **asked.head(asked.parts.runner.position()),
+        window=window,
+        environment=named or _PRODUCTION,
+        success=by.get("M1"),
+        measures=measures,
+        days=_days(rows, window, named),
+        dora=_dora(rows, window, {item["measure"]: item for item in items}),
+        incidents=_incidents(),
+        coverage=[_covered(by[name]) for name in ("M10", "M3", "M8") if name in by],
+        teams=teams[:TEAMS],
+        teams_total=len(teams),
+    )
+
+
+def _window(asked: Asked) -> Window:
+    until = asked.parameters.get("until")
+    asked_for = {"until": until} if until else {}
+    end_ms = window_of(asked_for, asked.now_ms).until_ms
+    # Whole days (UTC), of which the last is today.
+    until_ms = (end_ms // DAY_MS + 1) * DAY_MS
+    since_ms = until_ms - DAYS * DAY_MS
+    return Window(
+        range=None,
+        since_at=format_instant(since_ms),
+        until_at=format_instant(end_ms if until is None else until_ms),
+        since_ms=since_ms,
+        until_ms=until_ms,
+        follows_now=until is None,
+        width=DAYS,
+    )
+
+
+def _slis(asked: Asked, window: Window, environments: list[str]) -> list[Mapping[str, Any]]:
+    query = SliQuery(
+        environment=tuple(environments) if asked.parameters.get("environment") else (),
+        since=window.since_at,
+        until=None if window.follows_now else window.until_at,
+    )
+    try:
+        return list(asked.parts.measures.slis(query, -1))
+    except StoreUnavailableError as error:
+        asked.miss("measures", error.hint or "The measures are not there yet; try again.")
+        return []
+
+
+def _list(window: Window, q: str, since_ms: int | None = None, until_ms: int | None = None) -> str:
+    times = (since_ms or window.since_ms, until_ms or window.until_ms)
+    since, until = map(format_instant, times)
+    return f"/deployments?{urlencode({'since': since, 'until': until, 'q': q})}"
+
+
+def _days(rows: Iterable[DayRow], window: Window, environment: str | None) -> list[Day]:
+    sums = [[0, 0, 0] for _ in range(DAYS)]
+    for row in rows:
+        if 0 <= row.day < DAYS:
+            sums[row.day][_kind(row)] += row.runs
+    q = f"kind:deployment env:{environment}" if environment else "kind:deployment"
+    found = []
+    for day, (succeeded, failed, undone) in enumerate(sums):
+        since_ms = window.since_ms + day * DAY_MS
+        listed = _list(window, q, since_ms, since_ms + DAY_MS)
+        date = format_instant(since_ms)[:10]
+        found.append(Day(date, since_ms, succeeded, failed, undone, listed))
+    return found
+
+
+def _kind(row: DayRow) -> int:
+    state = SHOWN[row.rank]
+    return 1 if state in _FAILED else 2 if state in _UNDONE else 0
+
+
+def _teams(rows: Iterable[DayRow], window: Window) -> list[Team]:
+    sums: dict[str, list[int]] = {}
+    for row in rows:
+        sums.setdefault(row.owner, [0, 0, 0])[_kind(row)] += row.runs
+    teams = []
+    for owner, (succeeded, failed, undone) in sums.items():
+        total = succeeded + failed + undone
+        listed = _list(window, f'kind:deployment owner:"{owner}"' if owner else "kind:deployment")
+        share = succeeded / total if total else None
+        teams.append(Team(owner or _NOBODY, total, failed, undone, share, listed))
+    return sorted(teams, key=lambda team: (team.success or 0.0, -team.deployments, team.owner))
+
+
+def _dora(
+    rows: Iterable[DayRow], window: Window, items: Mapping[str, Mapping[str, Any]]
+) -> list[Figure]:
+    sums = [0, 0, 0]
+    for row in rows:
+        sums[_kind(row)] += row.runs
+    total = sum(sums)
+    bad = sums[1] + sums[2]
+    rollback: Mapping[str, Any] = items.get("M11", {}).get("seconds") or {}
+    return [
+        Figure(
+            "deployment_frequency",
+            "Deployment frequency",
+            total / DAYS,
+            "per_day",
+            f"{total} deployments in {DAYS} days.",
+            _list(window, "kind:deployment"),
+        ),
+        Figure(
+            "change_failure_rate",
+            "Change failure rate",
+            bad / total if total else None,
+            "share",
+            f"{bad} of {total} failed or were rolled back."
+            if total
+            else "Nothing was deployed in these days.",
+            _list(window, "kind:deployment st:failed st:rolled-back st:rolling-back"),
+        ),
+        Figure(
+            "lead_time",
+            "Lead time for changes",
+            None,
+            "seconds",
+            "When its commits were made is not said by markers yet, so it is not known.",
+            None,
+        ),
+        Figure(
+            "time_to_restore",
+            "Time to restore by rolling back",
+            rollback.get("median"),
+            "seconds",
+            "The median from the first failing verdict to a rollback that succeeded (M11)."
+            if rollback.get("median") is not None
+            else "No rollback by deploymark succeeded in these days.",
+            "/v1/slis/M11/items",
+        ),
+    ]
+
+
+def _incidents() -> list[Figure]:
+    later = "Incidents are not shown yet; post them to /v1/entries, they are kept in the log."
+    return [
+        Figure("incidents", "Incidents by deployments", None, "count", later, None),
+        Figure("mttc", "Time to the cause (MTTC)", None, "seconds", later, None),
+        Figure("mttr", "Time to repair (MTTR)", None, "seconds", later, None),
+    ]
+
+
+def _covered(each: Measured) -> Figure:
+    counted = (
+        f"{each.numerator:g} of {each.denominator:g}" if each.denominator else "Nothing counted"
+    )
+    return Figure(
+        each.id, each.title, each.value, "share", f"{counted}: {each.formula}.", each.list
+    )

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from deploymark.errors import NotFoundError
 from deploymark.model.ids import format_occurrence
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.marks_query import MarkQuery, Overview
 from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownState
@@ -25,14 +24,13 @@ from deploymark.server.pages.chips import (
     standing_of,
     worst_first,
 )
-from deploymark.server.pages.events import event_of, finding_of
+from deploymark.server.pages.events import event_of, finding_of, silent_places
 from deploymark.server.pages.selection import selected_of
 from deploymark.server.pages.shapes import (
     Chip,
     DeltaResult,
     Event,
     Selected,
-    ShownFinding,
     StateCount,
     Window,
 )
@@ -56,7 +54,6 @@ RECENT_MS: Final = 7_200_000
 """A deployment may be why something is wrong for so long after it went live."""
 
 _LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
-_SILENT: Final = (FindingCode.INSTANCE_UNMARKED, FindingCode.MARKER_MISSING)
 _PERCENT: Final = 100
 _MINUTE: Final = 60
 
@@ -86,7 +83,7 @@ def oncall(asked: Asked) -> OnCall:
     suspects = _suspects(asked, query, bench, rolling)
     found = asked.sources.book.findings(query.service, query.environment)
     findings = [finding_of(item) for item in found.items]
-    lanes = _lanes(seen, findings)
+    lanes = _lanes(seen, silent_places(found.items))
     overlaid = _overlaid(asked, query, rolling)
     canaries = canaries_of(asked, bench, rolling, suspects.uneasy)
     rollbacks = rollbacks_of(asked, bench, rolling, suspects.uneasy)
@@ -253,12 +250,7 @@ def _said(chip: Chip) -> tuple[Level, str]:
 # What is drawn -----------------------------------------------------------------------------------
 
 
-def _lanes(seen: Overview, findings: Iterable[ShownFinding]) -> list[Lane]:
-    silent: dict[str, str] = {}
-    for finding in findings:
-        if finding.code in _SILENT and finding.about:
-            known = silent.get(finding.about)
-            silent[finding.about] = min(known or finding.opened_at, finding.opened_at)
+def _lanes(seen: Overview, silent: Mapping[str, str]) -> list[Lane]:
     return [Lane(lane.name, _LANES[lane.kind], silent.get(lane.name)) for lane in seen.lanes]
 
 

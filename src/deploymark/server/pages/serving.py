@@ -131,8 +131,7 @@ async def _session(desk: Desk, request: Request) -> Caller | None:
         parts.throttle.demand(caller.principal or network, "requests")
         if not caller.principal:
             return None
-        if not caller.has(Role.READER):
-            raise ForbiddenError(f"This needs the role reader; {caller.principal} has it not.")
+        _check_reader(caller)
     except UnauthenticatedError as error:
         parts.turned_away(error, caller)
         return None
@@ -142,6 +141,11 @@ async def _session(desk: Desk, request: Request) -> Caller | None:
         raise
     request.caller = caller
     return caller
+
+
+def _check_reader(caller: Caller) -> None:
+    if not caller.has(Role.READER):
+        raise ForbiddenError(f"This needs the role reader; {caller.principal} has it not.")
 
 
 async def _known(desk: Desk, request: Request) -> Caller | None:

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deploymark.ports import SeriesSource
+from deploymark.projections.broker.fleet_query import FleetBook
 from deploymark.projections.broker.marks_query import Marks
 from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.timeline_stream import Stream
 from deploymark.server.pages.built import Assets
+from deploymark.telemetry.series import NAME as EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,11 @@ class PageSources:
         marks: What is drawn.
         book: What is said of runs.
         stream: What is new.
+        fleet: What runs where, and what came of deployments by day.
         deltas: Errors after deployments against before; None without telemetry.
         expectations: What should run.
+        series: What charts are drawn from, by name.
+        drawn_from: Which of these, by service and environment; the embedded one for all others.
         assets: Files of the page; those of this installation when left out.
         look_seconds: How long a rollout waits between two looks, by service and environment.
     """
@@ -28,7 +34,15 @@ class PageSources:
     marks: Marks
     book: RunBook
     stream: Stream
+    fleet: FleetBook
     deltas: ErrorDeltas | None = None
+    series: Mapping[str, SeriesSource] = field(default_factory=dict)
+    drawn_from: Mapping[tuple[str, str], str] = field(default_factory=dict)
     assets: Assets | None = None
     expectations: Expectations = field(default_factory=Expectations)
     look_seconds: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def series_of(self, service: str | None, environment: str | None) -> SeriesSource | None:
+        """Return what the charts of a service are drawn from; None where nothing is."""
+        named = self.drawn_from.get((service or "", environment or ""), EMBEDDED)
+        return self.series.get(named)

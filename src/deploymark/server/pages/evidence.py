@@ -1,0 +1,170 @@
+"""The evidence of a deployment: the entries about it, how far it came, how well that is proven."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from deploymark.errors import DeploymarkError
+from deploymark.model.vocabulary import Assurance, Phase
+from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.shapes_deployment import (
+    Area,
+    EntryLine,
+    InstanceCounts,
+    Proof,
+    Trail,
+    TrailStep,
+)
+from deploymark.server.views import MARKER, entry_view
+
+ENTRIES: Final = 64
+"""Entries that are shown of one deployment, the newest; its first ones stand in the trail."""
+
+AREAS: Final = 24
+
+Item = Mapping[str, Any]
+
+_INTENT: Final = {"ci", "human", "gateway", "platform"}
+_MISSING: Final = {
+    TrailStep.INTENT: "Nobody announced it: let the pipeline say `planned` before it deploys.",
+    TrailStep.APPLIED: "No marker says that it was applied: look at the pipeline's last step, or at"
+    " the emitter's spool (`deploymark flush`).",
+    TrailStep.RUNNING: "Nothing that runs has confirmed it: let an observer see it (`deploymark"
+    " observe`) or send OpenTelemetry with its id.",
+    TrailStep.VERIFIED: "No verdict passed it: write a rollout plan, so that it is judged.",
+    TrailStep.PROMOTED: "Nobody promoted it.",
+}
+
+
+def entries_of(asked: Asked, item: Item) -> tuple[list[EntryLine], int]:
+    """Return the entries that speak of a deployment, the newest first, and how many there are."""
+    rules = {join["index"]: join["rule"] for join in item["joins"]}
+    ruled = {each["index"] for each in (*item["verdicts"], *item["decisions"])}
+    wanted = sorted({*rules, *ruled, item["last_index"]}, reverse=True)
+    total = max(sum(item["rules"].values()) + len(ruled), len(wanted))
+    found = [_entry_line(asked, index, rules.get(index)) for index in wanted[:ENTRIES]]
+    return [each for each in found if each is not None], total
+
+
+def _entry_line(asked: Asked, index: int, rule: str | None) -> EntryLine | None:
+    try:
+        view = entry_view(asked.parts.view.reader.entry(index))
+    except DeploymarkError:  # archived, or of a release that this one cannot read
+        return None
+    said: Item = view.get(MARKER) or view["entry"]
+    emitter: Item = said.get("emitter") or {}
+    event, sentence = words_of(view["type"], said)
+    return EntryLine(
+        index=index,
+        at=said.get("timestamp") or view["received_at"],
+        type=view["type"],
+        event=event,
+        source=emitter.get("kind") if view["type"] == MARKER else "platform",
+        principal=view["principal"] or "anonymous",
+        assurance=view["assurance"],
+        rule=rule,
+        sentence=sentence,
+    )
+
+
+def words_of(kind: str, said: Item) -> tuple[str, str]:
+    """Return in a word what an entry says, and in a few."""
+    if kind == MARKER:
+        target: Item = said.get("target") or {}
+        place = target.get("instance") or target.get("cluster") or said.get("environment") or ""
+        words = [str(said["phase"]), f"in {place}" if place else "", str(said.get("reason") or "")]
+        return str(said["phase"]), " ".join(word for word in words if word)
+    if kind == "verdict":
+        return str(said["result"]), f"score {said['score']:g}, advice {said['advice']}"
+    if kind == "decision":
+        reason = said.get("reason") or ""
+        words = [f"{said['action']} by {said['actor']}", said.get("outcome") or "", reason]
+        return f"{said['action']} {said['stage']}", " ".join(word for word in words if word)
+    return str(said.get("state") or said.get("action") or kind), str(said.get("message") or "")
+
+
+def trail_of(item: Item, entries: Sequence[EntryLine]) -> list[Trail]:
+    """Return how far a deployment came, each step with who said so or what is missing."""
+    phases: Item = item["phases"]
+    oldest = list(reversed(entries))
+    intent = _first(oldest, lambda e: e.type == MARKER and (e.source or "human") in _INTENT)
+    applied = _phase(oldest, phases, Phase.APPLIED, Phase.CUTOVER, Phase.APPLYING)
+    running = _phase(oldest, phases, Phase.RUNNING)
+    passed = _first(oldest, lambda e: e.type == "verdict" and e.event == "pass")
+    promoted = _phase(oldest, phases, Phase.PROMOTED) or _first(
+        oldest, lambda e: e.event in {"promote executed", "promote outcome"}
+    )
+    found = {
+        TrailStep.INTENT: None if item["unplanned"] else intent,
+        TrailStep.APPLIED: applied,
+        TrailStep.RUNNING: running or _confirmed(item),
+        TrailStep.VERIFIED: passed,
+        TrailStep.PROMOTED: promoted,
+    }
+    return [_trail(step, found[step]) for step in TrailStep]
+
+
+_Found = tuple[str, str | None, int | None]
+
+
+def _first(entries: Sequence[EntryLine], fits: Any) -> _Found | None:  # noqa: ANN401 - a predicate
+    for entry in entries:
+        if fits(entry):
+            return entry.at, entry.principal, entry.index
+    return None
+
+
+def _phase(entries: Sequence[EntryLine], phases: Item, *wanted: Phase) -> _Found | None:
+    for phase in wanted:
+        if phase in phases:
+            said = _first(entries, lambda e, phase=phase: e.event == phase.value)
+            return said or (phases[phase], None, None)
+    return None
+
+
+def _confirmed(item: Item) -> _Found | None:
+    for kind in ("runtime", "orchestrator", "proxy"):
+        if kind in item["sources"] and item["binding"] != "none":
+            return item["sources"][kind]["first_at"], kind, None
+    return None
+
+
+def _trail(step: TrailStep, found: _Found | None) -> Trail:
+    if found is None:
+        return Trail(step, None, None, None, _MISSING[step])
+    at, who, index = found
+    return Trail(step, at, who, index, None)
+
+
+def proof_of(asked: Asked, item: Item, entries: Sequence[EntryLine], total: int) -> Proof:
+    """Return how well what is said of a deployment is proven."""
+    head = asked.parts.view.reader.head()
+    newest = max((entry.index for entry in entries), default=None)
+    return Proof(
+        binding=item["binding"],
+        entries=total,
+        signed=sum(entry.assurance == Assurance.SIGNED for entry in entries),
+        index=newest,
+        published=newest is not None and newest < head.published_size,
+        checkpoint_size=head.published_size,
+    )
+
+
+def counts_of(sums: Item) -> InstanceCounts:
+    """Return instances by what is known of them, from a coverage of the broker."""
+    running = sums["confirmed"] + sums["unproven"] + sums["mismatched"]
+    whole = max(running, sums["expected"] or 0)
+    return InstanceCounts(
+        expected=sums["expected"],
+        confirmed=sums["confirmed"],
+        unproven=sums["unproven"],
+        mismatched=sums["mismatched"],
+        share=sums["confirmed"] / whole if whole else None,
+    )
+
+
+def areas_of(item: Item) -> tuple[list[Area], int]:
+    """Return where a deployment runs, and how many such places there are."""
+    by = item["coverage"]["by"]
+    areas = [Area(a["cluster"], a["region"], a["zone"], counts_of(a)) for a in by]
+    areas.sort(key=lambda area: -(area.instances.confirmed + area.instances.unproven))
+    return areas[:AREAS], len(areas)
