@@ -58,6 +58,7 @@ class PageServer:
         self.place = place
         self.url = ""
         self._process: subprocess.Popen[str] | None = None
+        self._sequence = 0
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
         (place / "deploymark.toml").write_text(config)
@@ -107,6 +108,15 @@ class PageServer:
         assert answer.status_code in (HTTPStatus.CREATED, HTTPStatus.OK), answer.text
         results: list[Json] = answer.json()["results"]
         return results
+
+    def deliver(self, *markers: Json) -> list[Json]:
+        """Hand in markers out of a spool, the earliest first: numbered, so their times count."""
+        numbered = []
+        for each in sorted(markers, key=lambda marker: str(marker["timestamp"])):
+            self._sequence += 1
+            emitter = each["emitter"] | {"epoch": "night", "sequence": self._sequence}
+            numbered.append(each | {"emitter": emitter})
+        return self.mark(*numbered)
 
     def ask(self, path: str) -> Json:
         """Return the JSON of an address."""
@@ -208,10 +218,13 @@ def tell_story(server: PageServer) -> dict[str, str]:
         ("search", marker("search", "3.53.5", "applying", 3 * MINUTE, owner="chen", cluster="eu-1")),
         ("checkout", marker("checkout", "2.31.0", "failed", 12 * MINUTE, reason="p95 and errors rose", **ana)),
     ]
-    first = server.mark(*told)
-    acknowledged = server.mark(*(each for _, each in story))
-    names = {name: result["deployment_id"] for (name, _), result in zip(story, acknowledged, strict=True)}
-    names["before"] = first[-1]["deployment_id"]
+    told += [each for _, each in story]
+    ids = {
+        (result["service"], result["version"]): result["deployment_id"]
+        for result in _with_names(server.deliver(*told), told)
+    }
+    names = {name: ids[each["service"], each["version"]] for name, each in story}
+    names["before"] = ids["checkout", "2.30.4"]
     newest = names["checkout"]
     server.mark(
         *(
@@ -235,3 +248,11 @@ def tell_story(server: PageServer) -> dict[str, str]:
         [(names["before"], live - 45 * MINUTE, live, 0.004), (newest, live, now, 0.03)],
     )
     return names
+
+
+def _with_names(results: list[Json], told: list[Json]) -> list[Json]:
+    ordered = sorted(told, key=lambda marker: str(marker["timestamp"]))
+    return [
+        {**result, "service": each["service"], "version": each["version"]}
+        for result, each in zip(results, ordered, strict=True)
+    ]

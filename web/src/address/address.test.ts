@@ -50,11 +50,17 @@ test("another page keeps window and filter, and leaves what only the first one k
 });
 
 test("a page is asked only what it takes, and what it does not take is kept in mind", () => {
-  const here = read("/oncall?range=7d&q=svc:a&dep=d-a~1");
+  const here = read("/oncall?range=24h&q=svc:a&dep=d-a~1");
   const fleet = carried(read(formatAddress(at(here, "fleet"))), here);
   expect(formatAddress(fleet)).toBe("/fleet?q=svc:a");
   expect(formatAddress(at(here, "deployment", "d-a~1"))).toBe("/d/d-a~1");
-  expect(formatAddress(at(fleet, "deployments"))).toBe("/deployments?range=7d&q=svc:a");
+  expect(formatAddress(at(fleet, "deployments"))).toBe("/deployments?range=24h&q=svc:a");
+});
+
+test("who has chosen no window gets the usual one of each page", () => {
+  expect(read("/deployments").window).toEqual({ range: "7d" });
+  expect(formatAddress(at(read("/oncall"), "deployments"))).toBe("/deployments");
+  expect(formatAddress(at(read("/deployments"), "oncall"))).toBe("/oncall");
 });
 
 test("only the selection differs", () => {

@@ -3,7 +3,7 @@
 // the browser is router.ts.
 
 import { parsed, rfc3339 } from "../time/instant.ts";
-import { isRange, USUAL_RANGE, type Window } from "../time/window.ts";
+import { isRange, type Range, type Window } from "../time/window.ts";
 
 export type PageName =
   | "oncall"
@@ -54,6 +54,10 @@ export const TAKES: Record<PageName, Taken> = {
   unknown: {},
 };
 
+/** The window of a page whose address names none. */
+export const usualRange = (page: PageName): Range =>
+  page === "deployments" || page === "service" ? "7d" : "6h";
+
 const OURS = new Set(["range", "since", "until", "q", "dep", "width"]);
 const ALONE: Record<string, PageName> = {
   oncall: "oncall",
@@ -72,7 +76,7 @@ export function parseAddress(path: string, query: string): Address {
   return {
     page,
     about,
-    window: parseWindow(asked),
+    window: parseWindow(asked, page),
     filter: asked.get("q") ?? "",
     selected: asked.get("dep") || null,
     others: [...asked].filter(([name]) => !OURS.has(name)),
@@ -111,7 +115,7 @@ export function formatQuery(address: Address): string {
   if (!takes.window) {
     // Kept in mind for the next page that has a window, but not said.
   } else if ("range" in window) {
-    if (window.range !== USUAL_RANGE) parts.push(["range", window.range]);
+    if (window.range !== usualRange(address.page)) parts.push(["range", window.range]);
   } else {
     parts.push(["since", rfc3339(window.since)], ["until", rfc3339(window.until)]);
   }
@@ -123,7 +127,16 @@ export function formatQuery(address: Address): string {
 
 /** The same window and filter, another page. */
 export function at(address: Address, page: PageName, ...about: string[]): Address {
-  return { ...address, page, about, others: [] };
+  const { window } = address;
+  // Who has chosen no window gets the usual one of each page.
+  const isUsual = "range" in window && window.range === usualRange(address.page);
+  return {
+    ...address,
+    page,
+    about,
+    window: isUsual ? { range: usualRange(page) } : window,
+    others: [],
+  };
 }
 
 /** What an address cannot say, because its page has no use for it, stays as it was. */
@@ -131,7 +144,7 @@ export function carried(to: Address, from: Address): Address {
   const takes = TAKES[to.page];
   return {
     ...to,
-    window: takes.window ? to.window : from.window,
+    window: takes.window ? to.window : at(from, to.page).window,
     filter: takes.filter ? to.filter : from.filter,
   };
 }
@@ -164,11 +177,11 @@ function parsePath(path: string): { page: PageName; about: string[] } {
   return { page: "unknown", about: [path] };
 }
 
-function parseWindow(asked: URLSearchParams): Window {
+function parseWindow(asked: URLSearchParams, page: PageName): Window {
   const [since, until] = [parsed(asked.get("since")), parsed(asked.get("until"))];
   if (since !== null && until !== null && since < until) return { since, until };
   const range = asked.get("range");
-  return { range: isRange(range) ? range : USUAL_RANGE };
+  return { range: isRange(range) ? range : usualRange(page) };
 }
 
 function decoded(text: string): string {

@@ -12713,6 +12713,15 @@ export interface operations {
                     };
                 };
             };
+            /** @description A browser goes to the page. */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
             /** @description The request is malformed. */
             400: {
                 headers: {

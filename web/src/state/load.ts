@@ -31,7 +31,10 @@ export function documentAddress(to: Address): string {
 /** Take what the HTML carried, or ask for it. */
 export function begin(): void {
   if (boot.document !== null && boot.page === address.peek().page) {
-    take(address.peek(), boot.document as unknown as AnyDocument);
+    take(address.peek(), boot.document as AnyDocument);
+    // The HTML carries the worst marks only, so that it is small.
+    const { marks } = boot.document as { marks?: { left_out: number } };
+    if ((marks?.left_out ?? 0) > 0) setTimeout(() => void load());
   } else if (session.peek() !== null && boot.problem === null) {
     void load();
   }

@@ -3,7 +3,6 @@
 
 export const RANGES = ["15m", "1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
-export const USUAL_RANGE: Range = "6h";
 
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
