@@ -52,7 +52,7 @@ from deploymark.runtime.telemetry import open_telemetry
 from deploymark.server.application import Application
 from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
-from deploymark.server.pages.sources import PageSources
+from deploymark.server.page_sources import PageSources
 from deploymark.server.parts import Parts
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.storage.sqlite.ledger import SqliteLedgerStore

@@ -253,7 +253,7 @@ SHOWN: Final = (
             _FILTER,
             AFTER,
         ),
-        problems=(503,),
+        problems=(404, 503),
         description=(
             "A page follows `/v1/stream`, which says that something came, and asks this for what "
             "it is: with `behind` the `newest` of the answer before, and `after` the index that "

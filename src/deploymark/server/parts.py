@@ -31,7 +31,7 @@ from deploymark.projections.broker.questions import (
 from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, Page
 from deploymark.projections.timeline_query import TimelineQuery
-from deploymark.server.pages.sources import PageSources
+from deploymark.server.page_sources import PageSources
 from deploymark.telemetry.room import TelemetryRoom
 
 Outcome = Admitted | DeploymarkError

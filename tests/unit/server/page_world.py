@@ -31,7 +31,7 @@ from deploymark.projections.timeline_query import Timeline
 from deploymark.projections.timeline_stream import Stream
 from deploymark.runtime.measuring import Measuring
 from deploymark.server.application import Application
-from deploymark.server.pages.sources import PageSources
+from deploymark.server.page_sources import PageSources
 from deploymark.server.settings import Settings
 from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
 from deploymark.telemetry.confirmations import Confirmations

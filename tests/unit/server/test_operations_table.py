@@ -36,6 +36,23 @@ MAY = {
     "show_coverage": READERS,
     "list_timeline": READERS,
     "list_emitters": READERS,
+    "page_oncall": READERS,
+    "page_debug": READERS,
+    "page_exec": READERS,
+    "page_deployments": READERS,
+    "page_deployment": READERS,
+    "page_compare": READERS,
+    "page_services": READERS,
+    "page_service": READERS,
+    "page_fleet": READERS,
+    "page_audit": READERS,
+    "page_entry": READERS,
+    "page_frozen": READERS,
+    "keep_view": READERS,
+    "list_events": READERS,
+    "show_series": READERS,
+    "show_asset": EVERYONE,
+    "show_icon": EVERYONE,
     "list_rollouts": READERS,
     "show_rollout": READERS,
     "show_evidence": READERS,
@@ -81,8 +98,11 @@ _SEGMENTS = {
     "code": "bad_marker",
     "level": "0",
     "measure": "M1",
+    "pair": "d-one..d-two",
+    "service": "checkout",
+    "hash": "0" * 64,
 }
-_TYPED = {"issue_token", "register_key", "open_session", "act", "ask_gate"}
+_TYPED = {"issue_token", "register_key", "open_session", "act", "ask_gate", "keep_view"}
 
 
 def _ask(door: Door, operation: Operation, role: Role | None) -> Reply:
@@ -91,6 +111,8 @@ def _ask(door: Door, operation: Operation, role: Role | None) -> Reply:
     )
     if operation.name == "erase_detail":
         path += "?reason=asked"
+    if operation.name == "list_events":
+        path += "?behind=0"
     # A stream would not end; nothing is said about who may by asking for its head only.
     method = "HEAD" if operation.name == "follow" else operation.method
     body = json.dumps({} if operation.name in _TYPED else marker(1)).encode()

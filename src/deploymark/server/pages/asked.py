@@ -7,9 +7,9 @@ from typing import Any, Final
 from deploymark.errors import DeploymarkError, NotFoundError, RequestError
 from deploymark.ingest.callers import Caller
 from deploymark.model.instants import format_instant, parse_instant
+from deploymark.server.page_sources import PageSources
 from deploymark.server.pages.filtering import Filter, parse_filter
 from deploymark.server.pages.shapes import Missing, Range, Window
-from deploymark.server.pages.sources import PageSources
 from deploymark.server.parts import Parts
 from deploymark.server.settings import Settings
 

@@ -2,8 +2,8 @@
 
 from deploymark.server.accept import takes_encoding
 from deploymark.server.answer import Answer
+from deploymark.server.built import ENCODINGS, Assets, built
 from deploymark.server.desk import Desk
-from deploymark.server.pages.built import ENCODINGS, Assets, built
 from deploymark.server.request import Request
 
 

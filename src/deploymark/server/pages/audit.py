@@ -31,8 +31,8 @@ GAPS: Final = 100
 
 _MS: Final = 1_000
 _TIME_BYTES: Final = 8
-_EXPORT: Final = "deploymark log export --data DIR --out log.export"
-_VERIFY: Final = "deploymark verify log.export --policy policy"
+_EXPORT: Final = "deploymark log export EXPORT"
+_VERIFY: Final = "deploymark verify EXPORT --policy policy"
 
 Item = Mapping[str, Any]
 
@@ -199,10 +199,17 @@ def entry(asked: Asked) -> AuditEntryPage:
         receipt=_receipt(asked, index),
         checkpoint=None if published is None else _checkpoint(asked, published),
         policy=asked.parts.policy_text,
-        verify_command=f"deploymark receipt {index} > {index}.receipt"
-        f" && deploymark verify {index}.receipt --policy policy",
+        verify_command=verify_command(index),
         previous=index - 1 if index else None,
         next=index + 1 if index + 1 < size else None,
+    )
+
+
+def verify_command(index: int) -> str:
+    """Return what verifies an entry on a machine that trusts the policy it has."""
+    return (
+        f"deploymark receipt {index} --out {index}.receipt"
+        f" && deploymark verify {index}.receipt --policy policy"
     )
 
 

@@ -195,7 +195,7 @@ class Bench:
         source = self._asked.sources.deltas
         if source is None or mark.kind_key:
             return None
-        if not mark.live:
+        if not mark.live and self.state(mark) is ShownState.PLANNED:
             return _nothing(DeltaResult.NOT_LIVE)
         if not self._left:
             return _nothing(DeltaResult.WAITING)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from deploymark.errors import DeploymarkError
 from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.audit import verify_command
 from deploymark.server.pages.canaries import canary_of
 from deploymark.server.pages.chips import Bench, mark_id, rolling_of
 from deploymark.server.pages.comparing import differing
@@ -85,7 +86,7 @@ def deployment(asked: Asked) -> DeploymentPage:
         entries=entries,
         entries_total=entries_total,
         receipt_index=proof.index if proof.published else None,
-        verify_command=_command(proof.index),
+        verify_command=None if proof.index is None else verify_command(proof.index),
     )
 
 
@@ -191,12 +192,6 @@ def _occurrence(item: Item, each: Item) -> Occurrence:
         live_at=each["live_at"],
         ended_at=each["ended_at"],
     )
-
-
-def _command(index: int | None) -> str | None:
-    if index is None:
-        return None
-    return f"deploymark receipt {index} --policy policy > {index}.receipt && deploymark verify"
 
 
 def _tell_missing(asked: Asked, item: Item, instances: InstanceCounts) -> None:

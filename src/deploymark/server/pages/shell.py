@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from deploymark.server.answer import Answer, Headers
-from deploymark.server.pages.built import Manifest
+from deploymark.server.built import Manifest
 from deploymark.server.pages.shapes_boot import Boot
 
 HTML: Final = "text/html; charset=utf-8"

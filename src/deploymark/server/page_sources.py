@@ -10,7 +10,7 @@ from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.timeline_stream import Stream
-from deploymark.server.pages.built import Assets
+from deploymark.server.built import Assets
 from deploymark.telemetry.series import NAME as EMBEDDED
 
 
