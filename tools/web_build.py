@@ -123,7 +123,9 @@ def _call(command: list[str], environment: dict[str, str]) -> None:
         # What they tell goes to standard error: whoever builds a wheel reads standard output.
         subprocess.run(command, cwd=WEB, env=environment, check=True, stdout=sys.stderr)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
-        raise BuildError(f"`{' '.join(Path(part).name for part in command[:4])}` failed.") from error
+        raise BuildError(
+            f"`{' '.join(Path(part).name for part in command[:4])}` failed."
+        ) from error
 
 
 def build() -> bool:
@@ -141,7 +143,9 @@ def build() -> bool:
 def main() -> int:
     """Build, or run another script of web/package.json."""
     parser = argparse.ArgumentParser(description="Build the web page.")
-    parser.add_argument("script", nargs="?", default="build", help="build, test, check, schema, dev")
+    parser.add_argument(
+        "script", nargs="?", default="build", help="build, test, check, schema, dev"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     parser.add_argument(
         "--if-possible", action="store_true", help="say so and succeed where it cannot be built"

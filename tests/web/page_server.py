@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import requests
+from playwright.sync_api import Page
 
 from deploymark.model.instants import format_instant
 from deploymark.testing.otlp import DELTA, FAILED, OK, histogram, metrics, resource
@@ -23,6 +24,8 @@ BIN = Path(sys.executable).parent
 TOKEN = "an-administrators-token-of-enough-length"  # noqa: S105 - of these tests
 SECONDS = 60
 MINUTE = 60
+STEP = 10
+RATE = 20
 CLUSTERS = ("ap-1", "eu-1", "eu-2", "us-1")
 SERVICES = ("cart", "search", "pricing", "reco", "gateway", "notify", "identity")
 PEOPLE = ("ana", "bruno", "chen", "dara", "emeka", "fatima", "gus")
@@ -39,11 +42,19 @@ options = { run = ["/bin/true"], look = ["/bin/true"] }
 """
 
 Json = dict[str, Any]
+Open = Callable[..., Page]
+"""Opens an address of a server; see `open_page`."""
 
 
 def digest_of(release: str) -> str:
     """Return the digest of a release, which is nothing but its name."""
     return f"sha256:{sha256(release.encode()).hexdigest()}"
+
+
+def drawn(page: Page) -> dict[str, list[Json]]:
+    """Return what the page says that it has drawn."""
+    found: dict[str, list[Json]] = page.evaluate("window.deploymark.drawn")
+    return found
 
 
 class PageServer:
@@ -144,28 +155,32 @@ class PageServer:
             arms: Deployment, from when, until when, and which share of its requests fails.
         """
         for deployment, since, until, bad in arms:
-            at = since
-            while at < until:
-                said = resource(service, "prod", deployment, f"{deployment}-0")
-                end = min(until, at + 30)
-                served = int(20 * (end - at))
-                failed = round(served * bad)
-                points = [
-                    histogram([taken] * many, end, start_s=at, attributes=what, temporality=DELTA)
+            said = resource(service, "prod", deployment, f"{deployment}-0")
+            points = []
+            for number in range(int(until - since) // STEP):
+                start = since + number * STEP
+                points += [
+                    histogram(
+                        [taken] * many,
+                        start + STEP,
+                        start_s=start,
+                        attributes=what,
+                        temporality=DELTA,
+                    )
                     for many, taken, what in (
-                        (served - failed, 0.03, OK),
-                        (failed, 0.4, FAILED),
+                        (round(RATE * STEP * (1 - bad)), 0.03, OK),
+                        (round(RATE * STEP * bad), 0.4, FAILED),
                     )
                     if many
                 ]
+            for first in range(0, len(points), 100):
                 answer = self._session.post(
                     f"{self.url}/v1/metrics",
-                    data=metrics(said, points).SerializeToString(),
+                    data=metrics(said, points[first : first + 100]).SerializeToString(),
                     headers={"Content-Type": "application/x-protobuf"},
                     timeout=SECONDS,
                 )
                 assert answer.status_code == HTTPStatus.OK, answer.text
-                at = end
 
 
 def marker(service: str, version: str, phase: str, ago_seconds: float, **more: Any) -> Json:
@@ -185,19 +200,33 @@ def marker(service: str, version: str, phase: str, ago_seconds: float, **more: A
 
 
 def tell_story(server: PageServer) -> dict[str, str]:
-    """Tell of a night on which checkout 2.31.0 fails; return the deployments by what they are."""
+    """Tell of a night on which checkout 2.31.0 makes requests fail; return ids by what they are."""
     told: list[Json] = []
     for number in range(24):
         service = SERVICES[number % len(SERVICES)]
         cluster = CLUSTERS[number % len(CLUSTERS)]
         owner = PEOPLE[number % len(PEOPLE)]
         ago = (340 - 13 * number) * MINUTE
-        about: Json = {"owner": owner, "cluster": cluster, "change_tickets": [f"CHG-{1000 + number}"]}
+        about: Json = {
+            "owner": owner,
+            "cluster": cluster,
+            "change_tickets": [f"CHG-{1000 + number}"],
+        }
         version = f"1.{number}.0"
         told.append(marker(service, version, "applying", ago, **about))
         told.append(marker(service, version, "applied", ago - 90, **about))
     told.append(
-        marker("search", "flags-7", "applied", 80 * MINUTE, kind="config", key="search.limits", revision="7", owner="gus", cluster="ap-1")
+        marker(
+            "search",
+            "flags-7",
+            "applied",
+            80 * MINUTE,
+            kind="config",
+            key="search.limits",
+            revision="7",
+            owner="gus",
+            cluster="ap-1",
+        )
     )
     ana: Json = {
         "owner": "ana",
@@ -212,11 +241,26 @@ def tell_story(server: PageServer) -> dict[str, str]:
         ("checkout", marker("checkout", "2.31.0", "planned", 24 * MINUTE, **ana)),
         ("checkout", marker("checkout", "2.31.0", "applying", 22 * MINUTE, **ana)),
         ("checkout", marker("checkout", "2.31.0", "applied", 21 * MINUTE, **ana)),
-        ("payments", marker("payments", "4.27.4", "applied", 40 * MINUTE, owner="chen", cluster="eu-2")),
-        ("payments", marker("payments", "4.27.4", "rolling_back", 6 * MINUTE, owner="chen", cluster="eu-2")),
-        ("catalog", marker("catalog", "4.8.9", "applying", 9 * MINUTE, owner="dara", cluster="eu-2", rollout={"strategy": "canary", "track": "canary", "weight": 5})),
-        ("search", marker("search", "3.53.5", "applying", 3 * MINUTE, owner="chen", cluster="eu-1")),
-        ("checkout", marker("checkout", "2.31.0", "failed", 12 * MINUTE, reason="p95 and errors rose", **ana)),
+        (
+            "payments",
+            marker("payments", "4.27.4", "applied", 40 * MINUTE, owner="chen", cluster="eu-2"),
+        ),
+        (
+            "catalog",
+            marker(
+                "catalog",
+                "4.8.9",
+                "applying",
+                9 * MINUTE,
+                owner="dara",
+                cluster="eu-2",
+                rollout={"strategy": "canary", "track": "canary", "weight": 5},
+            ),
+        ),
+        (
+            "search",
+            marker("search", "3.53.5", "applying", 3 * MINUTE, owner="chen", cluster="eu-1"),
+        ),
     ]
     told += [each for _, each in story]
     ids = {

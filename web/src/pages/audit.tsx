@@ -10,16 +10,19 @@ import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { Facts, Panel } from "../parts/panel.tsx";
 import { When } from "../parts/when.tsx";
-import { count, shownOf } from "../parts/words.ts";
+import { count, counted, shownOf } from "../parts/words.ts";
 import { length } from "../time/instant.ts";
 
 export default function AuditPage({ document: shown }: { document: Audit }) {
   const { checkpoint } = shown;
   return (
-    <PageFrame title="Audit" note={`${count(shown.entries_total)} entries in the log`}>
+    <PageFrame
+      title="Audit"
+      note={`${counted(shown.entries_total, "entry", "entries")} in the log`}
+    >
       <Panel
         title="Gaps"
-        note={`${shownOf(shown.gaps.length, shown.gaps_total)} · ${count(shown.emitters_total)} emitters`}
+        note={`${shownOf(shown.gaps.length, shown.gaps_total)} · ${counted(shown.emitters_total, "emitter")}`}
       >
         {shown.gaps.length === 0 ? (
           <Nothing missing={shown.missing} what="gaps">

@@ -128,6 +128,7 @@ function Days({ days }: { days: Exec["days"] }) {
       <svg
         class="days"
         viewBox={`0 0 ${days.length * (BAR + 3)} ${HEIGHT}`}
+        preserveAspectRatio="none"
         role="img"
         aria-label={`Deployments a day, at most ${most}`}
       >

@@ -7,7 +7,7 @@ import { To, ToDeployment } from "../parts/link.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
-import { count } from "../parts/words.ts";
+import { count, counted } from "../parts/words.ts";
 import { dayAndClock, parsed } from "../time/instant.ts";
 
 type Row = Fleet["rows"][number];
@@ -21,7 +21,7 @@ export default function FleetPage({ document: shown }: { document: Fleet }) {
       note={
         all === 0
           ? "No instance reports what it runs: `deploymark observe`, or the SDK's startup(), tells."
-          : `${count(all)} instances: ${count(shown.confirmed)} confirmed, ${count(shown.unproven)} unproven, ${count(shown.mismatched)} mismatched`
+          : `${counted(all, "instance")}: ${count(shown.confirmed)} confirmed, ${count(shown.unproven)} unproven, ${count(shown.mismatched)} mismatched`
       }
     >
       <section class="panel" aria-label="What runs where">

@@ -13,7 +13,7 @@ import { ActionButton, askFor, offerOf } from "../parts/actions.tsx";
 import { AllMissing } from "../parts/empty.tsx";
 import { To } from "../parts/link.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
-import { count, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
+import { count, counted, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
 import { address, isLoading, now, say } from "../state/app.ts";
 import { columns } from "../state/load.ts";
 import { lookOf } from "../state/shown.ts";
@@ -110,7 +110,7 @@ function Verdict({ document: shown }: { document: OnCall }) {
       <h1>{verdict.sentence}</h1>
       {verdict.reason ? <p class="break">{verdict.reason}</p> : null}
       <p class="calm">
-        {[...words, `${count(in_view)} deployments in view of ${count(total)}`].join(" · ")}
+        {[...words, `${counted(in_view, "deployment")} in view of ${count(total)}`].join(" · ")}
       </p>
     </section>
   );

@@ -8,11 +8,11 @@ import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
 import { When } from "../parts/when.tsx";
-import { count } from "../parts/words.ts";
+import { counted } from "../parts/words.ts";
 
 export default function ServicesPage({ document: shown }: { document: Services }) {
   return (
-    <PageFrame title="Services" note={`${count(shown.total)} services`}>
+    <PageFrame title="Services" note={counted(shown.total, "service")}>
       <section class="panel" aria-label="Services">
         {shown.items.length === 0 ? (
           <Empty>No service has a deployment that the filter lets through.</Empty>

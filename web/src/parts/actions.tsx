@@ -84,7 +84,7 @@ function Confirm({ selected, offer }: Asking) {
     const reason = String(new FormData(event.currentTarget as HTMLFormElement).get("reason") ?? "");
     setIsAsking(true);
     try {
-      const answer = await ask<{ index?: number }>("/v1/actions", {
+      const answer = await ask<{ decision_index?: number }>("/v1/actions", {
         method: "POST",
         body: {
           action: offer.action,
@@ -96,7 +96,7 @@ function Confirm({ selected, offer }: Asking) {
       });
       close();
       say(
-        `${words} of ${chip.service} asked for${answer.index === undefined ? "" : `, entry ${answer.index}`}`,
+        `${words} of ${chip.service} asked for${answer.decision_index === undefined ? "" : `, entry ${answer.decision_index}`}`,
       );
       await load();
     } catch (error) {

@@ -6,6 +6,10 @@ const COUNT = new Intl.NumberFormat("en-US");
 
 export const count = (number: number) => COUNT.format(number);
 
+/** "1 emitter", "2 emitters". */
+export const counted = (number: number, one: string, many = `${one}s`) =>
+  `${count(number)} ${number === 1 ? one : many}`;
+
 export function share(value: number | null | undefined, digits = 2): string {
   return value === null || value === undefined ? "–" : `${(value * 100).toFixed(digits)} %`;
 }
@@ -34,15 +38,15 @@ export function shownOf(shown: number, total: number): string {
 }
 
 const NO_DELTA: Record<string, string> = {
-  no_telemetry: "errors not measured",
+  no_telemetry: "no telemetry",
   not_live: "not live yet",
-  not_yet: "too early to tell",
-  not_kept: "errors no longer kept",
+  not_yet: "too early",
+  not_kept: "no longer kept",
 };
 
 export function deltaWords(delta: ErrorDelta | null): string {
-  if (delta === null) return "errors not measured";
-  if (delta.points === null) return NO_DELTA[delta.result] ?? "errors not measured";
+  if (delta === null) return "no telemetry";
+  if (delta.points === null) return NO_DELTA[delta.result] ?? "no telemetry";
   return `errors ${points(delta.points)}`;
 }
 

@@ -138,8 +138,10 @@ def _previous(asked: Asked, bench: Bench, item: Item) -> tuple[Chip | None, Item
 
 def _changes(item: Item) -> list[Change]:
     tickets = [Change("ticket", ticket, None, None) for ticket in item["change_tickets"]]
-    # Under the same name the broker lists other changes that were given the same id.
-    said = [each for each in item["changes"] or () if "deployment_id" not in each]
+    # Under the same name the broker counts what a marker lists, or lists other changes that were
+    # given the same id.
+    known = item["changes"] if isinstance(item["changes"], list) else ()
+    said = [each for each in known if "deployment_id" not in each]
     named = [
         Change(
             "commit" if each.get("commit") else "ticket",

@@ -176,8 +176,12 @@ function Row({
           ) : (
             <StateMark state={event.state} />
           )}
-          {event.type === "marker" || event.state === null ? null : (
-            <span class="calm">{`${event.type} ${sentence(event.event)}`}</span>
+          {event.state === null || event.event === event.state ? null : (
+            <span class="calm">
+              {event.type === "marker"
+                ? sentence(event.event)
+                : `${event.type} ${sentence(event.event)}`}
+            </span>
           )}
         </span>
       </a>
