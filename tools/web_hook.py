@@ -13,13 +13,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import web_build  # noqa: E402 - stands beside this file, in no package
+import web_build
 
 
-class PageHook(BuildHookInterface):  # type: ignore[type-arg]
+class PageHook(BuildHookInterface):  # type: ignore[misc]
     """Called by hatch before it gathers files."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, _: dict[str, Any]) -> None:
         """Build the page where it is missing."""
         if version == "editable" or web_build.built_from() is not None:
             return

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 from playwright.sync_api import Page
@@ -74,7 +74,7 @@ class PageServer:
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
         (place / "deploymark.toml").write_text(config)
 
-    def __enter__(self) -> "PageServer":
+    def __enter__(self) -> Self:
         self.serve()
         return self
 
@@ -183,7 +183,13 @@ class PageServer:
                 assert answer.status_code == HTTPStatus.OK, answer.text
 
 
-def marker(service: str, version: str, phase: str, ago_seconds: float, **more: Any) -> Json:
+def marker(  # a marker has any field
+    service: str,
+    version: str,
+    phase: str,
+    ago_seconds: float,
+    **more: Any,  # noqa: ANN401
+) -> Json:
     """Return a marker that claims to be from before now."""
     target = {"cluster": more.pop("cluster")} if "cluster" in more else {}
     return {

@@ -1,11 +1,13 @@
 """What a person on call does at 3 am: sees which, whose and how bad, and rolls it back."""
 
 import re
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
-from page_server import Open, PageServer
-from playwright.sync_api import expect
+from page_server import Open, PageServer, marker
+from playwright.sync_api import Route, expect
 
 WIDTHS = [pytest.param(1440, 900, id="desktop"), pytest.param(390, 844, id="phone")]
 
@@ -35,7 +37,7 @@ def test_a_roll_back_is_one_key_and_the_typed_name(
     expect(page.locator("[data-action=roll_back]")).to_be_in_viewport()
     sent: list[Any] = []
 
-    def answered(route: Any) -> None:
+    def answered(route: Route) -> None:
         # The story has to stand for the tests after this one, so the request goes no further.
         sent.append((route.request.headers, route.request.post_data_json))
         route.fulfill(status=202, json={"decision_index": 77, "action": "roll_back"})
@@ -58,21 +60,19 @@ def test_a_roll_back_is_one_key_and_the_typed_name(
     assert told["idempotency_key"]
 
 
-def test_the_server_takes_what_the_dialog_sends(
-    open_page: Open, server: PageServer, story: dict[str, str]
-) -> None:
-    page = open_page(server, f"/d/{story['checkout']}~1")
-    page.get_by_role("button", name="Pause").click()
-    page.keyboard.type("checkout")
-    with page.expect_response("**/v1/actions") as answered:
-        page.keyboard.press("Enter")
-    assert answered.value.status == 202, answered.value.text()
-    page.reload()  # a session outlives that, and so does its right to act
-    page.get_by_role("button", name="Resume").click()
-    page.keyboard.type("checkout")
-    with page.expect_response("**/v1/actions") as resumed:
-        page.keyboard.press("Enter")
-    assert resumed.value.status in {202, 409}, resumed.value.text()
+def test_a_pause_is_asked_for_carried_out_and_shown(open_page: Open, tmp_path: Path) -> None:
+    with PageServer(tmp_path) as served:
+        served.mark(marker("checkout", "2.30.4", "applied", 0))
+        [new] = served.mark(marker("checkout", "2.31.0", "applied", 0))
+        page = open_page(served, f"/d/{new['deployment_id']}~1")
+        page.locator("[data-action=pause][aria-disabled=false]").click()
+        page.keyboard.type("checkout")
+        with page.expect_response("**/v1/actions") as answered:
+            page.keyboard.press("Enter")
+        assert answered.value.status == HTTPStatus.ACCEPTED, answered.value.text()
+        # What was decided comes by the stream; nobody loads the page again.
+        expect(page.locator(".page-head")).to_contain_text("paused", timeout=20_000)
+        expect(page.locator("[data-action=resume]")).to_have_attribute("aria-disabled", "false")
 
 
 def test_who_may_not_act_reads_why(

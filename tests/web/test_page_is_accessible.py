@@ -1,11 +1,10 @@
 """axe finds nothing on any page, in both themes and at three widths; nothing sticks out."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from page_server import Open, PageServer
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = {
@@ -27,7 +26,7 @@ WIDTHS = (390, 1024, 1440)
 RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
 
 
-def violations(page: Any) -> list[str]:
+def violations(page: Page) -> list[str]:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed: tools/web installs it")
     # As a script of the page's own world, past its content security policy, which forbids it.

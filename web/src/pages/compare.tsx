@@ -31,7 +31,7 @@ export default function ComparePage({ document: shown }: { document: Compare }) 
         <p class="banner warn">They are of different services: most differences say little.</p>
       )}
       <section class="panel" aria-label="Side by side">
-        <div class="scroll">
+        <div class="scroll" tabIndex={0}>
           <table>
             <thead>
               <tr>

@@ -90,7 +90,7 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         {shown.events.length === 0 ? <Empty>Nothing happened to it in this window.</Empty> : null}
         <details>
           <summary>As a list</summary>
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table>
               <thead>
                 <tr>
@@ -142,7 +142,7 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
               No slow trace of it is kept.
             </Nothing>
           ) : (
-            <div class="scroll">
+            <div class="scroll" tabIndex={0}>
               <table>
                 <thead>
                   <tr>
@@ -221,7 +221,7 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
             No instance reports what it runs: deploymark observe, or the SDK's startup().
           </Nothing>
         ) : (
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table>
               <thead>
                 <tr>
@@ -272,7 +272,7 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         {shown.emitters.length === 0 ? (
           <Empty>No emitter is known.</Empty>
         ) : (
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table>
               <thead>
                 <tr>

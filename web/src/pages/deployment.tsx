@@ -321,7 +321,7 @@ function Looks({ looks, total }: { looks: DeploymentPage["looks"]; total: number
   return (
     <details>
       <summary>Looks: {shownOf(looks.length, total)}</summary>
-      <div class="scroll">
+      <div class="scroll" tabIndex={0}>
         <table>
           <thead>
             <tr>

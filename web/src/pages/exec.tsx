@@ -62,7 +62,7 @@ export default function ExecPage({ document: shown }: { document: Exec }) {
         {shown.teams.length === 0 ? (
           <Empty>No deployment of these days names an owner.</Empty>
         ) : (
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table>
               <thead>
                 <tr>

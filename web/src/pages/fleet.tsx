@@ -28,7 +28,7 @@ export default function FleetPage({ document: shown }: { document: Fleet }) {
         {shown.rows.length === 0 ? (
           <Empty>Nothing that the filter lets through has been deployed.</Empty>
         ) : (
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table class="fleet">
               <thead>
                 <tr>

@@ -37,8 +37,8 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   useEffect(
     () =>
       onAll({
-        next: () => step(1, chosen),
-        previous: () => step(-1, chosen),
+        next: () => step(1, address.peek().selected ?? chosen),
+        previous: () => step(-1, address.peek().selected ?? chosen),
         open: () =>
           chosen !== null && go({ ...at(address.peek(), "deployment", chosen), selected: null }),
         compare: () => compare(detail),

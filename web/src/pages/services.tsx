@@ -17,7 +17,7 @@ export default function ServicesPage({ document: shown }: { document: Services }
         {shown.items.length === 0 ? (
           <Empty>No service has a deployment that the filter lets through.</Empty>
         ) : (
-          <div class="scroll">
+          <div class="scroll" tabIndex={0}>
             <table>
               <thead>
                 <tr>

@@ -8,7 +8,7 @@ import { sentence, shortId } from "./words.ts";
 
 export function AuditTable({ entries }: { entries: AuditEntry[] }) {
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

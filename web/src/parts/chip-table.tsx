@@ -42,7 +42,7 @@ export function ChipTable({
   }, [place, chips, hasKeys]);
   if (chips.length === 0) return <Empty>{empty}</Empty>;
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

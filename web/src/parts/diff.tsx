@@ -7,7 +7,7 @@ import { sentence } from "./words.ts";
 export function Diff({ fields, a, b }: { fields: FieldDiff[]; a: string; b: string }) {
   if (fields.length === 0) return <Empty>They say the same of everything.</Empty>;
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -20,7 +20,7 @@ export function Assurance({ assurance }: { assurance: string }) {
 export function Entries({ entries }: { entries: EntryLine[] }) {
   if (entries.length === 0) return <Empty>No entry speaks of it.</Empty>;
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -59,7 +59,7 @@ export function Measures({ measures, title }: { measures: Measured[]; title: str
 
 function MeasureTable({ measures }: { measures: Measured[] }) {
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -24,7 +24,7 @@ export function Timeline({ document: shown }: { document: Debug }) {
     LEFT + ((at - since_ms) / Math.max(1, until_ms - since_ms)) * (WIDTH - LEFT - 12);
   const height = lanes.length * LANE + 26;
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <svg
         class="timeline"
         viewBox={`0 0 ${WIDTH} ${height}`}

@@ -7,7 +7,7 @@ import { When } from "./when.tsx";
 export function Traces({ traces, empty }: { traces: TraceLine[]; empty: string }) {
   if (traces.length === 0) return <Empty>{empty}</Empty>;
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -186,7 +186,7 @@ export function Deltas({ document: shown }: { document: OnCall }) {
           No service has telemetry around a deployment in this window.
         </Nothing>
       ) : (
-        <div class="scroll">
+        <div class="scroll" tabIndex={0}>
           <table>
             <thead>
               <tr>
