@@ -63,12 +63,14 @@ class ServerSection(_Section, frozen=True):
             when it is an https address.
         hosts: Further names that are answered in `Host`.
         metrics: Who reads `/metrics`: readers, or anyone on this machine too.
+        simulated: What is deployed here is made up, and the web page says so.
     """
 
     listen: Name = DEFAULT_LISTEN
     url: Url = ""
     hosts: Names = ()
     metrics: Literal["reader", "loopback"] = "loopback"
+    simulated: bool = False
 
 
 class LogSection(_Section, frozen=True):

@@ -54,6 +54,7 @@ from deploymark.server.exposition import Exposition
 from deploymark.server.hosts import answered_hosts
 from deploymark.server.page_sources import PageSources
 from deploymark.server.parts import Parts
+from deploymark.server.recent import Recent
 from deploymark.server.settings import LogAccess, MetricsAccess, Settings
 from deploymark.storage.sqlite.ledger import SqliteLedgerStore
 from deploymark.storage.sqlite.tokens import SqliteTokenStore
@@ -62,6 +63,7 @@ _log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 1.0
 _TELL_SECONDS = 5.0
+_ROLLING_SECONDS = 1.0
 _PORT = re.compile(":[0-9]+$")
 
 
@@ -163,6 +165,7 @@ def door_settings(configuration: Configuration, listen_host: str) -> Settings:
         log_access=LogAccess(configuration.log.access),
         metrics_access=MetricsAccess(server.metrics),
         secure_cookies=server.url.startswith("https://"),
+        simulated=server.simulated,
     )
 
 
@@ -293,6 +296,7 @@ def open_front(
                 series=open_series(configuration, telemetry),
                 drawn_from={scope: p.source for scope, p in configuration.plans.items()},
                 expectations=expectations,
+                rolling=Recent(acting.rollouts.newest, clock, _ROLLING_SECONDS),
                 look_seconds={scope: p.look_seconds for scope, p in configuration.plans.items()},
             ),
         )

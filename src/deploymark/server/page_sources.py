@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deploymark.ports import SeriesSource
 from deploymark.projections.broker.fleet_query import FleetBook
@@ -11,6 +12,7 @@ from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.timeline_stream import Stream
 from deploymark.server.built import Assets
+from deploymark.server.recent import Recent
 from deploymark.telemetry.series import NAME as EMBEDDED
 
 
@@ -28,6 +30,8 @@ class PageSources:
         series: What charts are drawn from, by name.
         drawn_from: Which of these, by service and environment; the embedded one for all others.
         assets: Files of the page; those of this installation when left out.
+        rolling: The rollouts under way, asked for once in a moment however many look; None asks
+            each time.
         look_seconds: How long a rollout waits between two looks, by service and environment.
     """
 
@@ -40,6 +44,7 @@ class PageSources:
     drawn_from: Mapping[tuple[str, str], str] = field(default_factory=dict)
     assets: Assets | None = None
     expectations: Expectations = field(default_factory=Expectations)
+    rolling: Recent[list[Any]] | None = None
     look_seconds: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def series_of(self, service: str | None, environment: str | None) -> SeriesSource | None:

@@ -20,7 +20,7 @@ from deploymark.telemetry.query import TelemetryReader
 
 NAME: Final = "telemetry"
 MAX_ROWS: Final = 100_000
-"""Rows that one answer reads at most, unless its newest hour alone has more."""
+"""Rows that one answer reads at most, beside its newest hour; an hour is read whole."""
 
 KEPT_HOURS: Final = 2_048
 """Hours that are remembered, of all charts together."""
@@ -146,11 +146,12 @@ class EmbeddedSeries:
             with self._lock:
                 known = self._kept.get((place, hour))
             if known is None:
-                if found and rows >= MAX_ROWS:
+                if rows >= MAX_ROWS:
                     return found, False
                 known = self._read(place, hour)
-                rows += known.rows
+                # What is not over is read with every look: it must not use up what the others need.
                 if (hour + 1) * _HOUR_S + LATE_SECONDS <= until_s:
+                    rows += known.rows
                     self._keep((place, hour), known)
             found.append(known)
         return found, True

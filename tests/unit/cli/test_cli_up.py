@@ -39,12 +39,14 @@ def started(*flags: str, **more: str) -> Iterator[tuple[dict[str, Any], subproce
 def test_the_first_start_makes_a_log_and_shows_a_token_once(run: Run, place: Path) -> None:
     with started("--data", "data") as (first, _):
         assert first["created"]
+        assert first["sign_in"].startswith(f"{first['url']}/oncall?token=once_")
         assert run("ls --url", first["url"]).returncode == 77
         token = first["admin_token"]
         busy = run("up --data data --listen 127.0.0.1:0")
         assert busy.returncode == 69
     with started("--data", "data") as (later, _):
         assert (later["created"], later["admin_token"]) == (False, None)
+        assert later["sign_in"] is None, "whoever collects the output must find no way in"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DEPLOYMARK_TOKEN", token)
             assert run("ls --url", later["url"]).returncode == 0

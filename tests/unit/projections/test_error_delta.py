@@ -185,3 +185,42 @@ def test_no_more_than_so_many_are_remembered(
         story.say(ci("applied", f"v{number}"), LIVE + number * HOUR)
     assert story.take().left_out == {"no_telemetry": 3}
     assert len(story.deltas._known) == 1
+
+
+# A deployment that has just gone live ------------------------------------------------------------
+
+
+def _so_far(story: Measured, seconds: float) -> error_delta.SoFar:
+    now_ms = START_MS + round((LIVE + seconds) * 1_000)
+    return story.deltas.so_far("checkout", "prod", START_MS + LIVE * 1_000, now_ms)
+
+
+def test_what_is_live_is_compared_as_far_as_it_is(story: Measured) -> None:
+    story.count(LIVE - 60, 1, 100)
+    story.count(LIVE + 60, 30, 100)
+    story.count(LIVE + 20 * MINUTE, 100, 100)
+    found = _so_far(story, 5 * MINUTE + 7)
+    assert (found.result, found.seconds) == ("counted", 300)
+    assert found.difference == Difference(Tally(1, 100, 100), Tally(30, 100, 100))
+    assert _so_far(story, 25 * MINUTE).difference.after == Tally(130, 200, 200)
+
+
+def test_after_half_an_hour_it_is_what_the_measure_counts(story: Measured) -> None:
+    story.say(ci("applied"), LIVE)
+    story.count(LIVE - 60, 1, 100)
+    story.count(LIVE + 60, 30, 100)
+    found = _so_far(story, DAY)
+    assert found.seconds == error_delta.WINDOW_SECONDS
+    assert found.difference == story.take().difference
+
+
+_NOT_COMPARED = {
+    "it is too early": (30, "not_over"),
+    "nobody reported": (5 * MINUTE, "no_telemetry"),
+    "it is no longer kept": (3 * DAY, "not_kept"),
+}
+
+
+@pytest.mark.parametrize(("seconds", "result"), _NOT_COMPARED.values(), ids=_NOT_COMPARED)
+def test_it_says_why_it_does_not_compare(story: Measured, seconds: float, result: str) -> None:
+    assert _so_far(story, seconds).result == result

@@ -250,6 +250,19 @@ def test_what_waits_when_the_server_stops_is_finished(path: Path) -> None:
         assert log.store.head().size == log.store.head().published_size == 51
 
 
+def test_a_front_offers_a_way_in_for_the_administrator_once(path: Path) -> None:
+    with (
+        open_log(path) as log,
+        open_front(log, QUICK, listen_host="127.0.0.1") as front,
+    ):
+        page, _, link = (front.sign_in or "").partition("?token=")
+        sessions = front.app._desk.parts.sessions
+        caller = sessions.authenticate(sessions.open_once(link).cookie)
+        assert (page, caller.principal) == ("/oncall", "token:admin")
+        with pytest.raises(UnauthenticatedError):
+            sessions.open_once(link)
+
+
 def test_a_restart_keeps_tokens_numbers_and_deployments(path: Path) -> None:
     with house(path) as front:
         assert front.admin_token is not None

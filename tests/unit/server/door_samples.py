@@ -194,8 +194,8 @@ class Door:
     def __init__(self, settings: Settings | None = None, **parts: Any) -> None:  # noqa: ANN401 - any part
         self.log = WholeLog(MemoryLogStore())
         self.intake = Intake(self.log.receiver, self.log.admin, self.log.clock, Chance())
-        kept, chance = MemoryTokenStore(), Chance()
-        tokens = Tokens(kept, self.log.clock, chance)
+        self.kept, chance = MemoryTokenStore(), Chance()
+        self.keeper = tokens = Tokens(self.kept, self.log.clock, chance)
         self.views = ScannedViews(self.log)
         self.tokens = {
             role: tokens.issue(
@@ -207,7 +207,7 @@ class Door:
             Parts(
                 intake=self.intake,
                 tokens=tokens,
-                sessions=Sessions(kept, tokens, self.log.clock, chance, ReadMeter()),
+                sessions=Sessions(self.kept, tokens, self.log.clock, chance, ReadMeter()),
                 throttle=Throttle(self.log.clock, 1_000, 10_000),
                 search=self.views,
                 runner=self.views,

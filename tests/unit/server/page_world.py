@@ -1,14 +1,18 @@
 """A front door whose pages are answered from the real views of a real log, and real telemetry."""
 
+import gzip
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from door_samples import Door, ReadMeter, Reply
+from door_samples import Chance, Door, NoEmitters, ReadMeter, Reply
 
 from deploymark.ingest.admission import AdmissionRules
+from deploymark.ingest.callers import PLATFORM
+from deploymark.ingest.links import SignInLinks
+from deploymark.ingest.sessions import Sessions
 from deploymark.model.histogram import Histogram
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Role
@@ -16,21 +20,23 @@ from deploymark.ports import Counted, CountKey, Place, Telemetry
 from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.fleet_query import FleetBook
 from deploymark.projections.broker.marks_query import Marks
+from deploymark.projections.broker.punctuality import punctuality
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.run_book import RunBook
 from deploymark.projections.broker.view import BrokerView
-from deploymark.projections.database import open_views
+from deploymark.projections.database import Views, open_views
 from deploymark.projections.error_delta import ErrorDeltas
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.outcomes import OutcomesView
 from deploymark.projections.outcomes_query import Outcomes
-from deploymark.projections.runner import Runner
+from deploymark.projections.runner import Runner, View
 from deploymark.projections.search import Search, SearchView
 from deploymark.projections.timeline import TimelineView
 from deploymark.projections.timeline_query import Timeline
 from deploymark.projections.timeline_stream import Stream
 from deploymark.runtime.measuring import Measuring
 from deploymark.server.application import Application
+from deploymark.server.built import Assets
 from deploymark.server.page_sources import PageSources
 from deploymark.server.settings import Settings
 from deploymark.storage.sqlite.telemetry import SqliteTelemetryStore
@@ -48,6 +54,43 @@ _BOOT = re.compile(r'<script type="application/json" id="boot">(.*?)</script>', 
 KEPT_SECONDS = 172_800
 
 
+def build_assets(folder: Path) -> Assets:
+    """Lay down what the build of a page leaves, in small."""
+    files = {
+        "main-1a.js": ("text/javascript", b"import './oncall-2b.js';" * 100),
+        "oncall-2b.js": ("text/javascript", b"export const page = 1;" * 100),
+        "main-3c.css": ("text/css", b"body { margin: 0 }" * 100),
+    }
+    folder.mkdir()
+    told = {}
+    for name, (kind, content) in files.items():
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        (folder / f"{name}.br").write_bytes(b"brotli of " + name.encode())
+        told[name] = {"bytes": len(content), "br": 1, "gz": 1, "type": kind}
+    manifest = {
+        "sources": "0" * 64,
+        "base": "/assets/",
+        "scripts": ["main-1a.js"],
+        "styles": ["main-3c.css"],
+        "pages": {"oncall": {"scripts": ["oncall-2b.js"], "styles": []}},
+        "files": told,
+        "budgets": {"oncall": 1, "all": 1},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return Assets(folder)
+
+
+class PunctualEmitters(NoEmitters):
+    """Emitters as the broker knows them; the ledger of numbers is empty."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    def punctuality(self) -> dict[str, Any]:
+        return punctuality(self._views)
+
+
 class PageDoor(Door):
     """A door with views and telemetry behind it; time stands still until it is moved.
 
@@ -62,13 +105,18 @@ class PageDoor(Door):
         folder: Path,
         expectations: Expectations | None = None,
         settings: Settings | None = None,
-        **sources: Any,
+        **sources: Any,  # noqa: ANN401 - any field of PageSources
     ) -> None:
         super().__init__()
         expectations = expectations or Expectations()
         clock, meter = self.log.clock, ReadMeter()
         self.file = open_views(folder / "views.db")
-        views = [SearchView(), BrokerView(expectations), TimelineView(expectations), OutcomesView()]
+        views: list[View[Any]] = [
+            SearchView(),
+            BrokerView(expectations),
+            TimelineView(expectations),
+            OutcomesView(),
+        ]
         self.runner = Runner(self.log.store, self.file, views, ListMeter())
         self.store = SqliteTelemetryStore(folder / "telemetry.db", 64 * MEGABYTE)
         room = make_room(
@@ -79,10 +127,14 @@ class PageDoor(Door):
             clock=clock,
             meter=meter,
         )
+        self.links = SignInLinks(clock, Chance())
+        sessions = Sessions(self.kept, self.keeper, clock, Chance(), meter, self.links)
         deltas = ErrorDeltas(self.file, room.reader, KEPT_SECONDS)
         census, outcomes = BrokerCensus(self.file, expectations), Outcomes(self.file)
         self.parts = replace(
             self.parts,
+            sessions=sessions,
+            emitters=PunctualEmitters(self.file),
             runner=self.runner,
             search=Search(self.file),
             broker=BrokerQuery(self.file, expectations),
@@ -96,6 +148,7 @@ class PageDoor(Door):
                 fleet=FleetBook(self.file),
                 deltas=deltas,
                 series={"telemetry": EmbeddedSeries(room.reader, 10)},
+                assets=build_assets(folder / "assets"),
                 expectations=expectations,
                 **sources,
             ),
@@ -103,7 +156,12 @@ class PageDoor(Door):
         self.settings = settings or Settings()
         self.app = Application(self.parts, self.settings)
 
-    def say(self, at: float, **fields: Any) -> int:
+    def use(self, **parts: Any) -> None:  # noqa: ANN401 - any part
+        """Put other parts behind the door."""
+        self.parts = replace(self.parts, **parts)
+        self.app = Application(self.parts, self.settings)
+
+    def say(self, at: float, **fields: Any) -> int:  # noqa: ANN401 - of a marker
         """Append a marker that is received and happens so many seconds after the start."""
         self.log.clock.advance(at - (self.log.clock.now_ms() - START_MS) / 1_000)
         fields = {"service": "checkout", "environment": "prod", **fields}
@@ -113,15 +171,13 @@ class PageDoor(Door):
         self.runner.catch_up()
         return int(reply.json["index"])
 
-    def tell(self, kind: str, **fields: Any) -> int:
+    def tell(self, kind: str, **fields: Any) -> int:  # noqa: ANN401 - of an entry
         """Append an entry of the platform: a verdict, a decision, a finding."""
-        from deploymark.ingest.callers import PLATFORM
-
         admitted = self.intake.say(kind, fields, PLATFORM)
         self.runner.catch_up()
         return admitted.index
 
-    def count(self, at: float, errors: float, requests: float, **more: Any) -> None:
+    def count(self, at: float, errors: float, requests: float, **more: str) -> None:
         """Let requests of ten seconds be counted, all within a tenth of a second but the errors."""
         names = {"service": "checkout", "environment": "prod", "deployment": "", "pod": "a", **more}
         bucket_s = START_MS // 1_000 + round(at)
@@ -138,7 +194,8 @@ class PageDoor(Door):
 
     def browse(self, path: str, role: Role | None = Role.READER, **headers: str) -> Reply:
         """Ask for a page as a browser does."""
-        return self.ask("GET", path, role, headers={"accept": BROWSER, **headers})
+        said = {name.replace("_", "-"): text for name, text in headers.items()}
+        return self.ask("GET", path, role, headers={"accept": BROWSER, **said})
 
     def __exit__(self, *_: object) -> None:
         self.runner.stop()
@@ -151,4 +208,5 @@ def boot_of(reply: Reply) -> dict[str, Any]:
     """Return the boot data of a page."""
     found = _BOOT.search(reply.body.decode())
     assert found is not None, reply.body[:300]
-    return json.loads(found[1])
+    boot: dict[str, Any] = json.loads(found[1])
+    return boot

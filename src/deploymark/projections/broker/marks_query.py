@@ -361,7 +361,7 @@ def _counts(connection: Connection, query: MarkQuery) -> dict[ShownState, int]:
         statement = select(runs.c.rank, func.count()).group_by(runs.c.rank)
     else:
         statement = select(MARK.c.rank, func.count()).where(*wanted).group_by(MARK.c.rank)
-    return {SHOWN[rank]: count for rank, count in sorted(connection.execute(statement).tuples())}
+    return {SHOWN[rank]: count for rank, count in sorted(map(tuple, connection.execute(statement)))}
 
 
 def _total(connection: Connection) -> int:

@@ -61,7 +61,8 @@ def rolling_of(asked: Asked) -> Rolling:
     if rollouts is None:
         return {}
     found: dict[tuple[str, str, str], Standing] = {}
-    for each in rollouts.newest():
+    recent = asked.sources.rolling
+    for each in rollouts.newest() if recent is None else recent.read():
         if each["ended"] is None:
             state, reason = _state_of(each)
             name = (each["service"], each["environment"], each["deployment_id"])

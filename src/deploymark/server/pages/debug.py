@@ -9,7 +9,7 @@ from deploymark.projections.broker.questions import InstanceQuery
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, Rolling, mark_id, rolling_of, worst_first
 from deploymark.server.pages.events import event_of
-from deploymark.server.pages.evidence import entries_of, proof_of
+from deploymark.server.pages.evidence import evidence_of, proof_of
 from deploymark.server.pages.measuring import (
     SPANS,
     aligned_of,
@@ -56,7 +56,7 @@ def debug(asked: Asked) -> Debug:
     item, mark = run_of(asked, name)
     names = [item["deployment_id"], *item["aliases"]]
     streamed = asked.sources.stream.of(names, EVENTS)
-    entries, entries_total = entries_of(asked, item)
+    evidence = evidence_of(asked, item)
     traces, logs = _traced(asked, item, mark)
     before, before_traces = _before(asked, item)
     spans = slow_spans(traces, before_traces)
@@ -71,7 +71,7 @@ def debug(asked: Asked) -> Debug:
         **asked.head(min(item["as_of"], streamed.as_of)),
         **told,
         selected=selection(asked, bench, item, mark),
-        proof=proof_of(asked, item, entries, entries_total),
+        proof=proof_of(asked, item, evidence),
         phases=[PhaseAt(phase, at) for phase, at in sorted(item["phases"].items(), key=_second)],
         events=[event_of(each, rolling) for each in streamed.items],
         events_total=streamed.total,
@@ -86,8 +86,8 @@ def debug(asked: Asked) -> Debug:
         instances_total=instances_total,
         emitters=emitters[:EMITTERS],
         emitters_total=len(emitters),
-        entries=entries,
-        entries_total=entries_total,
+        entries=evidence.lines,
+        entries_total=evidence.total,
     )
 
 

@@ -1,6 +1,6 @@
 """One deployment with its evidence: what it is, how far it came, where it runs, what proves it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from deploymark.server.pages.events import finding_of
 from deploymark.server.pages.evidence import (
     areas_of,
     counts_of,
-    entries_of,
+    evidence_of,
     proof_of,
     trail_of,
 )
@@ -48,22 +48,22 @@ def deployment(asked: Asked) -> DeploymentPage:
     item, mark = run_of(asked, asked.parameters["id"])
     bench = Bench(asked, rolling_of(asked))
     selected = selection(asked, bench, item, mark)
-    entries, entries_total = entries_of(asked, item)
-    proof = proof_of(asked, item, entries, entries_total)
+    evidence = evidence_of(asked, item)
+    proof = proof_of(asked, item, evidence)
     areas, areas_total = areas_of(item)
     instances = counts_of(item["coverage"])
     told = bench.told(mark)
     looks, looks_total = ([], 0) if told is None else asked.sources.book.looks(told.document, LOOKS)
     previous, before = _previous(asked, bench, item)
     traces = traces_of(asked, item, mark_id(mark)) if asked.parts.telemetry else []
-    changes = _changes(item)
+    changes = _changes(item, evidence.changes)
     _tell_missing(asked, item, instances)
     return DeploymentPage(
         **asked.head(item["as_of"]),
         selected=selected,
         verdict=_verdict(selected, item),
         proof=proof,
-        trail=trail_of(item, entries),
+        trail=trail_of(item, evidence.lines),
         instances=instances,
         areas=areas,
         areas_total=areas_total,
@@ -83,8 +83,8 @@ def deployment(asked: Asked) -> DeploymentPage:
         findings_total=len(item["findings"]),
         occurrences=[_occurrence(item, each) for each in item["occurrences"]],
         occurrences_total=len(item["occurrences"]),
-        entries=entries,
-        entries_total=entries_total,
+        entries=evidence.lines,
+        entries_total=evidence.total,
         receipt_index=proof.index if proof.published else None,
         verify_command=None if proof.index is None else verify_command(proof.index),
     )
@@ -136,12 +136,8 @@ def _previous(asked: Asked, bench: Bench, item: Item) -> tuple[Chip | None, Item
     return bench.chips([mark])[0], before
 
 
-def _changes(item: Item) -> list[Change]:
+def _changes(item: Item, said: Sequence[Item]) -> list[Change]:
     tickets = [Change("ticket", ticket, None, None) for ticket in item["change_tickets"]]
-    # Under the same name the broker counts what a marker lists, or lists other changes that were
-    # given the same id.
-    known = item["changes"] if isinstance(item["changes"], list) else ()
-    said = [each for each in known if "deployment_id" not in each]
     named = [
         Change(
             "commit" if each.get("commit") else "ticket",

@@ -1,7 +1,7 @@
 """The evidence of a deployment: the entries about it, how far it came, how well that is proven."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deploymark.errors import DeploymarkError
 from deploymark.model.vocabulary import Assurance, Phase
@@ -35,26 +35,44 @@ _MISSING: Final = {
 }
 
 
-def entries_of(asked: Asked, item: Item) -> tuple[list[EntryLine], int]:
-    """Return the entries that speak of a deployment, the newest first, and how many there are."""
+class Evidence(NamedTuple):
+    """The entries about a deployment.
+
+    Attributes:
+        lines: The newest first.
+        total: How many there are.
+        changes: What came with it, as its markers list it.
+    """
+
+    lines: list[EntryLine]
+    total: int
+    changes: list[Item]
+
+
+def evidence_of(asked: Asked, item: Item) -> Evidence:
+    """Return the entries that speak of a deployment."""
     rules = {join["index"]: join["rule"] for join in item["joins"]}
     ruled = {each["index"] for each in (*item["verdicts"], *item["decisions"])}
     wanted = sorted({*rules, *ruled, item["last_index"]}, reverse=True)
     total = max(sum(item["rules"].values()) + len(ruled), len(wanted))
-    found = [_entry_line(asked, index, rules.get(index)) for index in wanted[:ENTRIES]]
-    return [each for each in found if each is not None], total
+    lines, changes = [], dict[str, Item]()
+    for index in wanted[:ENTRIES]:
+        try:
+            view = entry_view(asked.parts.view.reader.entry(index))
+        except DeploymarkError:  # archived, or of a release that this one cannot read
+            continue
+        said: Item = view.get(MARKER) or view["entry"]
+        lines.append(_entry_line(view, said, rules.get(index)))
+        for change in said.get("changes") or ():
+            changes[str(sorted(change.items()))] = change
+    return Evidence(lines, total, list(changes.values()))
 
 
-def _entry_line(asked: Asked, index: int, rule: str | None) -> EntryLine | None:
-    try:
-        view = entry_view(asked.parts.view.reader.entry(index))
-    except DeploymarkError:  # archived, or of a release that this one cannot read
-        return None
-    said: Item = view.get(MARKER) or view["entry"]
+def _entry_line(view: Item, said: Item, rule: str | None) -> EntryLine:
     emitter: Item = said.get("emitter") or {}
     event, sentence = words_of(view["type"], said)
     return EntryLine(
-        index=index,
+        index=view["index"],
         at=said.get("timestamp") or view["received_at"],
         type=view["type"],
         event=event,
@@ -135,14 +153,14 @@ def _trail(step: TrailStep, found: _Found | None) -> Trail:
     return Trail(step, at, who, index, None)
 
 
-def proof_of(asked: Asked, item: Item, entries: Sequence[EntryLine], total: int) -> Proof:
+def proof_of(asked: Asked, item: Item, evidence: Evidence) -> Proof:
     """Return how well what is said of a deployment is proven."""
     head = asked.parts.view.reader.head()
-    newest = max((entry.index for entry in entries), default=None)
+    newest = max((entry.index for entry in evidence.lines), default=None)
     return Proof(
         binding=item["binding"],
-        entries=total,
-        signed=sum(entry.assurance == Assurance.SIGNED for entry in entries),
+        entries=evidence.total,
+        signed=sum(entry.assurance == Assurance.SIGNED for entry in evidence.lines),
         index=newest,
         published=newest is not None and newest < head.published_size,
         checkpoint_size=head.published_size,

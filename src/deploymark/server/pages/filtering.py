@@ -33,6 +33,7 @@ _FIELDS: Final = {
     "region": "cluster",
     "kind": "kind",
 }
+_QUOTES: Final = str.maketrans("", "", "\"'\\")
 _CLOSED: Final[dict[str, tuple[str, ...]]] = {
     "state": tuple(ShownState),
     "kind": tuple(Kind),
@@ -92,7 +93,7 @@ def parse_filter(q: str) -> Filter:
     try:
         texts = shlex.split(q)
     except ValueError:  # a quotation mark that is not closed yet
-        texts = q.replace('"', " ").replace("'", " ").replace("\\", " ").split()
+        texts = q.translate(_QUOTES).split()
     words: list[FilterWord] = []
     wrong: list[str] = []
     for text in texts[:MAX_WORDS]:

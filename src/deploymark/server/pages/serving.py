@@ -203,7 +203,7 @@ def _shown(
     settings = BootSettings(
         simulated=desk.settings.simulated,
         heartbeat_seconds=desk.settings.stream.heartbeat_seconds,
-        can_act=parts.rollouts is not None,
+        can_act=parts.pages is not None and bool(parts.pages.look_seconds),
         series=parts.telemetry is not None,
     )
     boot = Boot(_signed_in(desk, request), which, _trimmed(found), wrong, VERSION, settings)

@@ -1,0 +1,338 @@
+"""The page for a person on call: is it a deployment, which, whose, where, how bad."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_world import PageDoor, boot_of
+
+from deploymark.ingest.callers import PLATFORM
+from deploymark.model.instants import format_instant
+from deploymark.model.vocabulary import FINDING, VERDICT, Role
+from deploymark.projections.expectations import (
+    Expectations,
+    ExpectedEnvironment,
+    ExpectedService,
+)
+from deploymark.testing.clock import START_MS
+
+MINUTE, HOUR = 60, 3_600
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[PageDoor]:
+    with PageDoor(tmp_path) as fresh:
+        fresh.runner.catch_up()
+        yield fresh
+
+
+def _judge(door: PageDoor, name: str, at: float, **more: object) -> int:
+    said = {
+        "deployment_id": name,
+        "service": "checkout",
+        "environment": "prod",
+        "result": "inconclusive",
+        "advice": "extend",
+        "look": 1,
+        "step": 1,
+        "score": 50.0,
+        "inputs_digest": door.intake.keep_evidence(f"{name} {at}".encode(), PLATFORM),
+        "judge": "deploymark-judge/1",
+        "timestamp": format_instant(START_MS + round(at * 1_000)),
+        **more,
+    }
+    return door.tell(VERDICT, **said)
+
+
+def _oncall(door: PageDoor, query: str = "") -> dict[str, Any]:
+    reply = door.look(f"/oncall{query}")
+    assert reply.status == 200, reply.body
+    document: dict[str, Any] = reply.json
+    return document
+
+
+def test_nothing_deployed_is_said_to_be_nothing(door: PageDoor) -> None:
+    page = _oncall(door)
+    assert page["verdict"]["level"] == "quiet"
+    assert page["verdict"]["sentence"] == "No deployment in view went live"
+    assert (page["suspects"], page["marks"]["items"], page["total"]) == ([], [], 0)
+    assert {each["what"] for each in page["missing"]} == {"canaries", "marks"}
+
+
+def test_what_failed_is_named_with_its_owner_and_its_reason(door: PageDoor) -> None:
+    door.say(
+        0, version="2.31.0", phase="failed", owner="ana", reason="probe", target={"cluster": "eu"}
+    )
+    page = _oncall(door)
+    (suspect,) = page["suspects"]
+    assert page["verdict"] == {
+        "level": "failing",
+        "sentence": "checkout 2.31.0 is failing",
+        "reason": "It was said to have failed: probe",
+        "id": suspect["id"],
+    }
+    assert (suspect["owner"], suspect["state"], suspect["places"]) == ("ana", "failed", ["eu"])
+
+
+def test_errors_that_rose_make_a_healthy_deployment_suspect(door: PageDoor) -> None:
+    for second in range(-1_800, 1_200, 10):
+        door.count(second, 1 if second < 0 else 30, 100)
+    door.say(0, version="2.0", phase="applied")
+    door.log.clock.advance(20 * MINUTE)
+    page = _oncall(door)
+    (suspect,) = page["suspects"]
+    assert suspect["delta"]["result"] == "worse"
+    assert suspect["delta"]["points"] == pytest.approx(29.0)
+    assert suspect["delta"]["after_seconds"] == 20 * MINUTE
+    assert page["verdict"]["level"] == "failing"
+    assert page["verdict"]["reason"] == (
+        "Errors rose from 1.00 % to 30.00 % in the 20 min after it went live."
+    )
+    assert [each["service"] for each in page["deltas"]] == ["checkout"]
+
+
+def test_errors_that_did_not_rise_make_nobody_suspect(door: PageDoor) -> None:
+    for second in range(-1_800, 1_200, 10):
+        door.count(second, 1, 100)
+    door.say(0, version="2.0", phase="applied")
+    door.log.clock.advance(20 * MINUTE)
+    page = _oncall(door)
+    assert page["suspects"] == []
+    assert page["verdict"]["level"] == "quiet"
+    assert page["verdict"]["sentence"] == "No deployment looks wrong"
+
+
+def test_four_suspects_are_shown_and_all_are_counted(door: PageDoor) -> None:
+    for number in range(6):
+        phase = "failed" if number == 2 else "applying"
+        door.say(number * MINUTE, service=f"s-{number}", version="1", phase=phase)
+    page = _oncall(door)
+    assert page["suspects"][0]["service"] == "s-2"
+    assert (len(page["suspects"]), page["suspects_total"]) == (4, 6)
+    assert page["counts"] == [
+        {"state": "failed", "count": 1},
+        {"state": "rolling_out", "count": 5},
+    ]
+
+
+def test_what_failed_before_the_window_is_suspect_still(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="failed")
+    door.log.clock.advance(3 * HOUR)
+    page = _oncall(door, "?range=15m")
+    assert page["in_view"] == 0
+    assert [each["version"] for each in page["suspects"]] == ["1.0"]
+
+
+def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) -> None:
+    expected = ExpectedService(environments={"prod": ExpectedEnvironment(clusters=("ap-1",))})
+    with PageDoor(tmp_path, Expectations(services={"checkout": expected})) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied", target={"cluster": "ap-1"})
+        door.tell(
+            FINDING,
+            code="instance_unmarked",
+            state="opened",
+            severity="warning",
+            service="checkout",
+            environment="prod",
+            about="ap-1",
+            message="checkout in prod has too few instances under a marker in ap-1",
+            timestamp=format_instant(START_MS),
+        )
+        page = _oncall(door)
+    assert page["verdict"]["level"] == "blind"
+    assert page["verdict"]["sentence"].startswith("Markers are missing from ap-1 since 20")
+    assert page["lanes"][0]["missing_since_at"] == format_instant(START_MS)
+    assert "instance_unmarked" in [each["code"] for each in page["findings"]]
+
+
+def test_a_canary_shows_its_looks_and_its_score(door: PageDoor) -> None:
+    index = door.say(0, version="3.0", phase="applied", rollout={"strategy": "canary", "weight": 5})
+    name = _oncall(door)["suspects"][0]["id"]
+    assert index == 1
+    for number, score in enumerate((60.0, 75.5), 1):
+        _judge(door, name, number * MINUTE, look=number, score=score, reasons=["low_traffic"])
+    page = _oncall(door)
+    (canary,) = page["canaries"]
+    assert [point["score"] for point in canary["points"]] == [60.0, 75.5]
+    assert (canary["verdict"], canary["step"], canary["points_total"]) == ("inconclusive", 1, 2)
+    assert page["suspects"][0]["score"] == 75.5
+    assert page["suspects"][0]["reason"] == "Undecided (low_traffic)."
+
+
+def test_a_rollback_under_way_is_shown_with_what_it_returns_to(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied")
+    door.say(MINUTE, version="2.0", phase="applied")
+    door.say(2 * MINUTE, version="2.0", phase="rolling_back")
+    page = _oncall(door)
+    (rollback,) = page["rollbacks"]
+    assert rollback["chip"]["version"] == "2.0"
+    assert rollback["to_version"] == "1.0"
+    assert rollback["began_at"] == format_instant(START_MS + 120_000)
+    assert page["verdict"]["sentence"] == "checkout 2.0 is being rolled back"
+
+
+def test_the_stream_tells_how_each_deployment_stands_now(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied", owner="ana", target={"cluster": "eu-1"})
+    door.say(MINUTE, version="1.0", phase="failed")
+    page = _oncall(door)
+    assert [row["event"] for row in page["stream"]] == ["failed", "applied"]
+    first = page["stream"][-1]
+    assert (first["state"], first["version"], first["who"], first["place"]) == (
+        "failed",
+        "1.0",
+        "ana",
+        "eu-1",
+    )
+    assert page["stream_total"] == 2
+
+
+def test_a_filter_holds_for_everything_on_the_page(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="failed", owner="ana")
+    door.say(MINUTE, service="cart", version="2.0", phase="failed", owner="bob")
+    for q in ("owner:bob", "svc:cart", "2.", "cart", "st:failed%20owner:bob"):
+        page = _oncall(door, f"?q={q}")
+        assert [each["service"] for each in page["suspects"]] == ["cart"], q
+        assert [row["service"] for row in page["stream"]] == ["cart"], q
+        assert [mark["service"] for mark in page["marks"]["items"]] == ["cart"], q
+        assert (page["in_view"], page["total"]) == (1, 2), q
+
+
+def test_a_window_may_be_named_by_its_ends(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied")
+    since, until = format_instant(START_MS - 1_000), format_instant(START_MS + 1_000)
+    page = _oncall(door, f"?since={since}&until={until}")
+    assert page["window"]["follows_now"] is False
+    assert page["in_view"] == 1
+    assert door.look(f"/oncall?since={until}&until={since}").status == 400
+    assert door.look(f"/oncall?since={since}&range=1h").status == 400
+    assert door.look("/oncall?since=yesterday").status == 400
+
+
+def test_the_selected_deployment_says_what_may_be_done_and_what_not(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="failed", owner="ana", change_tickets=["CHG-1"])
+    name = _oncall(door)["suspects"][0]["id"]
+    selected = _oncall(door, f"?dep={name}")["selected"]
+    assert (selected["owner"], selected["tickets"], selected["confirm"]) == (
+        "ana",
+        ["CHG-1"],
+        "checkout",
+    )
+    assert {offer["allowed"] for offer in selected["actions"]} == {False}
+    assert "needs the role operator" in selected["actions"][0]["why_not"]
+    reply = door.look(f"/oncall?dep={name}", Role.OPERATOR)
+    assert "rolls nothing out" in reply.json["selected"]["actions"][0]["why_not"]
+
+
+def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
+    page = _oncall(door, f"?dep=d-{'0' * 26}~1")
+    assert page["selected"] is None
+    assert "selected" in [each["what"] for each in page["missing"]]
+
+
+# What a controller knows beside the markers ------------------------------------------------------
+
+
+class OneRollout:
+    """A controller with one rollout, in whatever state it is told."""
+
+    def __init__(self, name: str, **state: object) -> None:
+        self._shown = {
+            "deployment_id": name,
+            "service": "checkout",
+            "environment": "prod",
+            "target_deployment_id": None,
+            "strategy": "canary",
+            "step": 1,
+            "steps": [5.0, 25.0],
+            "weight": 5.0,
+            "paused_by": None,
+            "ended": None,
+            "doing": None,
+            "wants": None,
+            "newest_index": 17,
+            **state,
+        }
+
+    def newest(self) -> list[dict[str, Any]]:
+        return [self._shown]
+
+
+_STATES: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    "under way": (
+        {"wants": {"reason": "Waits for 12 requests."}},
+        "canary",
+        "Waits for 12 requests.",
+    ),
+    "paused": ({"paused_by": "ana"}, "paused", "Paused by ana."),
+    "going back": ({"doing": "roll_back"}, "rolling_back", "It is being rolled back."),
+    "one cutover": ({"strategy": "blue_green"}, "rolling_out", None),
+    "over": ({"ended": "promoted"}, "healthy", None),
+}
+
+
+@pytest.mark.parametrize("case", _STATES.values(), ids=_STATES)
+def test_what_a_controller_knows_is_laid_over_what_markers_say(
+    tmp_path: Path, case: tuple[dict[str, Any], str, str | None]
+) -> None:
+    state, shown, reason = case
+    with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied", target={"cluster": "eu-1"})
+        name = door.look("/deployments").json["items"][0]["id"]
+        door.use(rollouts=OneRollout(name, **state))
+        page = door.look(f"/oncall?dep={name}", Role.OPERATOR).json
+    assert page["counts"] == [{"state": shown, "count": 1}]
+    assert [mark["state"] for mark in page["marks"]["items"]] == [shown]
+    assert [row["state"] for row in page["stream"]] == [shown]
+    chip = page["selected"]["chip"]
+    assert (chip["state"], chip["reason"]) == (shown, reason)
+    assert len(page["suspects"]) == (shown != "healthy")
+    assert len(page["canaries"]) == (shown in {"canary", "paused"})
+
+
+def test_actions_are_offered_with_what_was_seen_of_the_rollout(tmp_path: Path) -> None:
+    with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied")
+        name = door.look("/deployments").json["items"][0]["id"]
+        door.use(rollouts=OneRollout(name))
+        offers = door.look(f"/oncall?dep={name}", Role.OPERATOR).json["selected"]["actions"]
+        assert boot_of(door.browse("/oncall"))["settings"]["can_act"] is True
+    told = {offer["action"]: (offer["allowed"], offer["why_not"]) for offer in offers}
+    assert told == {
+        "roll_back": (True, None),
+        "promote": (True, None),
+        "pause": (True, None),
+        "resume": (False, "It is not paused."),
+        "approve": (True, None),
+    }
+    assert {offer["expected_index"] for offer in offers} == {17}
+
+
+# What keeps it live ------------------------------------------------------------------------------
+
+
+def test_events_behind_an_entry_come_once_each(door: PageDoor) -> None:
+    seen, behind = [], -1
+    for number in range(5):
+        index = door.say(number * MINUTE, version=f"1.{number}", phase="applied")
+        if number % 2:
+            reply = door.look(f"/v1/events?behind={behind}&after={index}").json
+            seen += [row["index"] for row in reversed(reply["items"])]
+            behind = reply["newest"]
+    reply = door.look(f"/v1/events?behind={behind}").json
+    seen += [row["index"] for row in reversed(reply["items"])]
+    assert seen == [1, 2, 3, 4, 5]
+    assert door.look(f"/v1/events?behind={reply['newest']}").json["items"] == []
+
+
+def test_too_many_events_are_said_to_be_too_many(
+    door: PageDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploymark.server.pages.oncall.NEWS", 2)
+    for number in range(3):
+        door.say(number, version=f"1.{number}", phase="applied")
+    reply = door.look("/v1/events?behind=-1").json
+    assert (len(reply["items"]), reply["left_out"]) == (2, True)
