@@ -15,7 +15,7 @@ ARGS ?=
 # Arguments of the server of `make dev`.
 DEV ?= --data deploymark-data-dev
 
-.PHONY: help setup web dev demo check test soak bench docs lock release-notes clean
+.PHONY: help setup web page-types dev demo check test soak bench docs lock release-notes clean
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -72,6 +72,9 @@ docs: setup ## write the generated pages, build the docs without a warning, run 
 	@echo "docs/_build/html/index.html"
 
 ##@ Release
+
+page-types: setup ## write the types of the page from the interface of the server
+	@tools/web page-types
 
 lock: ## take the newest dependencies that pyproject.toml allows into uv.lock
 	@tools/uv lock --upgrade

@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -140,11 +141,25 @@ def build() -> bool:
     return True
 
 
+def write_types() -> None:
+    """Write the page's types anew from what the server describes (OpenAPI).
+
+    Raises:
+        BuildError: They cannot be written here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / "openapi.json"
+        with described.open("wb") as file:
+            command = [sys.executable, "-m", "deploymark", "openapi"]
+            subprocess.run(command, stdout=file, check=True)  # noqa: S603 - the project itself
+        run("schema", str(described), "-o", "src/api/schema.d.ts")
+
+
 def main() -> int:
     """Build, or run another script of web/package.json."""
     parser = argparse.ArgumentParser(description="Build the web page.")
     parser.add_argument(
-        "script", nargs="?", default="build", help="build, test, check, schema, dev"
+        "script", nargs="?", default="build", help="build, page-types, test, check, dev"
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     parser.add_argument(
@@ -152,7 +167,9 @@ def main() -> int:
     )
     asked = parser.parse_args()
     try:
-        if asked.script != "build":
+        if asked.script == "page-types":
+            write_types()
+        elif asked.script != "build":
             run(asked.script, *(["--", *asked.arguments] if asked.arguments else []))
         elif build():
             print(f"The page is built: {ASSETS.relative_to(TOP)}", file=sys.stderr)

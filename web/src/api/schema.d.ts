@@ -1939,7 +1939,7 @@ export interface components {
          *         Attributes:
          *             simulated: The fleet behind it is made up.
          *             heartbeat_seconds: How often a silent stream says that it lives.
-         *             can_act: The server rolls something out, so that actions can be asked for.
+         *             can_act: Some service has a rollout plan, so that actions can be asked for.
          *             series: There is telemetry to draw.
          */
         BootSettings: {
