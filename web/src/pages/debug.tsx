@@ -2,7 +2,7 @@
 // ran before, measures from the moment it went live, what each instance runs, and its emitters.
 
 import "../style/debug.css";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
 import { go } from "../address/router.ts";
 import type { Debug, Selected } from "../api/documents.ts";
@@ -43,7 +43,7 @@ export default function DebugPage({ document: shown }: { document: Debug }) {
 
 function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
   const { chip } = selected;
-  useEffect(
+  useLayoutEffect(
     () =>
       onAll({
         open: () => go(at(address.peek(), "deployment", chip.id)),

@@ -2,7 +2,7 @@
 // did to requests, what changed with it, and the entries that prove all that.
 
 import "../style/deployment.css";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
 import { go } from "../address/router.ts";
 import type { DeploymentPage } from "../api/documents.ts";
@@ -36,7 +36,7 @@ const STEPS: Record<string, string> = {
 export default function OneDeploymentPage({ document: shown }: { document: DeploymentPage }) {
   const { selected } = shown;
   const { chip } = selected;
-  useEffect(
+  useLayoutEffect(
     () =>
       onAll({
         "roll-back": () => askFor(selected, "roll_back"),

@@ -3,7 +3,7 @@
 
 import "../style/oncall.css";
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { at, formatAddress } from "../address/address.ts";
 import { go, select } from "../address/router.ts";
 import { ask, Problem } from "../api/client.ts";
@@ -34,7 +34,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   useEffect(() => {
     document.title = `${shown.verdict.sentence} – deploymark`;
   }, [shown.verdict.sentence]);
-  useEffect(
+  useLayoutEffect(
     () =>
       onAll({
         next: () => step(1, address.peek().selected ?? chosen),

@@ -3,7 +3,7 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { at, formatAddress, type PageName, TAKES } from "../address/address.ts";
 import { change, go } from "../address/router.ts";
 import { ask, Problem, useSession } from "../api/client.ts";
@@ -64,7 +64,7 @@ const close = () => {
 };
 
 export function Frame({ children }: { children: ComponentChildren }) {
-  useEffect(startKeys, []);
+  useLayoutEffect(startKeys, []);
   return (
     <>
       <a class="skip" href="#content">
