@@ -104,6 +104,11 @@ test("means are of 30 minutes before and of what there is after", () => {
   expect(change({ at_ms, low, high: low, step_ms: minute }, 60 * minute, 60 * minute)).toBeNull();
 });
 
+test("a column that reaches over the instant counts on neither side", () => {
+  const columns = { at_ms: [0, 10, 20], low: [1, 5, 9], high: [1, 5, 9], step_ms: 10 };
+  expect([mean(columns, 0, 15), mean(columns, 15, 30)]).toEqual([1, 9]);
+});
+
 test("numbers are short and keep what matters", () => {
   expect([0, 0.356, 2.8, 12.34, 353.2, 4648, 2_500_000].map(short)).toEqual([
     "0",

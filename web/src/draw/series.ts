@@ -44,12 +44,15 @@ export function line(columns: Columns): { x: number[]; y: (number | null)[] } {
   return { x, y };
 }
 
-/** The mean of the columns that begin in [since, until); null when there are none. */
+/**
+ * The mean of the columns that lie in [since, until]; null when there are none. One that reaches over
+ * an end holds something of both sides, and counts on neither.
+ */
 export function mean(columns: Columns, since: number, until: number): number | null {
   let sum = 0;
   let count = 0;
   columns.at_ms.forEach((at, i) => {
-    if (at < since || at >= until) return;
+    if (at < since || at + columns.step_ms > until) return;
     const low = columns.low[i] ?? 0;
     sum += (low + (columns.high[i] ?? low)) / 2;
     count += 1;
