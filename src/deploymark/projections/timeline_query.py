@@ -226,7 +226,7 @@ def owners_of(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner
     for scope, events in scopes.items():
         owners |= _joined(connection, scope, events)
     unlisted = [row for row in rows if row.idx not in owners]
-    return owners | _as_filed(connection, unlisted)
+    return owners | as_filed(connection, unlisted)
 
 
 def _joined(connection: Connection, scope: _Scope, events: Sequence[_Event]) -> dict[int, Owner]:
@@ -257,7 +257,7 @@ def _joined(connection: Connection, scope: _Scope, events: Sequence[_Event]) -> 
     return {idx: Owner(*owner) for idx, *owner in found}
 
 
-def _as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owner]:
+def as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owner]:
     """Return the owners of events as they were filed, or as they name them, aliases resolved."""
     events = list(events)
     names = {event.deployment for event in events if event.deployment is not None}

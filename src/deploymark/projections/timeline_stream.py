@@ -7,7 +7,7 @@ looks on, in the order of time or of the log, and never more than a screen of it
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from deploymark.model.instants import format_instant
 from deploymark.projections.broker.marks import MARK, MarkRow
@@ -18,7 +18,7 @@ from deploymark.projections.broker.view import NAME as BROKER
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views, rows_with
 from deploymark.projections.timeline import EVENT, NAME
-from deploymark.projections.timeline_query import Owner, owners_of
+from deploymark.projections.timeline_query import Owner, as_filed, owners_of
 
 COUNTED_TO: Final = 10_000
 """Events of a window are counted up to here; that many means as many or more."""
@@ -130,25 +130,25 @@ def _chosen(query: MarkQuery) -> list[ColumnElement[bool]]:
         columns = (MARK.c.service, MARK.c.version, MARK.c.id)
         marks.append(or_(*[func.instr(column, word) == 1 for column in columns]))
     if marks:
-        direct = select(MARK.c.id).where(MARK.c.id == EVENT.c.deployment, *_same_scope(), *marks)
-        aliased = (
-            select(MARK.c.id)
-            .join(ALIAS, tuple_(ALIAS.c.service, ALIAS.c.environment, ALIAS.c.id) == _MARK_SCOPE)
-            .where(ALIAS.c.alias == EVENT.c.deployment, *_same_scope(), *marks)
+        here = (MARK.c.service == EVENT.c.service, MARK.c.environment == EVENT.c.environment)
+        direct = select(MARK.c.id).where(*here, MARK.c.id == EVENT.c.deployment, *marks)
+        # Nested, so that it goes from the few aliases of a name to their marks.
+        meant = [MARK.c[name] == ALIAS.c[name] for name in ("service", "environment", "id")]
+        aliased = select(ALIAS.c.id).where(
+            ALIAS.c.alias == EVENT.c.deployment,
+            ALIAS.c.service == EVENT.c.service,
+            ALIAS.c.environment == EVENT.c.environment,
+            select(MARK.c.id).where(*meant, *marks).exists(),
         )
         wanted.append(or_(direct.exists(), aliased.exists()))
     return wanted
 
 
-_MARK_SCOPE = tuple_(MARK.c.service, MARK.c.environment, MARK.c.id)
-
-
-def _same_scope() -> tuple[ColumnElement[bool], ...]:
-    return (MARK.c.service == EVENT.c.service, MARK.c.environment == EVENT.c.environment)
-
-
 def _seen(connection: Connection, rows: Sequence[Any]) -> list[Seen]:
-    owners = owners_of(connection, rows)
+    # What names its deployment itself is of that; only evidence was joined by the broker, which is
+    # looked up scope by scope.
+    owners = as_filed(connection, [row for row in rows if not row.evidence])
+    owners |= owners_of(connection, [row for row in rows if row.evidence])
     keys = {
         (row.service, row.environment, owners[row.idx].deployment_id)
         for row in rows

@@ -43,7 +43,7 @@ CALM_PIXELS: Final = 4
 """Columns that are merged where nobody needs to look."""
 
 UNEASY_MS: Final = 86_400_000
-"""How far back something that is neither well nor over is sought, whatever the window."""
+"""How far back from the end of a window something that is neither well nor over is sought."""
 
 MAX_UNEASY: Final = 64
 
@@ -205,12 +205,12 @@ class Marks:
         """Return runs that are neither well nor over, the worst first, then the newest.
 
         Of those that failed only what nothing has replaced since: the others are decided. Sought in
-        the last day, or the window where that begins earlier. Planned ones are not among them.
+        the day before the window ends, however wide it is. Planned ones are not among them.
 
         Returns:
             At most `MAX_UNEASY`, and how many entries the view had seen.
         """
-        since_ms = min(query.since_ms, now_ms - UNEASY_MS)
+        since_ms = min(query.until_ms, now_ms) - UNEASY_MS
         later = MARK.alias("later")
         replaced = (
             select(later.c.id)

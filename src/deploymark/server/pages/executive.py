@@ -1,18 +1,20 @@
 """The numbers of thirty days, for somebody who answers for them; each with the list behind it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from deploymark.errors import StoreUnavailableError
 from deploymark.model.instants import format_instant
+from deploymark.model.proportion import Proportion
 from deploymark.projections.broker.fleet_query import DAY_MS, DayRow
 from deploymark.projections.broker.shown_state import SHOWN, ShownState
+from deploymark.projections.measures import MEASURES
 from deploymark.projections.outcome_questions import SliQuery
 from deploymark.server.pages.asked import Asked, window_of
 from deploymark.server.pages.measures import measured
 from deploymark.server.pages.shapes import Window
-from deploymark.server.pages.shapes_overview import Day, Exec, Figure, Measured, Team
+from deploymark.server.pages.shapes_overview import Aim, Day, Exec, Figure, Measured, Team
 
 DAYS: Final = 30
 TEAMS: Final = 50
@@ -34,7 +36,7 @@ def executive(asked: Asked) -> Exec:
     named = asked.parameters.get("environment")
     environments = [named] if named else asked.sources.fleet.production()
     rows = asked.sources.fleet.days(window.since_ms, window.until_ms, environments)
-    items = _slis(asked, window, environments)
+    items = _slis(asked, named)
     measures = [measured(item) for item in items]
     by = {each.id: each for each in measures}
     teams = _teams(rows, window)
@@ -46,7 +48,7 @@ def executive(asked: Asked) -> Exec:
         **asked.head(asked.parts.runner.position()),
         window=window,
         environment=named or _PRODUCTION,
-        success=by.get("M1"),
+        success=_success(rows, window, named),
         measures=measures,
         days=_days(rows, window, named),
         dora=_dora(rows, window, {item["measure"]: item for item in items}),
@@ -75,17 +77,62 @@ def _window(asked: Asked) -> Window:
     )
 
 
-def _slis(asked: Asked, window: Window, environments: list[str]) -> list[Mapping[str, Any]]:
-    query = SliQuery(
-        environment=tuple(environments) if asked.parameters.get("environment") else (),
-        since=window.since_at,
-        until=None if window.follows_now else window.until_at,
-    )
+def _slis(asked: Asked, environment: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return the measures of the last week, which the metrics take anyway.
+
+    Taking all of them over thirty days, or of one environment, goes through each deployment; a page
+    must not wait for that.
+    """
+    if environment is not None:
+        asked.miss(
+            "measures",
+            f"The measures of {environment} alone are counted when they are asked for:"
+            f" GET /v1/slis?environment={environment}.",
+        )
+        return []
     try:
-        return list(asked.parts.measures.slis(query, -1))
+        return asked.parts.measures.slis(SliQuery(), -1)
     except StoreUnavailableError as error:
         asked.miss("measures", error.hint or "The measures are not there yet; try again.")
         return []
+
+
+def _success(rows: Iterable[DayRow], window: Window, environment: str | None) -> Measured:
+    """Return M1 of the thirty days, by how the deployments are shown now."""
+    sums = _sums(rows)
+    share = Proportion(sums[0], sum(sums))
+    interval = share.interval()
+    measure = MEASURES["M1"]
+    value = share.value
+    return Measured(
+        id=measure.id,
+        title=measure.title,
+        value=value,
+        numerator=share.numerator,
+        denominator=share.denominator,
+        low=None if interval is None else interval[0],
+        high=None if interval is None else interval[1],
+        target=measure.target,
+        aim=Aim(measure.aim),
+        met=None if value is None else value >= measure.target,
+        unit="share",
+        formula=measure.formula,
+        since_at=window.since_at,
+        until_at=window.until_at,
+        list=_list(window, _filter(environment)),
+    )
+
+
+def _sums(rows: Iterable[DayRow]) -> list[int]:
+    """Return how many succeeded, failed, and were rolled back."""
+    sums = [0, 0, 0]
+    for row in rows:
+        sums[_kind(row)] += row.runs
+    return sums
+
+
+def _filter(environment: str | None) -> str:
+    return f"kind:deployment env:{environment}" if environment else "kind:deployment"
 
 
 def _list(window: Window, q: str, since_ms: int | None = None, until_ms: int | None = None) -> str:
@@ -99,7 +146,7 @@ def _days(rows: Iterable[DayRow], window: Window, environment: str | None) -> li
     for row in rows:
         if 0 <= row.day < DAYS:
             sums[row.day][_kind(row)] += row.runs
-    q = f"kind:deployment env:{environment}" if environment else "kind:deployment"
+    q = _filter(environment)
     found = []
     for day, (succeeded, failed, undone) in enumerate(sums):
         since_ms = window.since_ms + day * DAY_MS
@@ -130,9 +177,7 @@ def _teams(rows: Iterable[DayRow], window: Window) -> list[Team]:
 def _dora(
     rows: Iterable[DayRow], window: Window, items: Mapping[str, Mapping[str, Any]]
 ) -> list[Figure]:
-    sums = [0, 0, 0]
-    for row in rows:
-        sums[_kind(row)] += row.runs
+    sums = _sums(rows)
     total = sum(sums)
     bad = sums[1] + sums[2]
     rollback: Mapping[str, Any] = items.get("M11", {}).get("seconds") or {}

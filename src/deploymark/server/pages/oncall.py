@@ -17,6 +17,7 @@ from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownSt
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.canaries import canaries_of, rollbacks_of
 from deploymark.server.pages.chips import (
+    MAX_DELTAS,
     Bench,
     Rolling,
     mark_id,
@@ -110,7 +111,7 @@ def oncall(asked: Asked) -> OnCall:
         rollbacks=rollbacks.items,
         rollbacks_total=rollbacks.total,
         deltas=deltas[:DELTAS],
-        deltas_total=len(deltas),
+        deltas_total=len(suspects.newest) if deltas else 0,
         stream=[event_of(each, rolling) for each in streamed.items],
         stream_total=streamed.total,
         findings=findings,
@@ -145,10 +146,12 @@ def events(asked: Asked) -> Events:
 def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) -> _Suspects:
     uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
     newest = _newest(asked, query)
-    known = {mark_id(mark): mark for mark in (*uneasy, *newest)}
+    uneasy.sort(key=lambda each: worst_first(each, rolling))
+    # Only what may be shown is read whole: documents are long.
+    doubtful = {mark_id(mark): mark for mark in (*uneasy[:_LOOKED_INTO], *newest[:MAX_DELTAS])}
     doubted = []
-    bench.read(known.values())
-    for mark in sorted(known.values(), key=lambda each: worst_first(each, rolling)):
+    bench.read(doubtful.values())
+    for mark in doubtful.values():
         state, _ = standing_of(mark, rolling)
         chip = bench.chip(mark, deltas=True)
         worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
@@ -157,7 +160,8 @@ def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) ->
         elif RANK[state] < RANK[ShownState.PLANNED]:
             doubted.append(chip)
     doubted.sort(key=_suspicion)
-    return _Suspects(doubted[:SUSPECTS], len(doubted), newest, uneasy)
+    total = len(doubted) + max(0, len(uneasy) - _LOOKED_INTO)
+    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy)
 
 
 def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
@@ -171,6 +175,7 @@ def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
 
 
 _LOOKED_AT: Final = 64
+_LOOKED_INTO: Final = 8
 
 
 def _suspicion(chip: Chip) -> tuple[int, float, str]:
@@ -300,7 +305,7 @@ def _marks(seen: Overview, overlaid: Sequence[tuple[MarkRow, ShownState]]) -> Ma
 def _deltas(bench: Bench, newest: Sequence[MarkRow]) -> list[ServiceDelta]:
     """Return how errors changed after the newest deployment of each service, the worst first."""
     found = []
-    for mark in newest:
+    for mark in newest[:MAX_DELTAS]:
         chip = bench.chip(mark, deltas=True)
         if chip.delta is not None:
             found.append(ServiceDelta(mark.service, chip, chip.delta))
