@@ -152,7 +152,7 @@ def write_types() -> None:
         with described.open("wb") as file:
             command = [sys.executable, "-m", "deploymark", "openapi"]
             subprocess.run(command, stdout=file, check=True)  # noqa: S603 - the project itself
-        run("schema", str(described), "-o", "src/api/schema.d.ts")
+        run("schema", "--", str(described), "-o", "src/api/schema.d.ts")
 
 
 def main() -> int:

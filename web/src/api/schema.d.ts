@@ -2570,7 +2570,8 @@ export interface components {
          * @description The executive's numbers of thirty days.
          *
          *         Attributes:
-         *             success: M1.
+         *             success: M1 of the thirty days, by how deployments are shown now.
+         *             measures: Of the last week; each says its own window.
          *             dora: The four keys as far as there are data.
          *             coverage: Of markers and of the audit.
          *             teams: The worst first.
