@@ -1,6 +1,7 @@
 """What markers say is shown as text, whatever it is, on every page."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,15 @@ QUOTES = "\"'><svg onload=alert(3)>"
 
 
 @pytest.fixture(scope="module")
-def attacked(server: PageServer, story: dict[str, str]) -> str:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A server of its own, because what is said to it is the worst of everything."""
+    with PageServer(tmp_path_factory.mktemp("hostile"), "") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def attacked(hostile: PageServer) -> str:
     """A deployment whose every text attacks whoever looks at it."""
-    assert story
     said = marker(
         EVIL,
         ENDS,
@@ -34,7 +41,7 @@ def attacked(server: PageServer, story: dict[str, str]) -> str:
         changes=[{"commit": "a1b2c3d", "ticket": EVIL, "title": ENDS}],
     )
     said["artifact"]["name"] = EVIL
-    [result] = server.mark(said)
+    [result] = hostile.mark(said)
     return str(result["deployment_id"])
 
 
@@ -52,9 +59,9 @@ def attacked(server: PageServer, story: dict[str, str]) -> str:
     ],
 )
 def test_markup_in_markers_is_text(
-    open_page: Open, server: PageServer, attacked: str, path: str
+    open_page: Open, hostile: PageServer, attacked: str, path: str
 ) -> None:
-    page = open_page(server, path.format(attacked))
+    page = open_page(hostile, path.format(attacked))
     asked: list[str] = []
     page.on("dialog", lambda dialog: asked.append(dialog.message))
     page.reload()
