@@ -1,0 +1,151 @@
+"""Everything that a page shows follows from its address, and the address from what is done."""
+
+import re
+
+from page_server import Open, PageServer, drawn
+from playwright.sync_api import expect
+
+
+def test_a_link_shows_the_same_window_selection_and_filter(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall?range=24h")
+    page.keyboard.press("/")
+    page.keyboard.type("svc:checkout")
+    page.keyboard.press("Enter")
+    expect(page.locator(".stream li").first).to_contain_text("checkout")
+    page.locator(f".stream a[href*='{story['before']}']").first.click()
+    page.keyboard.press("+")
+    expect(page.locator(".selection")).to_contain_text("2.30.4")
+    expect(page.locator("main[aria-busy=true]")).to_have_count(0)
+    address = page.url
+    for part in ("since=", "until=", "q=svc:checkout", f"dep={story['before']}~1"):
+        assert part in address
+    shown = page.locator(".window-text").inner_text()
+    list_drawn = drawn(page)
+    again = open_page(server, address.removeprefix(server.url))
+    expect(again.locator(".selection")).to_contain_text("2.30.4")
+    expect(again.locator(".window-text")).to_have_text(shown)
+    expect(again.get_by_label("Filter")).to_have_value("svc:checkout")
+    again.wait_for_function("window.deploymark")
+    assert drawn(again)["glyphs"] == list_drawn["glyphs"]
+
+
+def test_back_and_forward_restore_pages_and_windows(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    page.get_by_role("link", name="1h", exact=True).click()
+    page.get_by_role("link", name="Fleet").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+    page.go_back()
+    expect(page.locator(".ranges [aria-current]")).to_have_text("1h")
+    page.go_back()
+    expect(page.locator(".ranges [aria-current]")).to_have_text("6h")
+    page.go_forward()
+    expect(page.locator(".ranges [aria-current]")).to_have_text("1h")
+    assert story
+
+
+def test_keys_go_everywhere(open_page: Open, server: PageServer, story: dict[str, str]) -> None:
+    page = open_page(server, "/oncall")
+    expect(page.locator(".selection")).to_contain_text("checkout")
+    for keys, heading in (
+        ("gd", "Deployments"),
+        ("gs", "Services"),
+        ("gf", "Fleet"),
+        ("ga", "Audit"),
+        ("ge", "Executive"),
+    ):
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("checkout 2.31.0")
+    page.keyboard.press("j")
+    first = page.url
+    assert "dep=" in first
+    page.keyboard.press("j")
+    assert page.url != first
+    page.keyboard.press("k")
+    assert page.url == first
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/d/d-"))
+    page.go_back()
+    page.keyboard.press("[")
+    expect(page).to_have_url(re.compile("until="))
+    assert story
+
+
+def test_keys_can_be_switched_off(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    expect(page.locator(".selection")).to_contain_text("checkout")
+    page.keyboard.press("?")
+    page.get_by_label("Single keys do something").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("dialog")).to_be_visible()  # and nothing else has happened
+    page.keyboard.type("fleet")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+    assert story
+
+
+def test_the_theme_is_chosen_and_kept(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", theme="dark")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Light or dark").click()
+    light = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    expect(page.locator(".suspects")).to_be_visible()
+    assert page.evaluate(ground) == light
+    assert story
+
+
+def test_every_mark_of_the_document_is_drawn_at_its_instant(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    page.wait_for_function("window.deploymark && window.deploymark.drawn.glyphs.length > 10")
+    shown = drawn(page)
+    span = page.evaluate("window.deploymark.span")
+    marks = server.ask("/oncall")["marks"]["items"]
+    width = page.evaluate("document.querySelector('.figure').clientWidth") - 52 - 18
+    assert sum(int(str(each["count"])) for each in shown["glyphs"]) == sum(
+        each["count"] for each in marks
+    )
+    for glyph in shown["glyphs"]:
+        at = next(each["at_ms"] for each in marks if each["id"] == glyph["id"])
+        place = 52 + (at - span["since"]) / (span["until"] - span["since"]) * width
+        assert abs(place - float(str(glyph["x"]))) <= 4, glyph
+    [chosen] = [each for each in shown["glyphs"] if each["isSelected"]]
+    assert (chosen["id"], chosen["state"]) == (f"{story['checkout']}~1", "canary")
+
+
+def test_the_proof_of_an_entry_is_verified_in_the_browser(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/audit/5")
+    steps = page.locator(".steps")
+    expect(steps).to_have_attribute("data-proof", "holds")
+    expect(steps.locator("li")).to_have_count(4)
+    receipt = server.ask("/audit/5")["receipt"]
+    other = server.ask("/audit/6")["receipt"]
+    document = server.ask("/audit/5")
+    forged = {**document, "receipt": receipt.replace(receipt.split("\n")[1], other.split("\n")[1])}
+    page.route("**/audit/5", lambda route: route.fulfill(json=forged))
+    page.get_by_role("link", name="6 →").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Entry 6")
+    expect(steps).to_have_attribute("data-proof", "holds")
+    page.get_by_role("link", name="← 5").click()
+    expect(steps).to_have_attribute("data-proof", "fails")
+    assert story

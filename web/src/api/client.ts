@@ -1,0 +1,91 @@
+// Asks the server, with the session's cookie, and with its CSRF token where something changes.
+// Whatever goes wrong becomes a Problem, which says what happened and what to do. Keeps no state but
+// the token and what to do when the session has ended; shows nothing.
+
+import type { BootProblem } from "./documents.ts";
+
+export class Problem extends Error {
+  constructor(readonly told: BootProblem & { field?: string; incident?: string }) {
+    super(told.detail);
+  }
+}
+
+let csrfToken: string | null = null;
+let onSignedOut: () => void = () => {};
+
+/** Called with the token of each new session, and once with what to do when there is none. */
+export function useSession(token: string | null, signedOut?: () => void): void {
+  csrfToken = token;
+  if (signedOut !== undefined) onSignedOut = signedOut;
+}
+
+export interface Asked {
+  method?: "GET" | "POST" | "DELETE";
+  body?: unknown;
+  accept?: string;
+  signal?: AbortSignal;
+  /** A 401 is an answer here, not the end of the session. */
+  isSignIn?: boolean;
+}
+
+/** The JSON of an answer. */
+export async function ask<T>(address: string, asked: Asked = {}): Promise<T> {
+  const answer = await send(address, asked);
+  return (answer.status === 204 ? null : await answer.json()) as T;
+}
+
+export async function askText(address: string, asked: Asked = {}): Promise<string> {
+  return (await send(address, { accept: "text/plain", ...asked })).text();
+}
+
+/** An answer of 2xx; everything else is thrown as a Problem. */
+export async function send(address: string, asked: Asked = {}): Promise<Response> {
+  const headers: Record<string, string> = { Accept: asked.accept ?? "application/json" };
+  const method = asked.method ?? "GET";
+  if (asked.body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET" && csrfToken !== null) headers["X-CSRF-Token"] = csrfToken;
+  let answer: Response;
+  try {
+    answer = await fetch(address, {
+      method,
+      headers,
+      credentials: "same-origin",
+      cache: "no-store",
+      ...(asked.body === undefined ? {} : { body: JSON.stringify(asked.body) }),
+      ...(asked.signal === undefined ? {} : { signal: asked.signal }),
+    });
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Problem(UNREACHABLE);
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401 && !asked.isSignIn) onSignedOut();
+  throw new Problem(await readProblem(answer));
+}
+
+const UNREACHABLE: BootProblem = {
+  status: 0,
+  code: "unreachable",
+  title: "The server does not answer",
+  detail: "The server cannot be reached from here.",
+  hint: "Look whether it runs and whether your network reaches it; the page tries again by itself.",
+  retryable: true,
+};
+
+async function readProblem(answer: Response): Promise<BootProblem> {
+  try {
+    const told = await answer.json();
+    if (typeof told.title === "string")
+      return { hint: "", detail: "", code: "", retryable: false, ...told };
+  } catch {
+    // Not JSON: something between here and the server answered.
+  }
+  return {
+    status: answer.status,
+    code: "unexpected",
+    title: `Answered with ${answer.status}`,
+    detail: "Something between this page and the server answered in its place.",
+    hint: "Try again; if it stays, look at the proxy before the server.",
+    retryable: answer.status >= 500,
+  };
+}

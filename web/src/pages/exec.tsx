@@ -1,0 +1,170 @@
+// The numbers of thirty days for who leads: every one linked to the list that proves it. Prints on
+// paper; nothing moves.
+
+import "../style/exec.css";
+import type { Exec } from "../api/documents.ts";
+import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
+import { FigureCard, Measures, Met, valueWords } from "../parts/measures.tsx";
+import { PageFrame } from "../parts/page.tsx";
+import { Panel } from "../parts/panel.tsx";
+import { count, shownOf } from "../parts/words.ts";
+import { written } from "../time/instant.ts";
+
+export default function ExecPage({ document: shown }: { document: Exec }) {
+  const { success } = shown;
+  return (
+    <PageFrame
+      title="Executive"
+      note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)}`}
+      class="exec"
+    >
+      <div class="grid-2">
+        <Panel title="Success rate of deployments, 30 days">
+          <div class="inside">
+            {success === null || success.value === null ? (
+              <Nothing missing={shown.missing} what="success">
+                No deployment has come to an end yet.
+              </Nothing>
+            ) : (
+              <>
+                <p class="figure-value">
+                  <a href={success.list}>{valueWords(success.value, success.unit)}</a>{" "}
+                  <Met met={success.met} />
+                </p>
+                <p class="calm">
+                  target {valueWords(success.target, success.unit)} ·{" "}
+                  {count(success.numerator ?? 0)} of {count(success.denominator ?? 0)} without a
+                  rollback
+                </p>
+              </>
+            )}
+          </div>
+        </Panel>
+        <Panel title="Deployments a day" note="failed and rolled back on top">
+          <Days days={shown.days} />
+        </Panel>
+      </div>
+      <Panel title="DORA">
+        <Figures figures={shown.dora} empty="None of the four keys can be told yet." />
+      </Panel>
+      <div class="grid-2">
+        <Panel title="Incidents">
+          <Figures figures={shown.incidents} empty="Incidents are not kept yet." />
+        </Panel>
+        <Panel title="Coverage">
+          <Figures figures={shown.coverage} empty="Nothing is covered yet." />
+        </Panel>
+      </div>
+      <Panel
+        title="Teams"
+        note={`${shownOf(shown.teams.length, shown.teams_total)} · the worst first`}
+      >
+        {shown.teams.length === 0 ? (
+          <Empty>No deployment of these days names an owner.</Empty>
+        ) : (
+          <div class="scroll" tabIndex={0}>
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Team</th>
+                  <th scope="col" class="number">
+                    Success
+                  </th>
+                  <th scope="col" class="number">
+                    Deployments
+                  </th>
+                  <th scope="col" class="number">
+                    Failed
+                  </th>
+                  <th scope="col" class="number">
+                    Rolled back
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {shown.teams.map((team) => (
+                  <tr key={team.owner}>
+                    <th scope="row">
+                      <a href={team.list}>{team.owner || "no owner"}</a>
+                    </th>
+                    <td class="number">{valueWords(team.success, "share")}</td>
+                    <td class="number">{count(team.deployments)}</td>
+                    <td class="number">{count(team.failed)}</td>
+                    <td class="number">{count(team.rolled_back)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+      </Panel>
+      <Measures measures={shown.measures} title="All measures" />
+      <AllMissing missing={shown.missing} told={["success"]} />
+    </PageFrame>
+  );
+}
+
+function Figures({ figures, empty }: { figures: Exec["incidents"]; empty: string }) {
+  if (figures.length === 0) return <Empty>{empty}</Empty>;
+  return (
+    <div class="figures">
+      {figures.map((figure) => (
+        <FigureCard key={figure.name} figure={figure} />
+      ))}
+    </div>
+  );
+}
+
+const HEIGHT = 120;
+const BAR = 12;
+
+/** Stacked bars, each day a link to its list. */
+function Days({ days }: { days: Exec["days"] }) {
+  const most = Math.max(1, ...days.map((day) => day.succeeded + day.failed + day.rolled_back));
+  if (days.length === 0) return <Empty>No deployment has come to an end yet.</Empty>;
+  const y = (part: number) => (part / most) * (HEIGHT - 18);
+  return (
+    <div class="inside">
+      <svg
+        class="days"
+        viewBox={`0 0 ${days.length * (BAR + 3)} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={`Deployments a day, at most ${most}`}
+      >
+        {days.map((day, i) => {
+          const x = i * (BAR + 3);
+          const good = y(day.succeeded);
+          const back = y(day.rolled_back);
+          const bad = y(day.failed);
+          return (
+            <g key={day.date}>
+              <title>{`${day.date}: ${day.succeeded} succeeded, ${day.failed} failed, ${day.rolled_back} rolled back`}</title>
+              <rect class="day-good" x={x} y={HEIGHT - good} width={BAR} height={good} />
+              <rect class="day-back" x={x} y={HEIGHT - good - back} width={BAR} height={back} />
+              <rect class="day-bad" x={x} y={HEIGHT - good - back - bad} width={BAR} height={bad} />
+            </g>
+          );
+        })}
+      </svg>
+      <p class="calm small row spread">
+        <span>{days[0]?.date}</span>
+        <span>
+          <span class="key-good">■</span> succeeded <span class="key-back">■</span> rolled back{" "}
+          <span class="key-bad">■</span> failed · at most {most} a day
+        </span>
+        <span>{days.at(-1)?.date}</span>
+      </p>
+      <details class="not-printed">
+        <summary>As a list</summary>
+        <ul class="row">
+          {days.map((day) => (
+            <li key={day.date}>
+              <a href={day.list}>{day.date}</a> {day.succeeded + day.failed + day.rolled_back}
+            </li>
+          ))}
+        </ul>
+      </details>
+    </div>
+  );
+}

@@ -1,0 +1,114 @@
+// A list of deployments, one in a row; j and k go through it and Enter opens.
+
+import { useEffect, useState } from "preact/hooks";
+import { at } from "../address/address.ts";
+import { go } from "../address/router.ts";
+import type { Chip } from "../api/documents.ts";
+import { onAll } from "../keys/keyboard.ts";
+import { address } from "../state/app.ts";
+import { Empty } from "./empty.tsx";
+import { ToDeployment } from "./link.tsx";
+import { StateMark } from "./state-mark.tsx";
+import { When } from "./when.tsx";
+import { deltaWords, isWorse, score } from "./words.ts";
+
+export function ChipTable({
+  chips,
+  empty,
+  hasKeys = false,
+}: {
+  chips: Chip[];
+  empty: string;
+  hasKeys?: boolean;
+}) {
+  const [place, setPlace] = useState(-1);
+  useEffect(() => {
+    if (!hasKeys) return;
+    const move = (by: number) => () => {
+      const next = Math.min(chips.length - 1, Math.max(0, place + by));
+      setPlace(next);
+      requestAnimationFrame(() =>
+        document.querySelector("tr.is-chosen")?.scrollIntoView({ block: "nearest" }),
+      );
+    };
+    return onAll({
+      next: move(1),
+      previous: move(-1),
+      open: () => {
+        const chip = chips[place];
+        if (chip !== undefined) go(at(address.peek(), "deployment", chip.id));
+      },
+    });
+  }, [place, chips, hasKeys]);
+  if (chips.length === 0) return <Empty>{empty}</Empty>;
+  return (
+    <div class="scroll" tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">When</th>
+            <th scope="col">Deployment</th>
+            <th scope="col">State</th>
+            <th scope="col">Environment</th>
+            <th scope="col">Where</th>
+            <th scope="col">Owner</th>
+            <th scope="col">Ticket</th>
+            <th scope="col" class="number">
+              Errors
+            </th>
+            <th scope="col" class="number">
+              Score
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {chips.map((chip, i) => (
+            <tr
+              key={chip.id}
+              data-id={chip.id}
+              class={i === place ? "is-chosen" : ""}
+              aria-selected={i === place}
+            >
+              <td class="calm">
+                <When at={chip.at} />
+              </td>
+              <th scope="row">
+                <ToDeployment id={chip.id}>
+                  <strong>{chip.service}</strong> <span class="mono">{chip.version}</span>
+                </ToDeployment>
+                {chip.kind === "deployment" ? null : (
+                  <span class="calm small"> {chip.kind.replaceAll("_", " ")}</span>
+                )}
+                {chip.reason === null ? null : <div class="calm small reason">{chip.reason}</div>}
+              </th>
+              <td>
+                <StateMark state={chip.state} />
+              </td>
+              <td>{chip.environment}</td>
+              <td>
+                {chip.places.join(", ") || "–"}
+                {chip.places_total > chip.places.length
+                  ? ` +${chip.places_total - chip.places.length}`
+                  : ""}
+              </td>
+              <td>{chip.owner ?? chip.author ?? "–"}</td>
+              <td>
+                {chip.ticket === null ? (
+                  "–"
+                ) : (
+                  <a href={`/audit?ticket=${encodeURIComponent(chip.ticket)}`}>{chip.ticket}</a>
+                )}
+              </td>
+              <td class={`number ${isWorse(chip.delta) ? "tone-bad" : "calm"}`}>
+                {chip.delta === null || chip.delta.points === null
+                  ? "–"
+                  : `${isWorse(chip.delta) ? "▲ " : ""}${deltaWords(chip.delta).replace("errors ", "")}`}
+              </td>
+              <td class="number">{score(chip.score)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,127 @@
+// Measures with target and interval, each a link to the list that proves it.
+
+import type { Figure, Measured } from "../api/documents.ts";
+import { length } from "../time/instant.ts";
+import { Empty } from "./empty.tsx";
+import { Panel } from "./panel.tsx";
+import { count, points } from "./words.ts";
+
+const AIMS: Record<string, string> = { at_least: "≥", at_most: "≤", below: "<" };
+
+export function valueWords(value: number | null, unit: string): string {
+  if (value === null) return "–";
+  if (unit === "share")
+    return `${(value * 100).toFixed(Math.abs(value) >= 0.9995 || value === 0 ? 0 : 1)} %`;
+  if (unit === "points") return points(value * 100);
+  if (unit === "seconds") return length(value * 1000);
+  if (unit === "per_day") return `${value.toFixed(value >= 10 ? 0 : 1)} a day`;
+  return count(value);
+}
+
+export function Met({ met }: { met: boolean | null }) {
+  if (met === null)
+    return (
+      <span class="state tone-calm">
+        <span class="state-glyph" aria-hidden="true">
+          ○
+        </span>{" "}
+        nothing counted
+      </span>
+    );
+  return met ? (
+    <span class="state tone-good">
+      <span class="state-glyph" aria-hidden="true">
+        ✓
+      </span>{" "}
+      met
+    </span>
+  ) : (
+    <span class="state tone-bad">
+      <span class="state-glyph" aria-hidden="true">
+        ✕
+      </span>{" "}
+      missed
+    </span>
+  );
+}
+
+export function Measures({ measures, title }: { measures: Measured[]; title: string }) {
+  return (
+    <Panel title={title}>
+      {measures.length === 0 ? (
+        <Empty>No measure has been taken yet.</Empty>
+      ) : (
+        <MeasureTable measures={measures} />
+      )}
+    </Panel>
+  );
+}
+
+function MeasureTable({ measures }: { measures: Measured[] }) {
+  return (
+    <div class="scroll" tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Measure</th>
+            <th scope="col" class="number">
+              Value
+            </th>
+            <th scope="col" class="number">
+              Of
+            </th>
+            <th scope="col">95 % interval</th>
+            <th scope="col" class="number">
+              Target
+            </th>
+            <th scope="col">Target met</th>
+          </tr>
+        </thead>
+        <tbody>
+          {measures.map((measure) => (
+            <tr key={measure.id}>
+              <th scope="row" title={measure.formula}>
+                <a href={measure.list}>
+                  {measure.id} {measure.title}
+                </a>
+              </th>
+              <td class="number">
+                <strong>{valueWords(measure.value, measure.unit)}</strong>
+              </td>
+              <td class="number calm">
+                {measure.denominator === null
+                  ? "–"
+                  : `${measure.numerator === null ? "" : `${count(measure.numerator)} of `}${count(measure.denominator)}`}
+              </td>
+              <td class="calm nowrap">
+                {measure.low === null || measure.high === null
+                  ? "–"
+                  : `${valueWords(measure.low, measure.unit)} to ${valueWords(measure.high, measure.unit)}`}
+              </td>
+              <td class="number">
+                {AIMS[measure.aim] ?? ""} {valueWords(measure.target, measure.unit)}
+              </td>
+              <td>
+                <Met met={measure.met} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** A number, its name, what it says; linked to the list that proves it where there is one. */
+export function FigureCard({ figure }: { figure: Figure }) {
+  const words = valueWords(figure.value, figure.unit);
+  return (
+    <div class="figure-card">
+      <h3>{figure.title}</h3>
+      <p class="figure-value">
+        {figure.list === null || figure.value === null ? words : <a href={figure.list}>{words}</a>}
+      </p>
+      <p class="calm small break">{figure.sentence}</p>
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+// Brings the document of the page that the address names. One request at a time; what comes too
+// late is thrown away. A document that cannot be made anew stays, and the problem says so.
+
+import { type Address, formatPath, formatQuery, TAKES } from "../address/address.ts";
+import { ask, Problem } from "../api/client.ts";
+import type { AnyDocument } from "../api/documents.ts";
+import { address, boot, isLoading, loaded, problem, seeServerTime, session } from "./app.ts";
+
+let asking: AbortController | null = null;
+let retry: ReturnType<typeof setTimeout> | undefined;
+
+/** The selection of most pages changes nothing of their document. */
+export function keyOf(to: Address): string {
+  const selected = to.page === "debug" ? to.selected : null;
+  return `${formatPath(to)}?${formatQuery({ ...to, selected })}`;
+}
+
+/** Columns that the charts have here; what is merged per column is merged by the server. */
+export function columns(): number {
+  const side = innerWidth >= 1100 ? 350 : 0;
+  return Math.round(Math.min(2_000, Math.max(240, innerWidth - side - 110)));
+}
+
+export function documentAddress(to: Address): string {
+  const query = new URLSearchParams(formatQuery(to));
+  if (TAKES[to.page].window) query.set("width", String(columns()));
+  const text = query.toString();
+  return formatPath(to) + (text ? `?${text}` : "");
+}
+
+/** Take what the HTML carried, or ask for it. */
+export function begin(): void {
+  if (boot.document !== null && boot.page === address.peek().page) {
+    take(address.peek(), boot.document as AnyDocument);
+    // The HTML carries the worst marks only, so that it is small.
+    const { marks } = boot.document as { marks?: { left_out: number } };
+    if ((marks?.left_out ?? 0) > 0) setTimeout(() => void load());
+  } else if (session.peek() !== null && boot.problem === null) {
+    void load();
+  }
+}
+
+export async function load(): Promise<void> {
+  const to = address.peek();
+  if (session.peek() === null || to.page === "unknown") return;
+  asking?.abort();
+  clearTimeout(retry);
+  const mine = new AbortController();
+  asking = mine;
+  isLoading.value = true;
+  try {
+    const document = await ask<AnyDocument>(documentAddress(to), { signal: mine.signal });
+    if (asking !== mine) return;
+    problem.value = null;
+    take(to, document);
+  } catch (error) {
+    if (asking !== mine || mine.signal.aborted) return;
+    if (!(error instanceof Problem)) throw error;
+    if (loaded.peek()?.key !== keyOf(to)) loaded.value = null;
+    problem.value = error.told;
+    if (error.told.retryable) retry = setTimeout(() => void load(), 5_000);
+  } finally {
+    if (asking === mine) isLoading.value = false;
+  }
+}
+
+function take(to: Address, document: AnyDocument): void {
+  seeServerTime(document.now_at);
+  loaded.value = { key: keyOf(to), page: to.page, document };
+}

@@ -1,0 +1,67 @@
+// How instants and lengths of time are written for people: always UTC, dates where they are needed.
+// Pure; knows no clock.
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const two = (number: number) => String(number).padStart(2, "0");
+
+export function clock(at: number): string {
+  const date = new Date(at);
+  return `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+}
+
+export function clockWithSeconds(at: number): string {
+  return `${clock(at)}:${two(new Date(at).getUTCSeconds())}`;
+}
+
+export function day(at: number): string {
+  const date = new Date(at);
+  return `${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
+}
+
+export function dayAndClock(at: number): string {
+  return `${day(at)} ${clock(at)}`;
+}
+
+/** As exact as the log: for evidence. */
+export function exact(at: number): string {
+  return Number.isFinite(at)
+    ? `${new Date(at).toISOString().replace("T", " ").replace("Z", "")} UTC`
+    : "–";
+}
+
+/** The ends of a window; the day of the second one is left out when it is in the middle of a night. */
+export function written(since: number, until: number): string {
+  const end = until - since > DAY ? dayAndClock(until) : clock(until);
+  return `${dayAndClock(since)} – ${end} UTC`;
+}
+
+/** A clock, with its day before it in windows that are longer than one. */
+export function placed(at: number, windowMs: number): string {
+  return windowMs > DAY ? dayAndClock(at) : clock(at);
+}
+
+/** How long ago, in one unit: `21m ago`. */
+export function ago(at: number, now: number): string {
+  return at > now ? `in ${length(at - now)}` : `${length(now - at)} ago`;
+}
+
+export function length(ms: number): string {
+  if (ms < MINUTE) return `${Math.max(0, Math.round(ms / 1000))}s`;
+  if (ms < HOUR) return `${Math.floor(ms / MINUTE)}m`;
+  if (ms < 2 * DAY) return `${Math.floor(ms / HOUR)}h`;
+  return `${Math.floor(ms / DAY)}d`;
+}
+
+/** Milliseconds of an RFC 3339 text, null for none and for nonsense. */
+export function parsed(text: string | null | undefined): number | null {
+  if (!text) return null;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : at;
+}
+
+export function rfc3339(at: number): string {
+  return new Date(at).toISOString();
+}

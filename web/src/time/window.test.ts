@@ -1,0 +1,60 @@
+import { expect, test } from "vitest";
+import { ticks } from "./axis.ts";
+import { ago, exact, parsed, written } from "./instant.ts";
+import { panned, spanOf, zoomed } from "./window.ts";
+
+const NOW = Date.UTC(2026, 10, 22, 2, 0);
+const HOUR = 3_600_000;
+
+test("a named range ends now", () => {
+  expect(spanOf({ range: "1h" }, NOW)).toEqual({ since: NOW - HOUR, until: NOW });
+});
+
+test("panning later never looks into the future and keeps the length", () => {
+  const span = { since: NOW - 3 * HOUR, until: NOW - 2 * HOUR };
+  expect(panned(span, -0.5, NOW)).toEqual({ since: NOW - 3.5 * HOUR, until: NOW - 2.5 * HOUR });
+  expect(panned(span, 9, NOW)).toEqual({ since: NOW - HOUR, until: NOW });
+});
+
+test("zooming keeps the instant under the pointer where it is", () => {
+  const span = { since: NOW - 4 * HOUR, until: NOW };
+  const near = zoomed(span, 0.5, NOW - HOUR, NOW);
+  expect(near.until - near.since).toBe(2 * HOUR);
+  expect((NOW - HOUR - near.since) / (2 * HOUR)).toBeCloseTo(0.75);
+});
+
+test("zooming stops at a minute", () => {
+  const span = zoomed({ since: NOW - 60_000, until: NOW }, 0.1, NOW, NOW);
+  expect(span.until - span.since).toBe(60_000);
+});
+
+test("times show dates when the window exceeds a day", () => {
+  expect(written(NOW - 6 * HOUR, NOW)).toBe("11-21 20:00 – 02:00 UTC");
+  expect(written(NOW - 168 * HOUR, NOW)).toBe("11-15 02:00 – 11-22 02:00 UTC");
+});
+
+test("ticks stand on round instants, and midnight is told by its date", () => {
+  const found = ticks(NOW - 6 * HOUR, NOW, 965);
+  expect(found.map((tick) => tick.label)).toContain("20:30");
+  expect(found.find((tick) => tick.at === Date.UTC(2026, 10, 22))?.label).toBe("11-22");
+  expect(found.every((tick) => tick.at % (HOUR / 2) === 0)).toBe(true);
+});
+
+test("ticks are never nearer than asked", () => {
+  for (const hours of [0.25, 1, 6, 24, 168, 2000]) {
+    const found = ticks(NOW - hours * HOUR, NOW, 300);
+    expect(found.length).toBeLessThanOrEqual(300 / 72 + 1);
+  }
+});
+
+test("lengths are told in one unit, and what lies ahead as such", () => {
+  expect(ago(NOW - 21 * 60_000, NOW)).toBe("21m ago");
+  expect(ago(NOW - 32 * HOUR, NOW)).toBe("32h ago");
+  expect(ago(NOW + 60_000, NOW)).toBe("in 1m");
+});
+
+test("nonsense is no instant", () => {
+  expect(parsed("yesterday")).toBeNull();
+  expect(exact(Number.NaN)).toBe("–");
+  expect(exact(0)).toBe("1970-01-01 00:00:00.000 UTC");
+});
