@@ -51,6 +51,8 @@ from deploymark.ports.notifying import (
     Urgency,
 )
 from deploymark.ports.operation import (
+    OIDC,
+    Grant,
     LedgerStore,
     SessionRecord,
     TokenRecord,
@@ -85,6 +87,7 @@ from deploymark.ports.told_order import encode_order, order_fields
 
 __all__ = [
     "EXCERPTS_KEPT",
+    "OIDC",
     "SALT_BYTES",
     "TRACES_KEPT",
     "Actuator",
@@ -104,6 +107,7 @@ __all__ = [
     "Found",
     "GaugeKey",
     "Gauged",
+    "Grant",
     "Head",
     "LeaseStore",
     "LedgerStore",

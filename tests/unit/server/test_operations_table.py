@@ -56,6 +56,7 @@ MAY = {
     "list_tokens": "admin",
     "issue_token": "admin",
     "revoke_token": "admin",
+    "exchange_token": EVERYONE,
     "show_session": KNOWN,
     "open_session": EVERYONE,
     "close_session": KNOWN,
