@@ -106,11 +106,12 @@ class World:
 
     def markers(self, count: int) -> list[Json]:
         """Return what the log says, the oldest first, once it is found."""
+        found = self._found()
         for _ in range(SECONDS * 10):
-            found = self._found()
             if len(found) >= count:
                 break
             time.sleep(0.1)
+            found = self._found()
         return found
 
     def _found(self) -> list[Json]:

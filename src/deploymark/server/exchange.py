@@ -128,7 +128,7 @@ def _refusal(fields: Fields) -> Answer | None:
     if not fields.get("subject_token"):
         return _error("invalid_request", "The parameter subject_token is missing.")
     if fields.get("subject_token_type") not in TAKEN:
-        return _error("invalid_request", f"The subject_token_type must be one of {TAKEN}.")
+        return _error("invalid_request", f"The subject_token_type must be {' or '.join(TAKEN)}.")
     if fields.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
         return _error("invalid_request", f"Only {ACCESS_TOKEN} is issued.")
     return None

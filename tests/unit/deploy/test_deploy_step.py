@@ -354,38 +354,6 @@ def test_the_action_marks_one_phase(bench: Bench) -> None:
     assert bench.seen()["DEPLOYMARK_TOKEN"] == TOKEN, "an empty input leaves the job's own alone"
 
 
-REQUEST = {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://vstoken.example/idtoken"}
-OIDC: dict[str, tuple[dict[str, str], dict[str, str], str | None]] = {
-    # what the job has, what the step is given, and whether the identity is exchanged
-    "an identity": ({"DEPLOYMARK_TOKEN": "", **REQUEST}, {}, "1"),
-    "an identity and a token": (REQUEST, {}, None),
-    "an identity and a token of the step": (
-        {"DEPLOYMARK_TOKEN": "", **REQUEST},
-        {"token": TOKEN},
-        None,
-    ),
-    "an identity that it does not want to show": (
-        {"DEPLOYMARK_TOKEN": "", "DEPLOYMARK_OIDC": "0", **REQUEST},
-        {},
-        "0",
-    ),
-    "nothing": ({"DEPLOYMARK_TOKEN": ""}, {}, None),
-}
-
-
-@pytest.mark.parametrize("sentence", OIDC)
-def test_the_action_shows_the_identity_of_a_job_without_a_token(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, sentence: str
-) -> None:
-    job, inputs, wanted = OIDC[sentence]
-    for name, value in job.items():
-        monkeypatch.setitem(BASE, name, value)
-    ran = github(bench, phase="applied", service="checkout", audience="us", **inputs)
-    assert ran.returncode == 0, ran.stderr
-    assert bench.seen().get("DEPLOYMARK_OIDC") == wanted
-    assert bench.seen()["DEPLOYMARK_OIDC_AUDIENCE"] == "us"
-
-
 @pytest.mark.parametrize("inputs", [{}, {"run": "true", "phase": "applied"}])
 def test_the_action_wants_a_command_or_a_phase(bench: Bench, inputs: dict[str, str]) -> None:
     assert github(bench, **inputs).returncode == 64
@@ -408,12 +376,6 @@ def test_the_template_has_only_documented_keys() -> None:
     assert list(GITLAB) == [".deploymark"]
     assert GITLAB[".deploymark"].keys() == {"id_tokens", "variables", "before_script"}
     assert all(isinstance(line, str) for line in GITLAB[".deploymark"]["before_script"])
-
-
-def test_the_template_asks_for_an_identity_token_and_for_its_use() -> None:
-    template = GITLAB[".deploymark"]
-    assert template["id_tokens"] == {"DEPLOYMARK_ID_TOKEN": {"aud": "$DEPLOYMARK_URL"}}
-    assert template["variables"]["DEPLOYMARK_OIDC"] == "1"
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
