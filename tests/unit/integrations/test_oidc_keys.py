@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from oidc_trust import GITHUB, Trust, resigned, trusting
@@ -13,7 +14,7 @@ from deploymark.errors import (
 )
 from deploymark.integrations.oidc.fetching import Fetched
 from deploymark.integrations.oidc.keys import PAUSE_SECONDS, STALE_SECONDS, IssuerKeys
-from deploymark.testing.issuer import new_key, public_jwk
+from deploymark.testing.issuer import local_issuer, new_key, public_jwk
 
 
 @pytest.fixture
@@ -135,17 +136,30 @@ def test_a_document_that_leads_astray_is_not_followed(trust: Trust, document: ob
     assert _key_requests(trust) == 0
 
 
+def test_an_issuer_sends_nobody_to_another_server(trust: Trust) -> None:
+    with local_issuer(trust.clock) as other:
+        other.keys = trust.issuer.keys
+        trust.issuer.document = {"issuer": trust.issuer.url, "jwks_uri": f"{other.url}/keys"}
+        with pytest.raises(IssuerUnavailableError):
+            trust.grant(trust.issuer.sign(trust.issuer.github()))
+        assert other.asked == []
+
+
 def _weak(trust: Trust) -> list[object]:
     key = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)  # noqa: S505 - that is the point
     curve = ec.generate_private_key(ec.SECP384R1())
     good = trust.issuer.keys["key-1"]
+    assert isinstance(good, ec.EllipticCurvePrivateKey)
     return [
         public_jwk(key, "key-1"),
         public_jwk(curve, "key-1"),
         public_jwk(good, "key-1", use="enc"),
         public_jwk(good, "key-1", alg="ES384"),
         public_jwk(good, "key-1", key_ops=["sign"]),
-        public_jwk(good, "key-1", d="AAAA"),
+        {
+            **jwt.algorithms.ECAlgorithm.to_jwk(good, as_dict=True),
+            "kid": "key-1",
+        },  # the private half
         public_jwk(good, "key-1", x="!"),
         public_jwk(good, ""),
         {"kty": "oct", "k": "AAAA", "kid": "key-1"},
@@ -201,10 +215,11 @@ def test_keys_may_stand_at_an_address_of_their_own(trust: Trust) -> None:
 def test_a_redirect_is_not_followed(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
     def moved(path: str, _: str) -> tuple[int, bytes]:
         trust.issuer.asked.append(path)
-        return 302, b""
+        return 302, json.dumps({"keys": [public_jwk(trust.issuer.keys["key-1"], "key-1")]}).encode()
 
     monkeypatch.setattr(trust.issuer, "answer", moved)
-    trust.issuer.headers = {"Location": f"{trust.issuer.url}/keys"}
+    trust.rules(github={**GITHUB, "jwks_url": f"{trust.issuer.url}/keys"})
+    trust.issuer.headers = {"Location": f"{trust.issuer.url}/other"}
     with pytest.raises(IssuerUnavailableError):
         trust.grant(trust.issuer.sign(trust.issuer.github()))
     assert len(trust.issuer.asked) == 1

@@ -165,7 +165,7 @@ def keys_of(content: Mapping[str, Any]) -> dict[Key, jwt.PyJWK]:
 
 def _algorithm(key: Mapping[str, Any]) -> str:
     """Return what a key is for, by its kind; never by what a token says."""
-    if "d" in key or key.get("use", "sig") != "sig":
+    if key.get("use", "sig") != "sig":
         return ""
     operations = key.get("key_ops", ["verify"])
     if not (isinstance(operations, list) and "verify" in operations):
@@ -188,7 +188,7 @@ def _loaded(content: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
             usable = key.key_size in _RSA_BITS and exponent <= _EXPONENT_BITS
         case EllipticCurvePublicKey():
             usable = isinstance(key.curve, SECP256R1)
-        case _:
+        case _:  # of another kind, or the private half
             usable = isinstance(key, Ed25519PublicKey)
     return loaded if usable else None
 
