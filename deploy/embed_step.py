@@ -26,13 +26,19 @@ GITLAB = """\
 #     script:
 #       - deploymark_step run -- ./deploy.sh
 #
-# DEPLOYMARK_URL and DEPLOYMARK_TOKEN belong into the project's CI/CD variables (masked and
-# protected), DEPLOYMARK_KEY into one of type "file". A job with a before_script of its own begins
-# it with `- !reference [.deploymark, before_script]`.
+# DEPLOYMARK_URL belongs into the project's CI/CD variables. No secret does: the job proves who it
+# is, and the server's [oidc] rules say what it may (docs/howto/ci-without-secrets.md). A variable
+# DEPLOYMARK_TOKEN (masked and protected) is used instead where there is one. DEPLOYMARK_KEY is one
+# of type "file". A job with a before_script of its own begins it with
+# `- !reference [.deploymark, before_script]`.
 
 .deploymark:
+  id_tokens:
+    DEPLOYMARK_ID_TOKEN:
+      aud: $DEPLOYMARK_URL
   variables:
     DEPLOYMARK_INSTALL: deploymark
+    DEPLOYMARK_OIDC: "1"
   before_script:
     - export DEPLOYMARK_ENVIRONMENT="${DEPLOYMARK_ENVIRONMENT:-${CI_ENVIRONMENT_NAME:-}}"
     - |

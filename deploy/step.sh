@@ -11,7 +11,7 @@
 #   DEPLOYMARK_REQUIRE   1: a marker that cannot be made fails the step
 #   DEPLOYMARK_KEY       path of a PEM key, or the PEM text itself
 #   DEPLOYMARK_INSTALL   what pip installs where there is no deploymark, such as deploymark==1.2
-# and DEPLOYMARK_URL and DEPLOYMARK_TOKEN, which deploymark reads by itself.
+# and DEPLOYMARK_URL, DEPLOYMARK_TOKEN and DEPLOYMARK_OIDC, which deploymark reads by itself.
 #
 # Promises: the exit code is the deploy command's own. Without DEPLOYMARK_REQUIRE nothing that goes
 # wrong with deploymark, its absence included, stops or fails the deploy. The command runs at most

@@ -386,6 +386,16 @@ class UnauthenticatedError(RefusedError):
     )
 
 
+class IdentityRefusedError(UnauthenticatedError):
+    """An identity token was not exchanged: it is not valid, or no rule trusts whom it names."""
+
+    code = "identity_refused"
+    default_hint = (
+        "Compare issuer, audience, subject and claims of the token with the server's [oidc] rules; "
+        "docs/howto/ci-without-secrets.md shows both."
+    )
+
+
 class ForbiddenError(RefusedError):
     """The caller is known, and may not do or say this."""
 
@@ -425,6 +435,15 @@ class ServerUnavailableError(UnavailableError):
 
     code = "server_unavailable"
     default_hint = "Is `deploymark up` running, and does DEPLOYMARK_URL or --url name it?"
+
+
+class IssuerUnavailableError(UnavailableError):
+    """The keys of an issuer of identity tokens cannot be had now; the token may be good."""
+
+    code = "issuer_unavailable"
+    default_hint = (
+        "Try again; whoever runs the server can give the keys in a file (oidc.*.jwks_file)."
+    )
 
 
 class CountsUnavailableError(UnavailableError):

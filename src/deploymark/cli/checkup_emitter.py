@@ -36,12 +36,23 @@ def settings(machine: Machine) -> Iterator[Remark]:
     given, said = machine.settings, machine.variables
     url = "DEPLOYMARK_URL" if said.get("DEPLOYMARK_URL") == given.url else "a flag or the default"
     yield fine(f"markers go to {given.url} ({url})")
-    yield fine(f"token: {'from DEPLOYMARK_TOKEN' if given.token else 'none'}")
+    yield _token(given)
     if given.allow_plain_http:
         yield advice(
             "DEPLOYMARK_ALLOW_PLAIN_HTTP lets token and markers travel unencrypted.",
             "Give the server https, or keep to a network that nobody else is in.",
         )
+
+
+def _token(given: Settings) -> Remark:
+    if given.identity is None:
+        return fine(f"token: {'from DEPLOYMARK_TOKEN' if given.token else 'none'}")
+    if given.identity.origin:
+        return fine(f"token: in exchange for the identity token from {given.identity.origin}")
+    return advice(
+        "DEPLOYMARK_OIDC is set, and nothing gives this job an identity token.",
+        "docs/howto/ci-without-secrets.md says where each CI system gets one from.",
+    )
 
 
 def ci(machine: Machine) -> Iterator[Remark]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from deploymark import errors
+from deploymark.emit.credential import Credential
 from deploymark.emit.endpoint import parse_endpoint
 from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings, read_settings
@@ -67,9 +68,10 @@ class Client:
 
     def __init__(self, settings: Settings, seconds: float = SECONDS) -> None:
         self._endpoint = parse_endpoint(settings)
-        self._token = settings.token
+        self._has_token = bool(settings.token or settings.identity)
+        self._credential = Credential(settings, SystemHost())
         self._seconds = seconds
-        if not (self._token.isascii() and self._token.isprintable()):
+        if not (settings.token.isascii() and settings.token.isprintable()):
             raise UsageError(
                 "DEPLOYMARK_TOKEN holds characters that no token has.",
                 hint="Set it to the text that `deploymark tokens new` showed, and nothing more.",
@@ -155,8 +157,9 @@ class Client:
         if given:
             target += "?" + urlencode(given, doseq=True)
         sent = {"Accept": f"{accept}, application/problem+json", **(headers or {})}
-        if self._token:
-            sent["Authorization"] = f"Bearer {self._token}"
+        token = self._credential.token()
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
         if body is not None:
             sent["Content-Type"] = "application/json"
         connection = self._connection()
@@ -207,7 +210,8 @@ class Client:
 
     def _token_hint(self, code: str) -> str:
         """Return what to do about a token that is absent or may not; "" for other refusals."""
-        if code == UnauthenticatedError.code or (code == ForbiddenError.code and not self._token):
+        is_strange = code == ForbiddenError.code and not self._has_token
+        if code == UnauthenticatedError.code or is_strange:
             return _SET_ONE
         if code != ForbiddenError.code:
             return ""
@@ -218,7 +222,8 @@ class Client:
             return ""
         roles = ", ".join(map(str, session.get("roles") or ())) or "none"
         principal = session.get("principal")
-        return f"This needs another role: DEPLOYMARK_TOKEN is of {principal}, roles: {roles}."
+        whose = "DEPLOYMARK_TOKEN is of" if str(principal).startswith("token:") else "this job is"
+        return f"This needs another role: {whose} {principal}, roles: {roles}."
 
     def _away(self, what: str) -> ServerUnavailableError:
         return ServerUnavailableError(f"The server {self.shown} {what}.")

@@ -12,7 +12,14 @@ from deploymark.errors import DeploymarkError, ServerUnavailableError
 
 DONE, NO, UNAVAILABLE, NOT_ALLOWED = 0, 1, 69, 77
 _NOT_ALLOWED: Final = frozenset(
-    {"unauthenticated", "forbidden", "key_untrusted", "bad_signature", "marker_unsigned"}
+    {
+        "unauthenticated",
+        "identity_refused",
+        "forbidden",
+        "key_untrusted",
+        "bad_signature",
+        "marker_unsigned",
+    }
 )
 
 

@@ -13,17 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from deploymark.emit.connection import Connection, Deadline
+from deploymark.emit.credential import Credential
 from deploymark.emit.endpoint import Endpoint, parse_endpoint
 from deploymark.emit.host import Host
 from deploymark.emit.http1 import Response, http_date, request_bytes
 from deploymark.emit.settings import Settings
-from deploymark.errors import ServerUnavailableError
+from deploymark.errors import (
+    DeploymarkError,
+    IdentityRefusedError,
+    IssuerUnavailableError,
+    RateLimitedError,
+    ServerUnavailableError,
+)
 
 MAX_ANSWER_BYTES: Final = 1_000_000
 MAX_RETRY_SECONDS: Final = 300.0
 
 _ZIPPED_BYTES: Final = 4_096
 _FAILED: Final = 400
+_UNAUTHENTICATED: Final = 401
 _SERVER_FAILED: Final = 500
 # The marker is right, and the caller, the moment or the place is not: all this may change.
 _KEPT: Final = frozenset({401, 403, 404, 408, 425, 429})
@@ -88,7 +96,7 @@ class Poster:
 
     def __init__(self, settings: Settings, host: Host) -> None:
         self._endpoint: Endpoint = parse_endpoint(settings)
-        self._token = settings.token
+        self._credential = Credential(settings, host)
         self._seconds = settings.request_seconds
         self._host = host
         self._connection: Connection | None = None
@@ -101,9 +109,10 @@ class Poster:
             bodies: JSON objects, at most 1,000 and 4 MB.
         """
         body = bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
-        self._deadline.set(self._seconds)
         try:
             return self._ask(body, len(bodies))
+        except (IdentityRefusedError, IssuerUnavailableError, RateLimitedError) as error:
+            return _without_token(error)
         except Exception as error:  # noqa: BLE001 - a strange answer must not harm the host
             self.close()
             said = str(error) or type(error).__name__
@@ -122,11 +131,15 @@ class Poster:
             connection.abandon()
 
     def _ask(self, body: bytes, count: int) -> Posted:
-        response = self._respond(self._request(body))
+        token = self._credential.token()
+        self._deadline.set(self._seconds)  # getting one has a time of its own
+        response = self._respond(self._request(body, token))
+        if response.status == _UNAUTHENTICATED:
+            self._credential.forget()
         wait = self._wait_seconds(response.headers.get("retry-after", ""))
         return read_answer(response.status, response.body, count, self._endpoint.shown, wait)
 
-    def _request(self, body: bytes) -> bytes:
+    def _request(self, body: bytes, token: str) -> bytes:
         headers = {
             "Host": self._endpoint.name,
             "Accept": "application/json",
@@ -135,8 +148,8 @@ class Poster:
             "Date": http_date(self._host.now_ms()),  # by this the server measures our clock
             "User-Agent": "deploymark-emit",
         }
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         if len(body) > _ZIPPED_BYTES:
             packer = zlib.compressobj(1, wbits=31)
             body = packer.compress(body) + packer.flush()
@@ -178,6 +191,16 @@ class Poster:
         except ValueError:
             return None
         return min(max(until - self._host.now_ms() / 1000, 0.0), MAX_RETRY_SECONDS)
+
+
+def _without_token(error: DeploymarkError) -> Posted:
+    """Return what became of a batch that could not be sent for want of a token: it is kept."""
+    told = {"code": error.code, "detail": error.message, "hint": error.hint}
+    return Posted(
+        problem=f"{error.message} {error.hint}".rstrip(),
+        retry_seconds=getattr(error, "retry_after_s", None),
+        refusal=told if isinstance(error, IdentityRefusedError) else _NOTHING,
+    )
 
 
 def read_answer(

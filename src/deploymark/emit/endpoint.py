@@ -82,7 +82,7 @@ def parse_endpoint(settings: Settings) -> Endpoint:
             "everybody on the way.",
             hint="Use https, or set DEPLOYMARK_ALLOW_PLAIN_HTTP=1 in a network you trust.",
         )
-    proxy, login = _proxy(settings, host) if secure else (None, "")
+    proxy, login = proxy_of(settings, host) if secure else (None, "")
     path = (found["path"] or "").rstrip("/") + _PATH
     server = (host, int(found["port"] or 0) or _usual_port(secure=secure))
     return Endpoint(server, path, secure, proxy, login, url)
@@ -106,7 +106,12 @@ def server_of(url: str) -> str:
     return f"{scheme}://{host.lower()}{'' if usual else f':{port}'}{path}"
 
 
-def _proxy(settings: Settings, host: str) -> tuple[tuple[str, int] | None, str]:
+def proxy_of(settings: Settings, host: str) -> tuple[tuple[str, int] | None, str]:
+    """Return the proxy to a host that is reached by https, and the login at it; None for none.
+
+    Raises:
+        UsageError: HTTPS_PROXY names none.
+    """
     if not settings.proxy or _bypasses(settings.no_proxy, host):
         return None, ""
     # A proxy is rare, and its URL is of every kind: password, percent signs, no scheme.

@@ -46,6 +46,7 @@ class Telling(NamedTuple):
 CODES: Final[dict[str, FindingCode]] = {
     "bad_signature": FindingCode.MARKER_FORGED,
     "forbidden": FindingCode.MARKER_UNAUTHORISED,
+    "identity_refused": FindingCode.MARKER_UNAUTHORISED,
     "key_untrusted": FindingCode.MARKER_UNAUTHORISED,
     "too_many_failures": FindingCode.MARKER_UNAUTHORISED,
     "unauthenticated": FindingCode.MARKER_UNAUTHORISED,

@@ -25,6 +25,7 @@ _OURS = re.compile(rf"{PREFIX}([{_CROCKFORD}]{{{_ID_CHARACTERS}}})_([A-Za-z0-9_-
 # What may stand after "Bearer" (RFC 6750, section 2.1).
 _BROUGHT = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _BROUGHT_DOMAIN = b"deploymark brought token\0"
+_ONCE_DOMAIN = b"deploymark exchanged once\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,16 @@ class TokenText:
         return sha256(self.secret.encode("ascii")).digest()
 
 
-def new_token_text(random_bytes: Callable[[int], bytes]) -> str:
+def new_token_text(random_bytes: Callable[[int], bytes], once: str = "") -> str:
     """Return the text of a new token.
 
     Args:
         random_bytes: Returns as many unpredictable bytes as asked, as `secrets.token_bytes`.
+        once: What the id follows from instead of chance, so that there can be one token of it.
     """
     secret = base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode("ascii")
-    return f"{PREFIX}{_id_of(random_bytes(_ID_BYTES))}_{secret}"
+    chance = sha256(_ONCE_DOMAIN + once.encode()).digest() if once else random_bytes(_ID_BYTES)
+    return f"{PREFIX}{_id_of(chance)}_{secret}"
 
 
 def parse_token(text: str) -> TokenText | None:

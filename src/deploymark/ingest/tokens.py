@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from deploymark.errors import (
+    IdentityRefusedError,
     NotFoundError,
     TokenError,
     TooManyFailuresError,
@@ -41,7 +42,7 @@ from deploymark.ingest.token_text import (
 from deploymark.model.entries import Scope
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Role
-from deploymark.ports import Clock, TokenRecord, TokenStore
+from deploymark.ports import OIDC, Clock, Grant, TokenRecord, TokenStore
 
 CACHE_MS: Final = 2_000
 """For how long a proven token is trusted without a look into the store: the longest time after
@@ -50,9 +51,17 @@ which a revocation by another process takes effect."""
 FAILURES_PER_SECOND: Final = 0.5
 FAILURE_BURST: Final = 20
 
+EXCHANGES_PER_SECOND: Final = 0.5
+EXCHANGE_BURST: Final = 120
+
+FORGET_MS: Final = 25 * 3_600_000
+"""How long a token that was exchanged stays in the list after its end: longer than an identity
+token lives that may be exchanged once."""
+
 ADMIN_NAME: Final = "admin"
 """What the first token is called."""
 
+_TIDY_MS = 3_600_000
 _CACHED = 1_024
 _SHOWN = 80
 # Compared with when an id is unknown, so that this takes as long as for a known one.
@@ -94,7 +103,9 @@ class Tokens:
         self._clock = clock
         self._random_bytes = random_bytes
         self._failures = failures or Throttle(clock, FAILURES_PER_SECOND, FAILURE_BURST)
+        self._exchanges = Throttle(clock, EXCHANGES_PER_SECOND, EXCHANGE_BURST)
         self._changing = threading.Lock()
+        self._tidied_at_ms = 0
         self._cache = _ProvenTokens()
 
     # Whom a bearer is taken for ------------------------------------------------------------------
@@ -155,9 +166,13 @@ class Tokens:
             TooManyFailuresError: There were too many from this network.
             UnauthenticatedError: Otherwise, with this message.
         """
+        self.count_failure(network)
+        raise UnauthenticatedError(message, hint=hint)
+
+    def count_failure(self, network: str) -> None:
+        """Count a failed attempt to authenticate; raise TooManyFailuresError beyond the limit."""
         what = "failed attempts to authenticate from this network"
         self._failures.demand(network, what, refusal=TooManyFailuresError)
-        raise UnauthenticatedError(message, hint=hint)
 
     def _proven(self, given: TokenText, now_ms: int) -> TokenRecord | None:
         """Return the token whose secret this is, unless it was revoked."""
@@ -222,6 +237,43 @@ class Tokens:
                 field="/name",
             )
         return IssuedToken(text, token)
+
+    def exchange(self, grant: Grant) -> IssuedToken:
+        """Make the token that an identity token is exchanged for.
+
+        Args:
+            grant: What its bearer gets; whoever made it has checked the identity token.
+
+        Raises:
+            IdentityRefusedError: It may be exchanged once, and was.
+            RateLimitedError: This identity exchanges too often.
+            TokenError: Roles and scope do not go together.
+            StoreUnavailableError, StateBrokenError: The store refuses.
+        """
+        self._exchanges.demand(grant.principal, "exchanges of identity tokens")
+        now_ms = self._clock.now_ms()
+        self._forget(now_ms)
+        text = new_token_text(self._random_bytes, grant.once)
+        given = _parsed(text)
+        token = TokenRecord(
+            id=given.id,
+            name=checked_name(f"oidc-{grant.rule}-{given.id}"),
+            secret_hash=given.secret_hash,
+            roles=grant.roles,
+            scope=checked_scope(grant.roles, grant.scope),
+            created_at_ms=now_ms,
+            created_by=grant.principal,
+            expires_at_ms=now_ms + 1000 * grant.lifetime_s,
+        )
+        if not self._store.add(token):
+            raise IdentityRefusedError("The identity token was exchanged before.")
+        return IssuedToken(text, token)
+
+    def _forget(self, now_ms: int) -> None:
+        """Forget exchanged tokens that ended long ago: each job makes some, for ever."""
+        if not 0 <= now_ms - self._tidied_at_ms < _TIDY_MS:
+            self._tidied_at_ms = now_ms
+            self._store.forget(OIDC, now_ms - FORGET_MS)
 
     def revoke(self, token_id: str, by: Caller) -> TokenRecord:
         """End a token and its sessions: durably when this returns, and at once in this process.
@@ -364,7 +416,7 @@ class _ProvenTokens:
 
 
 def _caller(token: TokenRecord, network: str) -> Caller:
-    return Caller(f"token:{token.name}", token.roles, token.scope, network)
+    return Caller(token.principal, token.roles, token.scope, network)
 
 
 def _parsed(text: str) -> TokenText:

@@ -79,6 +79,8 @@ from deploymark.ports.notifying import (
     Urgency,
 )
 from deploymark.ports.operation import (
+    OIDC,
+    Grant,
     LedgerStore,
     SessionRecord,
     TokenRecord,
@@ -121,6 +123,7 @@ __all__ = [
     "BEARER",
     "EXCERPTS_KEPT",
     "MAX_BODY_BYTES",
+    "OIDC",
     "SALT_BYTES",
     "STARTED_LABEL",
     "TRACES_KEPT",
@@ -150,6 +153,7 @@ __all__ = [
     "Found",
     "GaugeKey",
     "Gauged",
+    "Grant",
     "Head",
     "LeaseStore",
     "LedgerStore",

@@ -1,13 +1,16 @@
 """Operational state that no log entry says: tokens, sessions, the ledger of emitters."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import Role
 from deploymark.ports.admission import Position
+
+OIDC: Final = "oidc:"
+"""How principals begin that an issuer of identity tokens stands for."""
 
 
 class TokenRecord(Struct, frozen=True):
@@ -20,7 +23,8 @@ class TokenRecord(Struct, frozen=True):
         roles: What its bearer may do.
         scope: What an emitter may speak about; None for every other token.
         created_at_ms: When it was made.
-        created_by: The principal that made it.
+        created_by: The principal that made it; of one that an identity token was exchanged for,
+            that identity.
         expires_at_ms: From when on it opens nothing; None when it never ends by itself.
         revoked_at_ms: When it was revoked, None while it stands.
         revoked_by: The principal that revoked it, "" while it stands.
@@ -37,11 +41,37 @@ class TokenRecord(Struct, frozen=True):
     revoked_at_ms: int | None = None
     revoked_by: str = ""
 
+    @property
+    def principal(self) -> str:
+        """Whom its bearer is taken for: who made it themselves by an exchange, else its name."""
+        return self.created_by if self.created_by.startswith(OIDC) else f"token:{self.name}"
+
     def lives(self, now_ms: int) -> bool:
         """Tell whether it opens anything at a time."""
         return self.revoked_at_ms is None and (
             self.expires_at_ms is None or now_ms < self.expires_at_ms
         )
+
+
+class Grant(Struct, frozen=True):
+    """What the bearer of an identity token gets for it.
+
+    Attributes:
+        rule: The rule of the configuration that says so.
+        principal: Who it is, `oidc:<rule>:<subject>`, printable and at most 200 characters.
+        roles: What they may do; never an administrator.
+        scope: What an emitter may speak about; None for others.
+        lifetime_s: For how many seconds.
+        once: What tells this identity token from all others, where it may be exchanged only once;
+            "" where it may be exchanged as long as it is valid.
+    """
+
+    rule: str
+    principal: str
+    roles: frozenset[Role]
+    scope: Scope | None
+    lifetime_s: int
+    once: str = ""
 
 
 class SessionRecord(Struct, frozen=True):
@@ -90,6 +120,15 @@ class TokenStore(Protocol):
 
         Returns:
             Whether this call ended it.
+        """
+        ...
+
+    def forget(self, made_by: str, ended_before_ms: int) -> None:
+        """Forget tokens that ended by themselves before a time, and their sessions.
+
+        Args:
+            made_by: How the principal begins that made them.
+            ended_before_ms: Milliseconds since the Unix epoch.
         """
         ...
 

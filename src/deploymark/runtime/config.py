@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 from deploymark.act.plan import EMBEDDED, RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
 from deploymark.errors import UsageError
+from deploymark.integrations.oidc.settings import OidcSettings
+from deploymark.integrations.oidc.settings import check_rules as check_oidc
 from deploymark.integrations.prometheus.client import PrometheusSettings
 from deploymark.integrations.prometheus.source import LAG_SCRAPES
 from deploymark.judge.policy import Identity, Rule, check_rules
@@ -222,6 +224,8 @@ class Configuration(_Section, frozen=True):
 
     Attributes:
         services: What is expected to run, by name of the service.
+        oidc: Whose identity tokens are exchanged for tokens, by name of the rule; the first one
+            counts that is met.
         prometheus: Where counts may come from, by the names that plans give as their source.
         rollouts: How services are rolled out, by name of the service and of the environment.
         dialects: What clients of other systems may say, and how, by name of the dialect.
@@ -235,6 +239,7 @@ class Configuration(_Section, frozen=True):
     alerts: AlertsSection = AlertsSection()
     services: dict[str, ExpectedService] = {}
     act: ActSection = ActSection()
+    oidc: Annotated[dict[str, OidcSettings], Meta(max_length=64)] = {}
     prometheus: dict[str, PrometheusSettings] = {}
     rollouts: dict[str, dict[str, RolloutPlan]] = {}
     dialects: dict[str, DialectSection] = {}
@@ -345,6 +350,10 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
         _check_plan(plan, name, f"/rollouts/{service}/{environment}", lag_seconds)
     _check_rules(configuration.policy.rules, configuration.auth.identities, name)
     _check_dialects(configuration.dialects, name)
+    try:
+        check_oidc(configuration.oidc)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error.message}", hint=error.hint, field=error.field) from None
     return configuration
 
 

@@ -22,6 +22,7 @@ from deploymark.ingest.refusals import Refusals
 from deploymark.ingest.sessions import Sessions
 from deploymark.ingest.throttle import Throttle
 from deploymark.ingest.tokens import Tokens
+from deploymark.integrations.oidc.identities import Identities
 from deploymark.model.vocabulary import FINDING
 from deploymark.ports import Clock, Meter
 from deploymark.projections.broker.census import BrokerCensus
@@ -302,6 +303,7 @@ def open_front(
         parts = Parts(
             intake=intake,
             tokens=tokens,
+            granted=Identities(configuration.oidc, clock, meter).grant,
             sessions=Sessions(store, tokens, clock, secrets.token_bytes, meter, links),
             throttle=throttle,
             search=Search(views),

@@ -20,7 +20,8 @@ from deploymark.projections.broker.questions import (
 from deploymark.projections.search_query import EntryQuery, MarkerQuery
 from deploymark.projections.timeline import EVENT_TYPES
 from deploymark.projections.timeline_query import TimelineQuery
-from deploymark.server import access, admission, broker, log_site, otlp, probes, reading
+from deploymark.server import admission, broker, log_site, otlp, probes, reading
+from deploymark.server.access_operations import ACCESS
 from deploymark.server.answer import BYTES, EVENTS, JSON, TEXT
 from deploymark.server.answer import PROBLEM as PROBLEM_TYPE
 from deploymark.server.body import MARKER_TYPES, NDJSON
@@ -29,7 +30,6 @@ from deploymark.server.metrics import MEDIA_TYPE as METRICS
 from deploymark.server.operation import (
     ADMIN,
     ALL_ITEMS,
-    ANY_CALLER,
     BODY_PROBLEMS,
     EMITTER,
     PUBLIC,
@@ -68,11 +68,9 @@ from deploymark.server.shapes import (
     ENTRY,
     FOUND,
     ITEMS,
-    NEW_TOKEN,
     PAGE,
     PROBLEM,
     SCHEMA,
-    SESSION,
 )
 from deploymark.telemetry.replies import ENCODINGS
 
@@ -137,7 +135,6 @@ _TAKES = (
     "not say, and an item that cannot be read, is refused alone. 503 with Retry-After when the "
     "store cannot follow."
 )
-_TOKEN_ID = Parameter("id", Annotated[str, Meta(max_length=64)], "The token's id.", "path")
 _DIGEST = Parameter("digest", Digest, "As POST /v1/details answered.", "path")
 _CODE = Parameter("code", Annotated[str, Meta(max_length=64)], "As in a problem.", "path")
 _TILE = Parameter("index", str, "As tlog-tiles spells it, `x001/x234/067` or `067.p/12`.", "path")
@@ -353,49 +350,7 @@ OPERATIONS: Final = (
         ),
         problems=(404, 422),
     ),
-    Operation(
-        "GET", "/v1/tokens", "list_tokens", "List tokens, without their secrets.", "access",
-        ADMIN, access.list_tokens, {200: ALL_ITEMS},
-    ),
-    Operation(
-        "POST", "/v1/tokens", "issue_token", "Make a token; its text is shown this once.",
-        "access", ADMIN, access.issue_token, {201: in_json("The token.", NEW_TOKEN)},
-        body=(Media(JSON, access.NewToken),), problems=BODY_PROBLEMS,
-    ),
-    Operation(
-        "DELETE", "/v1/tokens/{id}", "revoke_token", "End a token and its sessions.", "access",
-        ADMIN, access.revoke_token, {204: Reply("It is ended.")},
-        parameters=(_TOKEN_ID,), problems=(404, 422),
-    ),
-    Operation(
-        "GET", "/v1/session", "show_session", "Say who I am.", "access",
-        ANY_CALLER, access.show_session, {200: in_json("Principal and roles.", SESSION)},
-    ),
-    Operation(
-        "POST", "/v1/session", "open_session", "Exchange a token for a browser's cookie.",
-        "access", PUBLIC, access.open_session, {201: in_json("With a CSRF token.", SESSION)},
-        body=(Media(JSON, access.NewSession),), problems=(401, 429, *BODY_PROBLEMS),
-        description=(
-            "Requests that change something then repeat `csrf_token` in the header X-CSRF-Token."
-        ),
-    ),
-    Operation(
-        "DELETE", "/v1/session", "close_session", "End this browser's session.", "access",
-        ANY_CALLER, access.close_session, {204: Reply("It is ended.")},
-    ),
-    Operation(
-        "GET", "/v1/keys", "list_keys", "List the producers' keys.", "access",
-        READER, access.list_keys, {200: ALL_ITEMS},
-    ),
-    Operation(
-        "POST", "/v1/keys", "register_key", "Register a producer's key.", "access",
-        ADMIN, access.register_key,
-        {
-            201: in_json("The entry that says so.", ACKNOWLEDGEMENT),
-            200: in_json("It stood there already.", ACKNOWLEDGEMENT),
-        },
-        body=(Media(JSON, access.NewKey),), problems=(403, *BODY_PROBLEMS, 503),
-    ),
+    *ACCESS,
     Operation(
         "GET", "/log/checkpoint", "show_checkpoint", "Show the newest published checkpoint.", "log",
         _HASHES, log_site.show_checkpoint, {200: _TEXT}, problems=(404,),

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from deploymark.act.gate_book import GateBook
 from deploymark.act.rollouts import Rollouts
-from deploymark.errors import DeploymarkError
+from deploymark.errors import DeploymarkError, IdentityRefusedError
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.intake import Admitted
 from deploymark.ingest.sessions import OpenedSession
@@ -20,7 +20,7 @@ from deploymark.ingest.tokens import IssuedToken
 from deploymark.log.reader import LogView
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
-from deploymark.ports import Clock, DialectRecords, Meter, TokenRecord
+from deploymark.ports import Clock, DialectRecords, Grant, Meter, TokenRecord
 from deploymark.projections.broker.questions import (
     CoverageQuery,
     DeploymentQuery,
@@ -78,6 +78,14 @@ class Tokens(Protocol):
         by: Caller,
     ) -> IssuedToken:
         """Make a token; waits for the disk."""
+        ...
+
+    def exchange(self, grant: Grant) -> IssuedToken:
+        """Make the token that an identity token is exchanged for; waits for the disk."""
+        ...
+
+    def count_failure(self, network: str) -> None:
+        """Count a failed attempt to authenticate, or raise TooManyFailuresError."""
         ...
 
     def revoke(self, token_id: str, by: Caller) -> TokenRecord:
@@ -228,6 +236,10 @@ def _nothing(*_: object) -> None:
     """Do nothing."""
 
 
+def _nobody(_: str) -> Grant:
+    raise IdentityRefusedError("No issuer of identity tokens is trusted here.")
+
+
 class Measures(Protocol):
     """The measures that the server takes of itself (`runtime.measuring`); waits for the disk."""
 
@@ -246,6 +258,8 @@ class Parts:
 
     Attributes:
         policy_text: The tlog-policy file that verifiers trust, or "" when there is none to show.
+        granted: Says what the bearer of an identity token gets, or raises IdentityRefusedError; may
+            wait for its issuer.
         check_writing: Raises what keeps the log from being written; answers from memory.
         turned_away: Told of every request that was refused for who asked, or how often.
         gauges: What else `/metrics` shows, by name without the prefix; may wait.
@@ -272,6 +286,7 @@ class Parts:
     clock: Clock
     meter: ReadableMeter
     policy_text: str = ""
+    granted: Callable[[str], Grant] = _nobody
     check_writing: Callable[[], None] = _nothing
     turned_away: Callable[[DeploymarkError, Caller], None] = _nothing
     gauges: Callable[[], Mapping[str, float]] = dict

@@ -45,6 +45,7 @@ STATUS: dict[type[DeploymarkError], int] = {
     errors.HostError: 421,
     # Authority: 401 asks for a token; whoever signed may not say this; the caller may not.
     errors.UnauthenticatedError: 401,
+    errors.IdentityRefusedError: 400,  # RFC 6749, section 5.2: not a matter of the request's header
     errors.ForbiddenError: 403,
     errors.UnsignedRefusedError: 403,
     errors.SignatureError: 403,

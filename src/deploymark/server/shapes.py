@@ -129,4 +129,30 @@ SESSION = _object(
     expires_at=_TEXT,
 )
 NEW_TOKEN = _object("token id name roles", token=_TEXT, id=_TEXT, name=_TEXT, roles=_TEXTS)
+EXCHANGE = _object(
+    "grant_type subject_token subject_token_type",
+    grant_type={"const": "urn:ietf:params:oauth:grant-type:token-exchange"},
+    subject_token=_TEXT,
+    subject_token_type={
+        "enum": [
+            "urn:ietf:params:oauth:token-type:jwt",
+            "urn:ietf:params:oauth:token-type:id_token",
+        ]
+    },
+)
+EXCHANGED = _object(
+    "access_token issued_token_type token_type expires_in principal",
+    access_token=_TEXT,
+    issued_token_type=_TEXT,
+    token_type={"const": "Bearer"},
+    expires_in=_COUNT,
+    principal=_TEXT,
+)
+OAUTH_ERROR = _object(
+    "error error_description",
+    error=_TEXT,
+    error_description=_TEXT,
+    error_uri=_TEXT,
+    code=_TEXT,
+)
 ABOUT = _object("name openapi", name=_TEXT, openapi=_TEXT)

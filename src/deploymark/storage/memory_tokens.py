@@ -51,6 +51,17 @@ class MemoryTokenStore:
             )
             return True
 
+    def forget(self, made_by: str, ended_before_ms: int) -> None:
+        """See `TokenStore.forget`."""
+        with self._lock:
+            for token in list(self._tokens.values()):
+                ended = token.expires_at_ms is not None and token.expires_at_ms < ended_before_ms
+                if ended and token.created_by.startswith(made_by):
+                    del self._tokens[token.id]
+            for session in list(self._sessions.values()):
+                if session.token_id not in self._tokens:
+                    del self._sessions[session.cookie_hash]
+
     def open_session(self, session: SessionRecord, most: int) -> None:
         """See `TokenStore.open_session`."""
         with self._lock:

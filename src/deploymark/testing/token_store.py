@@ -40,8 +40,27 @@ def exercise_token_store(make: Callable[[], TokenStore]) -> None:
         _forgets_sessions_that_have_ended,
         _ends_the_sessions_of_a_revoked_token,
         _lets_one_racer_have_the_name,
+        _forgets_what_ended_of_its_kind,
     ):
         check(make())
+
+
+def _forgets_what_ended_of_its_kind(store: TokenStore) -> None:
+    kept = [
+        _token(1, expires_at_ms=_NOW - 1),
+        _token(2, created_by="oidc:gitlab:a", expires_at_ms=_NOW - 1),
+        _token(3, created_by="oidc:git%:a", expires_at_ms=_NOW),
+        _token(4, created_by="oidc:git%:a"),
+    ]
+    gone = _token(5, created_by="oidc:git%:a", expires_at_ms=_NOW - 1)
+    for token in (*kept, gone):
+        assert store.add(token)
+    store.open_session(_session(1, kept[0].id), _MOST)
+    store.open_session(_session(2, gone.id), _MOST)
+    store.forget("oidc:git%:", _NOW)
+    assert store.all() == kept
+    assert store.find_session(_session(1).cookie_hash) is not None
+    assert store.find_session(_session(2).cookie_hash) is None
 
 
 def _token(number: int, **changes: object) -> TokenRecord:

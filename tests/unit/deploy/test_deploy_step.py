@@ -374,7 +374,7 @@ GITLAB: dict[str, Any] = yaml.safe_load((DEPLOY / "gitlab/deploymark.gitlab-ci.y
 
 def test_the_template_has_only_documented_keys() -> None:
     assert list(GITLAB) == [".deploymark"]
-    assert GITLAB[".deploymark"].keys() <= {"variables", "before_script"}
+    assert GITLAB[".deploymark"].keys() == {"id_tokens", "variables", "before_script"}
     assert all(isinstance(line, str) for line in GITLAB[".deploymark"]["before_script"])
 
 

@@ -24,7 +24,7 @@ _SECTIONS = {
     field.name: {inner.name for inner in msgspec.structs.fields(field.type)}
     for field in msgspec.structs.fields(Configuration)
     # Of these people give the names.
-    if field.name not in {"dialects", "services", "rollouts", "prometheus"}
+    if field.name not in {"dialects", "services", "rollouts", "prometheus", "oidc"}
 }
 EVERYTHING = """
 [server]
@@ -32,6 +32,7 @@ listen = "0.0.0.0:9000"
 url = "https://dm.example.com"
 hosts = ["dm.internal", "dm"]
 metrics = "reader"
+simulated = true
 
 [log]
 access = "private"
@@ -106,6 +107,7 @@ def test_every_setting_of_every_section_can_be_set(tmp_path: Path) -> None:
     assert expected.pop("rollouts") == {}
     assert expected.pop("prometheus") == {}
     assert expected.pop("dialects") == {}
+    assert expected.pop("oidc") == {}
     deadlines = expected["policy"].pop("deadlines")
     assert deadlines == msgspec.to_builtins(Deadlines(marker=1))
     del said["policy"]["deadlines"]
@@ -149,6 +151,7 @@ def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) 
     assert read_configuration(_written(tmp_path, "# nothing yet\n[server]\n")) == Configuration()
 
 
+OIDC = "[oidc.ci]\nissuer = 'https://ci.example'\nsubjects = ['repo:a/*']\n"
 NOTIFIER = "[[alerts.notifiers]]\nkind = 'webhook'\nurl = 'https://a.example/hook'\n"
 WRONG: dict[str, tuple[str, str, str]] = {
     # what the file says, where the error points, what message and hint say of it
@@ -189,6 +192,28 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[policy]\nanonymous_environments = ['']",
         "/policy/anonymous_environments/0",
         "empty",
+    ),
+    "an issuer without an audience": (OIDC, "/oidc/ci/audience", "missing"),
+    "an issuer whom nobody protects": (
+        OIDC.replace("https", "http") + "audience = 'dm'",
+        "/oidc/ci/issuer",
+        "https",
+    ),
+    "an administrator from CI": (
+        OIDC + "audience = 'dm'\nroles = ['admin']",
+        "/oidc/ci/roles/0",
+        "emitter",
+    ),
+    "a key that everybody knows": (
+        OIDC + "audience = 'dm'\nalgorithms = ['HS256']",
+        "/oidc/ci/algorithms/0",
+        "ES256",
+    ),
+    "an emitter without a scope": (OIDC + "audience = 'dm'", "/oidc/ci/services", "services ="),
+    "a setting of an issuer": (
+        OIDC + "audience = 'dm'\nsubject = ['a']",
+        "/oidc/ci/subject",
+        "`subjects`",
     ),
     "a setting of a notifier": (
         NOTIFIER + "urgency = 'page'",

@@ -72,6 +72,7 @@ MAY = {
     "show_schema": EVERYONE,
     "list_tokens": "admin",
     "issue_token": "admin",
+    "exchange_token": EVERYONE,
     "revoke_token": "admin",
     "show_session": KNOWN,
     "open_session": EVERYONE,

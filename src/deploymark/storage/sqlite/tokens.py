@@ -24,6 +24,8 @@ WHERE NOT EXISTS (
      OR (name = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))
 )"""
 _REVOKE = "UPDATE token SET revoked_at = ?, revoked_by = ? WHERE id = ? AND revoked_at IS NULL"
+_FORGET = "DELETE FROM token WHERE substr(created_by, 1, length(?)) = ? AND expires_at < ?"
+_ORPHANS = "DELETE FROM session WHERE token_id NOT IN (SELECT id FROM token)"
 _SESSION = "SELECT cookie_hash, token_id, opened_at, ends_at FROM session WHERE cookie_hash = ?"
 _MAKE_ROOM = """
 DELETE FROM session WHERE cookie_hash IN (
@@ -74,6 +76,12 @@ class SqliteTokenStore:
             revoked = connection.execute(_REVOKE, (at_ms, by, token_id)).rowcount == 1
             connection.execute("DELETE FROM session WHERE token_id = ?", (token_id,))
             return revoked
+
+    def forget(self, made_by: str, ended_before_ms: int) -> None:
+        """See `TokenStore.forget`."""
+        with self._state.writing(durable=False) as connection:
+            if connection.execute(_FORGET, (made_by, made_by, ended_before_ms)).rowcount:
+                connection.execute(_ORPHANS)
 
     def open_session(self, session: SessionRecord, most: int) -> None:
         """See `TokenStore.open_session`."""
