@@ -180,19 +180,64 @@ def marker_of(
     """
     fields = mapped(text, tags, mapping.defaults, mapping.patterns)
     fields.setdefault("phase", Phase.APPLIED.value)
-    named = "service" in fields and "environment" in fields
-    if named and (
-        "version" in fields or "commit_hash" in fields or "digest" in fields.get("artifact", {})
-    ):
+    if names_deployment(fields):
         return fields
+    return unmapped(fields, key, revision_of(text, tags, at_ms))
+
+
+def names_deployment(fields: Mapping[str, Any]) -> bool:
+    """Tell whether fields say of which service what was deployed where."""
+    return ("service" in fields and "environment" in fields) and (
+        "version" in fields or "commit_hash" in fields or "digest" in fields.get("artifact", {})
+    )
+
+
+def unmapped(fields: Mapping[str, Any], key: str, revision: str) -> dict[str, Any]:
+    """Return the change of the infrastructure that stands for what no deployment is.
+
+    Args:
+        fields: What is known of it.
+        key: What changed: the name of the dialect, or what it tells of.
+        revision: Tells this change from others, and is the same when it is told again.
+    """
     return {
         "service": UNMAPPED,
         "environment": UNMAPPED,
+        "phase": Phase.APPLIED.value,
         **fields,
         "kind": Kind.INFRASTRUCTURE.value,
         "key": key,
-        "revision": revision_of(text, tags, at_ms),
+        "revision": revision,
     }
+
+
+def completed(
+    stated: Mapping[str, Any],
+    text: str,
+    tags: Sequence[str],
+    mapping: TextMapping,
+    guessed: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what a request states, completed by what its text says and the configuration.
+
+    Args:
+        stated: Fields that the request itself names; they win. None and {} state nothing.
+        text: Free text that came with it.
+        tags: As in `mapped`.
+        mapping: Of the caller.
+        guessed: What to take where nobody says it, such as the name of the repository.
+    """
+    fields = dict(guessed or {})
+    said = mapped(text, tags, mapping.defaults, mapping.patterns)
+    for source in (said, stated):
+        for name, value in source.items():
+            stands = fields.get(name)
+            if isinstance(value, Mapping):
+                inner = {key: each for key, each in value.items() if each is not None}
+                value = {**(stands if isinstance(stands, Mapping) else {}), **inner} or None
+            if value is not None:
+                fields[name] = value
+    return fields
 
 
 def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:

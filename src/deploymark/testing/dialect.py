@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from deploymark.ports import Dialect, Refusal, Signature, Write
+from deploymark.ports import Change, Dialect, Refusal, Route, Signature, Write
 from deploymark.testing.dialect_bench import (
     Answered,
     Call,
@@ -120,9 +120,7 @@ def _tells_the_same_again(bench: DialectBench, name: str, steps: Sequence[Step])
     for number, step in enumerate(steps):
         call = call_of(step, base)
         answered = bench.ask(call)
-        if not isinstance(route_of(bench.dialect, call).does, Write) or not step.get(
-            "say_again", True
-        ):
+        if not _says_new(route_of(bench.dialect, call)) or not step.get("say_again", True):
             continue
         size, deployments = bench.size, bench.deployments()
         with _said_with(f"{name}, step {number}, said again"):
@@ -133,6 +131,13 @@ def _tells_the_same_again(bench: DialectBench, name: str, steps: Sequence[Step])
             assert bench.deployments() == deployments, "there is one deployment more"
             new = [each["type"] for each in bench.entries(size)]
             assert "marker" not in new, "there is one marker more"
+            assert "incident" not in new, "there is one incident more"
+
+
+def _says_new(route: Route) -> bool:
+    """Tell whether a route says something that it would not have to know records for."""
+    does = route.does
+    return isinstance(does, Write) or (isinstance(does, Change) and does.alone is not None)
 
 
 def _lets_nobody_in_without_a_credential(

@@ -18,7 +18,8 @@ from deploymark.ingest.intake import Admitted
 from deploymark.ingest.permission import check_scope
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant, parse_instant
-from deploymark.model.vocabulary import AMENDMENT, RETRACTION
+from deploymark.model.mapping import UNMAPPED
+from deploymark.model.vocabulary import AMENDMENT, INCIDENT, RETRACTION
 from deploymark.ports import Amended, Record, Said, Told
 from deploymark.server.desk import Desk
 from deploymark.server.dialects.composing import (
@@ -32,7 +33,7 @@ from deploymark.server.dialects.composing import (
 from deploymark.server.parts import Outcome
 
 REMEMBERED: Final = 1_024
-"""Documents whose digests are remembered: a client that tries again stores none twice."""
+"""Documents, and incidents, that are remembered: a client that tries again stores none twice."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -47,6 +48,7 @@ class Writer:
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
         self._kept: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._reported: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     async def write(self, desk: Desk, caller: Caller, said: Said) -> list[Told]:
         """Write it down, and tell what became of the markers.
@@ -60,6 +62,8 @@ class Writer:
             await self._amend(desk, caller, amended)
         for record in said.retractions:
             await run_in_threadpool(_retract, desk, caller, record)
+        for incident in said.incidents:
+            await run_in_threadpool(self._report, desk, caller, dict(incident))
         return told
 
     async def _markers(self, desk: Desk, caller: Caller, said: Said) -> list[Told]:
@@ -124,6 +128,21 @@ class Writer:
             changes = {**changes, "/details_digest": await self._keep(desk, caller, change.beside)}
         if changes:
             await run_in_threadpool(_correct, desk, caller, amended, changes)
+
+
+    def _report(self, desk: Desk, caller: Caller, incident: dict[str, object]) -> None:
+        """Write an incident down, once: admission compares markers only."""
+        environment = incident.get("environment") or UNMAPPED
+        services = incident.get("services")
+        for service in services if isinstance(services, list) else [UNMAPPED]:
+            check_scope(caller, {"service": service, "environment": environment})
+        key = (caller.principal, sha256(_encode(incident)).digest())
+        if key in self._reported:
+            return
+        desk.parts.intake.say(INCIDENT, incident, caller)
+        self._reported[key] = None
+        if len(self._reported) > REMEMBERED:
+            self._reported.popitem(last=False)
 
 
 def _correct(desk: Desk, caller: Caller, amended: Amended, changes: dict[str, Any]) -> None:
