@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from deploymark.errors import UsageError
 from deploymark.model.canonical import encode
 from deploymark.model.limits import Name, Text, Value
-from deploymark.model.tolerant import bounded, text_of
+from deploymark.model.tolerant import bounded, commit_of, digest_of, text_of
 from deploymark.model.vocabulary import Kind, Phase
 
 UNMAPPED: Final = "unmapped"
@@ -28,8 +28,6 @@ SEARCHED_CHARACTERS: Final = 1_024
 
 _VALUE_BYTES: Final = 256
 _MINUTE_MS: Final = 60_000
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _TAG = re.compile(r"([A-Za-z][A-Za-z_.-]{0,40})[:=]\s*(.+)", re.DOTALL)
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -251,10 +249,10 @@ def _say(said: dict[str, str], name: str, value: str | None) -> None:
         return
     match name:
         case "digest" | "commit":
-            text = text.lower()
-            shape = _DIGEST if name == "digest" else _COMMIT
-            if shape.fullmatch(text) is None:
+            found = digest_of(text) if name == "digest" else commit_of(text)
+            if found is None:
                 return
+            text = found
         case "phase":
             text = text.lower()
             if text not in set(Phase):
