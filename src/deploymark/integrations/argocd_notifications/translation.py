@@ -47,11 +47,14 @@ def notified(request: ForeignRequest) -> Said:
     fields = completed(
         _stated(body, phase), message, (), request.mapping, {"service": application}
     )
-    if not names_deployment(fields):
+    kept = not names_deployment(fields)
+    if kept:
         known = [application, text_of(body.get("revision")), phase.value, fields.get("timestamp")]
         fields = unmapped(fields, application, sha256(encode(known)).hexdigest())
     fields["labels"] = _labels(body, application)
-    note = f"{fields['phase']} in {fields['environment']}"
+    note = "kept: it names no environment, or no revision"
+    if not kept:
+        note = f"{fields['phase']} in {fields['environment']}"
     return Said((Translated(fields, message, within=_value(body.get("project")) or ""),), note=note)
 
 

@@ -27,7 +27,7 @@ _PHASES: Final = {
     "ReconciliationSucceeded": Phase.APPLIED,
     "InstallSucceeded": Phase.APPLIED,
     "UpgradeSucceeded": Phase.APPLIED,
-    "RollbackSucceeded": Phase.ROLLED_BACK,
+    "RollbackSucceeded": Phase.APPLIED,  # of the release to which Helm went back
     "UninstallSucceeded": Phase.REMOVED,
 }
 """By the reason of an event; an error of any other is a failure."""
@@ -124,8 +124,8 @@ def _tags(body: Mapping[str, Any]) -> list[str]:
 
 
 def _event(body: Mapping[str, Any]) -> str:
-    """Return a hash that is an event's own; Flux gives none an id."""
-    told = [text_of(body.get(name)) for name in ("reason", "message", "timestamp")]
+    """Return a hash that is an event's own, however often it is told; Flux gives none an id."""
+    told = [text_of(body.get(name)) for name in ("reason", "message")]
     about = [text_of(member(body, "involvedObject", name)) for name in ("namespace", "name")]
     return sha256(encode([*told, *about, _of_metadata(body, "revision")])).hexdigest()
 

@@ -33,7 +33,7 @@ from deploymark.server.dialects.composing import (
 from deploymark.server.parts import Outcome
 
 REMEMBERED: Final = 1_024
-"""Documents, and incidents, that are remembered: a client that tries again stores none twice."""
+"""Documents whose digests are remembered: a client that tries again stores none twice."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -48,7 +48,6 @@ class Writer:
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
         self._kept: OrderedDict[tuple[str, bytes], str] = OrderedDict()
-        self._reported: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     async def write(self, desk: Desk, caller: Caller, said: Said) -> list[Told]:
         """Write it down, and tell what became of the markers.
@@ -63,7 +62,7 @@ class Writer:
         for record in said.retractions:
             await run_in_threadpool(_retract, desk, caller, record)
         for incident in said.incidents:
-            await run_in_threadpool(self._report, desk, caller, dict(incident))
+            await run_in_threadpool(_report, desk, caller, dict(incident))
         return told
 
     async def _markers(self, desk: Desk, caller: Caller, said: Said) -> list[Told]:
@@ -130,21 +129,6 @@ class Writer:
             await run_in_threadpool(_correct, desk, caller, amended, changes)
 
 
-    def _report(self, desk: Desk, caller: Caller, incident: dict[str, object]) -> None:
-        """Write an incident down, once: admission compares markers only."""
-        environment = incident.get("environment") or UNMAPPED
-        services = incident.get("services")
-        for service in services if isinstance(services, list) else [UNMAPPED]:
-            check_scope(caller, {"service": service, "environment": environment})
-        key = (caller.principal, sha256(_encode(incident)).digest())
-        if key in self._reported:
-            return
-        desk.parts.intake.say(INCIDENT, incident, caller)
-        self._reported[key] = None
-        if len(self._reported) > REMEMBERED:
-            self._reported.popitem(last=False)
-
-
 def _correct(desk: Desk, caller: Caller, amended: Amended, changes: dict[str, Any]) -> None:
     record = amended.record
     check_scope(caller, record.fields)
@@ -167,6 +151,15 @@ def _retract(desk: Desk, caller: Caller, record: Record) -> None:
             "timestamp": format_instant(desk.parts.clock.now_ms()),
         }
         desk.parts.intake.say(RETRACTION, fields, caller)
+
+
+def _report(desk: Desk, caller: Caller, incident: dict[str, object]) -> None:
+    # The same bytes are one entry, as of everything that is no marker.
+    environment = incident.get("environment") or UNMAPPED
+    services = incident.get("services")
+    for service in services if isinstance(services, list) else [UNMAPPED]:
+        check_scope(caller, {"service": service, "environment": environment})
+    desk.parts.intake.say(INCIDENT, incident, caller)
 
 
 def _flat(changes: dict[str, Any]) -> dict[str, Any]:
