@@ -40,7 +40,7 @@ def text_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
         case int():
             return str(value)
         case float() if math.isfinite(value):
-            return f"{value:g}"
+            return str(int(value)) if value.is_integer() else repr(value)
         case str():
             sound = value.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
             return sound.replace("\0", "").strip() or None

@@ -25,14 +25,14 @@ class DialectServer:
         place: A folder of one's own.
 
     Attributes:
-        url, place: As given.
+        url, admin, place: As given.
         token: Of an emitter that may speak about everything, called `ci`.
     """
 
     def __init__(self, url: str, admin: str, place: Path) -> None:
         self.url = url
         self.place = place
-        self._admin = admin
+        self.admin = admin
         self.token = self.new_token("ci")
 
     def new_token(self, name: str, role: str = "emitter", **scope: list[str]) -> str:
@@ -47,7 +47,7 @@ class DialectServer:
         """Ask the server's own interface as an administrator; the answer must be a success."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=SECONDS)
         headers = {
-            "Authorization": f"Bearer {self._admin}",
+            "Authorization": f"Bearer {self.admin}",
             "Content-Type": "application/json",
         }
         connection.request(method, path, json.dumps(fields) if fields else None, headers)

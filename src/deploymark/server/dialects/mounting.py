@@ -15,6 +15,8 @@ from deploymark.ports import (
     ForeignReply,
     ForeignRequest,
     Read,
+    Record,
+    RecordQuery,
     Refusal,
     Route,
     Said,
@@ -120,9 +122,19 @@ def _foreign(mounted: Mounted, desk: Desk, request: Request) -> ForeignRequest:
     )
 
 
+class _NoRecords:
+    """What a route without a view looks at, which only some never do."""
+
+    def find(self, index: int) -> Record | None:
+        raise StoreUnavailableError(f"There are no records here, nor {index}.")
+
+    def search(self, query: RecordQuery) -> list[Record]:
+        raise StoreUnavailableError(f"There are no records here for {query}.")
+
+
 def _records(mounted: Mounted, desk: Desk, caller: Caller) -> DialectRecords:
     if desk.parts.records is None:
-        raise StoreUnavailableError("There are no records here.")
+        return _NoRecords()
     own = None if caller.has(Role.READER) else caller.principal
     return desk.parts.records.of(mounted.dialect.name, own)
 

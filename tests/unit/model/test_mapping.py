@@ -1,0 +1,132 @@
+"""From text and tags to fields, as a team configures it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploymark.errors import UsageError
+from deploymark.model.canonical import encode
+from deploymark.model.mapping import (
+    SEARCHED_CHARACTERS,
+    Pattern,
+    TextMapping,
+    check_mapping,
+    mapped,
+    marker_of,
+    revision_of,
+)
+from deploymark.model.marker import decode_marker
+from deploymark.model.vocabulary import MARKER
+
+_DIGEST = "sha256:" + "ab" * 32
+
+SAID: dict[str, tuple[str, list[str], TextMapping, dict[str, Any]]] = {
+    "tags name fields": (
+        "",
+        ["service:web", "env=prod", "version: 1.2", "other", "team:a"],
+        TextMapping(),
+        {"service": "web", "environment": "prod", "version": "1.2"},
+    ),
+    "a tag may hold colons": (
+        "",
+        [f"digest:{_DIGEST}", "image:registry:5000/web"],
+        TextMapping(),
+        {"artifact": {"digest": _DIGEST, "name": "registry:5000/web"}},
+    ),
+    "a pattern searches the text": (
+        "now web 1.2 is out",
+        [],
+        TextMapping(patterns=(Pattern(text="(?P<service>[a-z]+) (?P<version>[0-9.]+)"),)),
+        {"service": "web", "version": "1.2"},
+    ),
+    "a pattern must match a whole tag": (
+        "",
+        ["cluster-eu-1", "my-cluster-eu-2"],
+        TextMapping(patterns=(Pattern(tag="cluster-(?P<cluster>.+)"),)),
+        {"target": {"cluster": "eu-1"}},
+    ),
+    "tags win over patterns, and those over defaults": (
+        "web to prod",
+        ["service:api"],
+        TextMapping(
+            defaults={"service": "x", "environment": "test", "owner": "team:a"},
+            patterns=(Pattern(text="(?P<service>web) to (?P<environment>prod)"),),
+        ),
+        {"service": "api", "environment": "prod", "owner": "team:a"},
+    ),
+    "the first pattern that says something wins": (
+        "web",
+        [],
+        TextMapping(
+            patterns=(Pattern(text="(?P<service>w)(?P<run>z)?"), Pattern(text="(?P<service>web)"))
+        ),
+        {"service": "w"},
+    ),
+    "what no marker holds says nothing": (
+        "",
+        ["commit:HEAD", "digest:latest", "phase:done", "version:"],
+        TextMapping(defaults={"commit": "0CDF90B"}),
+        {"commit_hash": "0cdf90b"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_said_becomes_fields(case: str) -> None:
+    text, tags, mapping, wanted = SAID[case]
+    check_mapping(mapping)
+    assert mapped(text, tags, mapping.defaults, mapping.patterns) == wanted
+
+
+def test_a_pattern_sees_no_further_than_its_bound() -> None:
+    pattern = (Pattern(text="(?P<version>9)"),)
+    assert mapped("x" * (SEARCHED_CHARACTERS - 1) + "9", [], {}, pattern) == {"version": "9"}
+    assert mapped("x" * SEARCHED_CHARACTERS + "9", [], {}, pattern) == {}
+
+
+def test_what_names_no_deployment_is_kept_as_a_change_of_the_infrastructure() -> None:
+    made = marker_of("Rebooted", ["env:prod"], 61_000, TextMapping(), key="grafana")
+    assert made == {
+        "service": "unmapped",
+        "environment": "prod",
+        "kind": "infrastructure",
+        "phase": "applied",
+        "key": "grafana",
+        "revision": revision_of("Rebooted", ["env:prod"], 119_000),
+    }
+
+
+def test_text_tags_and_minute_make_the_revision() -> None:
+    revisions = {
+        revision_of(*each)
+        for each in (("a", [], 0), ("b", [], 0), ("a", ["t"], 0), ("a", [], 60_000))
+    }
+    assert len(revisions) == 4
+    assert revision_of("a", [], 0) == revision_of("a", [], 59_999)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["(a+)+", "(?:x(?P<version>a*)b)*", "((a|b+)c){2,}", r"(?P<version>(\w+\s?)*)$", "([^,]+,?)+"],
+)
+def test_an_expression_that_repeats_what_repeats_is_refused(expression: str) -> None:
+    wanted = f"(?P<service>x){expression}"
+    with pytest.raises(UsageError, match="for ever"):
+        check_mapping(TextMapping(patterns=(Pattern(text=wanted),)))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["[0-9.]+", "(a|b)+c", "(?:ab){1,3}x+", r"(\+a)+", "([+*])+", "(?:a++)+", "(?=a+)b+"],
+)
+def test_an_ordinary_expression_is_taken(expression: str) -> None:
+    check_mapping(TextMapping(patterns=(Pattern(text=f"(?P<version>{expression})"),)))
+
+
+@given(st.text(), st.lists(st.text(), max_size=5), st.integers(0, 2**41))
+def test_whatever_is_sent_makes_a_marker(text: str, tags: list[str], at_ms: int) -> None:
+    sound = [each.encode("utf-8", "replace").decode() for each in tags]
+    made = marker_of(text.encode("utf-8", "replace").decode(), sound, at_ms, TextMapping(), key="k")
+    decode_marker(encode(made), MARKER)

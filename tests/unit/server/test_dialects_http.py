@@ -1,0 +1,265 @@
+"""Clients of other systems at the door: who they are, what they may, what becomes of it."""
+
+import base64
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from door_samples import Door, Reply
+
+from deploymark.crypto.webhook_signature import Profile
+from deploymark.errors import DialectError, RateLimitedError
+from deploymark.ingest.callers import LOCAL, Caller
+from deploymark.model.entries import Scope
+from deploymark.model.vocabulary import Role
+from deploymark.ports import (
+    BASIC,
+    BEARER,
+    Carrier,
+    Credential,
+    Dialect,
+    ForeignReply,
+    ForeignRequest,
+    Read,
+    Refusal,
+    Route,
+    Said,
+    Signature,
+    Token,
+    Told,
+    Translated,
+    Write,
+    in_json,
+)
+from deploymark.server.application import Application
+from deploymark.server.dialects.mounted import Mounted
+from deploymark.server.settings import Settings
+from deploymark.server.views import entry_view
+
+_SECRET = "a secret of webhooks"  # noqa: S105 - of this test
+_HMAC = Signature(Profile.HEX, "x-signature")
+_MARKER = {"service": "web", "environment": "prod", "phase": "applied", "version": "1"}
+
+
+def _said(request: ForeignRequest) -> Said:
+    body = request.form or request.json()
+    if "wrong" in body:
+        raise DialectError("This is wrong.")
+    fields = {**_MARKER, **{name: body[name] for name in ("author", "service") if name in body}}
+    return Said((Translated(fields, str(body.get("text", "")), tuple(body.get("tags", ()))),))
+
+
+def _answer(request: ForeignRequest, _: Said, told: list[Told]) -> ForeignReply:
+    return in_json({"id": told[0].index, "by": request.caller, "again": told[0].duplicate}, 202)
+
+
+def _refuse(refusal: Refusal) -> ForeignReply:
+    told = {"error": refusal.message, "code": refusal.code, "again_s": refusal.retry_after_s}
+    return in_json(told, refusal.status, [("x-refused", "yes")])
+
+
+def _dialect(*credentials: Credential, max_body_bytes: int = 10_000) -> Dialect:
+    write = Write(_said, _answer)  # type: ignore[arg-type]
+    read = Read(lambda request, _: in_json(dict(request.path)), looks=False)
+    return Dialect(
+        "test",
+        "Tests",
+        (
+            Route("POST", "/dialect/{name}/say", "Say it.", write, credentials),
+            Route("GET", "/dialect/{name:path}", "Show it.", read, credentials),
+        ),
+        _refuse,
+        max_body_bytes,
+    )
+
+
+class _Side:
+    """A door with a dialect."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.speak(BEARER)
+
+    def speak(self, *credentials: Credential, scope: Scope | None = None, **more: int) -> None:
+        """Mount the dialect with these ways to show who calls."""
+        mounted = Mounted(_dialect(*credentials, **more), secrets=lambda: (_SECRET,), scope=scope)
+        self.door.app = Application(self.door.parts, Settings(), [mounted])
+
+    @property
+    def token(self) -> str:
+        return self.door.tokens[Role.EMITTER]
+
+    def say(self, body: object = None, path: str = "/dialect/x/say", **headers: str) -> Reply:
+        """Send a body, JSON unless it is bytes."""
+        sent = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        return self.door.ask("POST", path, None, sent, named)
+
+    def last(self) -> dict[str, Any]:
+        """Return the newest entry."""
+        store = self.door.log.store
+        return entry_view(store.entry(store.head().size - 1))
+
+
+@pytest.fixture
+def side(door: Door) -> _Side:
+    """Return a door with a dialect."""
+    return _Side(door)
+
+
+def _basic(pair: str) -> str:
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+_WAYS: Mapping[str, tuple[Credential, Callable[[str], dict[str, Any]]]] = {
+    "a bearer": (BEARER, lambda token: {"authorization": f"bearer {token}"}),
+    "a password": (BASIC, lambda token: {"authorization": _basic(f"any:{token}")}),
+    "a user without a password": (BASIC, lambda token: {"authorization": _basic(f"{token}:")}),
+    "a header": (Token(Carrier.HEADER, "x-api-key"), lambda token: {"x_api_key": token}),
+    "a header with a prefix": (
+        Token(Carrier.HEADER, "authorization", "GenieKey "),
+        lambda token: {"authorization": f"geniekey {token}"},
+    ),
+    "a parameter": (
+        Token(Carrier.QUERY, "key"),
+        lambda token: {"path": f"/dialect/x/say?key={token}"},
+    ),
+    "a field": (Token(Carrier.BODY, "a.key"), lambda token: {"body": {"a": {"key": token}}}),
+    "a field of a form": (
+        Token(Carrier.BODY, "key"),
+        lambda token: {
+            "body": f"key={token}&text=hello".encode(),
+            "content_type": "application/x-www-form-urlencoded",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("way", _WAYS)
+def test_a_token_of_ours_stands_where_the_client_puts_its_own(side: _Side, way: str) -> None:
+    credential, shown = _WAYS[way]
+    side.speak(_HMAC, credential)
+
+    assert side.say(**shown(side.token)).json["by"] == "token:emitter"
+    assert side.last()["principal"] == "token:emitter"
+    for wrong in (shown("dm_wrong"), {}):
+        refused = side.say(**wrong)
+        assert (refused.status, refused.json["code"]) == (401, "unauthenticated")
+        assert refused.headers["x-refused"] == "yes"
+        assert "bearer" in refused.headers["www-authenticate"].lower()
+
+
+def test_a_signed_webhook_is_a_caller_with_the_scope_of_its_section(side: _Side) -> None:
+    side.speak(_HMAC, scope=Scope(services=("web",), environments=("*",)))
+    sent = json.dumps({"text": "hello"}).encode()
+    signature = "sha256=" + hmac.digest(_SECRET.encode(), sent, "sha256").hex()
+
+    assert side.say(sent, x_signature=signature).json["by"] == "webhook:test"
+    entry = side.last()
+    assert (entry["principal"], entry["assurance"]) == ("webhook:test", "attributed")
+    forged = side.say(sent + b" ", x_signature=signature)
+    assert (forged.status, forged.json["code"]) == (401, "unauthenticated")
+    assert "[dialects.test]" in forged.json["error"]
+    other = json.dumps({"service": "api"}).encode()
+    signature = "sha256=" + hmac.digest(_SECRET.encode(), other, "sha256").hex()
+    assert side.say(other, x_signature=signature).status == 403
+
+
+def test_a_scope_and_a_role_hold_as_for_markers(side: _Side, door: Door) -> None:
+    narrow = door.parts.tokens.issue(
+        "narrow", [Role.EMITTER], Scope(services=("api",), environments=("*",)), None, LOCAL
+    ).text
+    refused = side.say(authorization=f"Bearer {narrow}")
+    assert refused.status == 403
+    assert "token:narrow may not say this: service" in refused.json["error"]
+    reader = door.tokens[Role.READER]
+    assert side.say(authorization=f"Bearer {reader}").status == 403
+
+
+def test_a_repeated_request_is_a_duplicate(side: _Side) -> None:
+    told = [side.say(authorization=f"Bearer {side.token}").json for _ in range(2)]
+    assert [each["again"] for each in told] == [False, True]
+    assert told[0]["id"] == told[1]["id"]
+
+
+def test_what_is_personal_or_long_is_kept_beside_the_marker(side: _Side, door: Door) -> None:
+    text = "Ask ann@example.org " + "x" * 3_000
+    tags = ["t" * 300, "b"]
+    body = {"author": "ann@example.org", "text": text, "tags": tags}
+    for _ in range(2):
+        assert side.say(body, authorization=f"Bearer {side.token}").status == 202
+    size = door.log.store.head().size
+
+    marker = side.last()["marker"]
+    assert marker == {
+        **_MARKER,
+        "kind": "deployment",
+        "emitter": {"kind": "gateway", "id": "test"},
+        "labels": {"dialect": "test"},
+        "details_digest": marker["details_digest"],
+    }
+    blob = door.log.store.blob(bytes.fromhex(marker["details_digest"].removeprefix("sha256:")))
+    assert json.loads(blob.content or b"") == {
+        "text": text,
+        "tags": tags,
+        "/author": "ann@example.org",
+    }
+    assert side.say(body, authorization=f"Bearer {side.token}").json["again"]
+    assert door.log.store.head().size == size  # and no document is stored twice
+
+
+def test_a_secret_is_refused_in_the_words_of_the_client(side: _Side) -> None:
+    body = {"text": "password=hunter2hunter2hunter2"}
+    refused = side.say(body, authorization=f"Bearer {side.token}")
+    assert (refused.status, refused.json["code"]) == (422, "secret_refused")
+    assert "hunter2" not in refused.json["error"]
+
+
+def test_a_refusal_of_the_translation_is_told_in_the_words_of_the_client(side: _Side) -> None:
+    refused = side.say({"wrong": 1}, authorization=f"Bearer {side.token}")
+    assert (refused.status, refused.json["code"]) == (400, "bad_dialect_request")
+    assert refused.json["error"].startswith("This is wrong.")
+
+
+def test_a_body_has_a_limit_also_before_anybody_is_known(side: _Side) -> None:
+    side.speak(Token(Carrier.BODY, "key"), max_body_bytes=100)
+    refused = side.say({"key": side.token, "text": "x" * 100})
+    assert (refused.status, refused.json["code"]) == (413, "too_large")
+    budget = side.door.app._desk.bodies
+    assert side.say({"key": side.token}).status == 202
+    side.say({"key": "dm_wrong"})
+    assert budget.held_bytes == budget._strangers_hold_bytes == 0
+
+
+def test_how_often_one_may_ask_is_told_with_the_time_to_come_back(side: _Side, door: Door) -> None:
+    class Empty:
+        def demand(self, key: str, what: str, amount: int = 1) -> None:
+            raise RateLimitedError(f"Too many {what} of {key}, {amount}.", retry_after_s=7)
+
+    turned_away: list[Caller] = []
+    object.__setattr__(door.parts, "throttle", Empty())
+    object.__setattr__(door.parts, "turned_away", lambda _, caller: turned_away.append(caller))
+    refused = side.say(authorization=f"Bearer {side.token}")
+    assert (refused.status, refused.json["again_s"]) == (429, 7)
+    assert refused.headers["retry-after"] == "7"
+    assert [each.principal for each in turned_away] == ["token:emitter"]
+
+
+def test_an_address_is_answered_with_and_without_its_final_slash(side: _Side, door: Door) -> None:
+    told = {"authorization": f"Bearer {side.token}"}
+    for path, name in (
+        ("/dialect/a/b", "a/b"),
+        ("/dialect/a/b/", "a/b"),
+        ("/dialect/a/b/?any=thing&any=more", "a/b"),
+    ):
+        answered = door.ask("GET", path, headers=told | {"accept": "text/html"})
+        assert (answered.status, answered.json) == (200, {"name": name})
+    assert side.say(path="/dialect/x/say/", **told).status == 202
+
+
+@pytest.mark.usefixtures("side")
+def test_dialects_stay_out_of_the_interface_that_we_describe(door: Door) -> None:
+    described = door.ask("GET", "/openapi.json").json
+    assert not [path for path in described["paths"] if path.startswith("/dialect")]
