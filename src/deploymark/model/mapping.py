@@ -229,13 +229,18 @@ def completed(
     said = mapped(text, tags, mapping.defaults, mapping.patterns)
     for source in (said, stated):
         for name, value in source.items():
-            stands = fields.get(name)
-            if isinstance(value, Mapping):
-                inner = {key: each for key, each in value.items() if each is not None}
-                value = {**(stands if isinstance(stands, Mapping) else {}), **inner} or None
-            if value is not None:
-                fields[name] = value
+            over = _over(fields.get(name), value)
+            if over is not None:
+                fields[name] = over
     return fields
+
+
+def _over(stands: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value over what stands, an object part by part; None where there is nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = {name: each for name, each in value.items() if each is not None}
+    return {**(stands if isinstance(stands, Mapping) else {}), **inner} or None
 
 
 def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:

@@ -26,6 +26,7 @@ NAMES: Final[tuple[str, ...]] = (
     "gitlab_deployments",
     "flux_events",
     "argocd_notifications",
+    "cloudevents",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 

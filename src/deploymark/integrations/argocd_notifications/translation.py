@@ -44,9 +44,7 @@ def notified(request: ForeignRequest) -> Said:
             hint="Use the template of docs/howto/argocd.md.",
         )
     message = text_of(body.get("message")) or ""
-    fields = completed(
-        _stated(body, phase), message, (), request.mapping, {"service": application}
-    )
+    fields = completed(_stated(body, phase), message, (), request.mapping, {"service": application})
     kept = not names_deployment(fields)
     if kept:
         known = [application, text_of(body.get("revision")), phase.value, fields.get("timestamp")]

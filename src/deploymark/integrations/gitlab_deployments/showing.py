@@ -207,5 +207,3 @@ def _shown(
 def _user(caller: str) -> dict[str, Any]:
     name = caller.partition(":")[2] or caller
     return {"id": crc32(caller.encode()), "username": name, "name": name, "state": "active"}
-
-

@@ -19,7 +19,7 @@ from deploymark.ingest.permission import check_scope
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant, parse_instant
 from deploymark.model.mapping import UNMAPPED
-from deploymark.model.vocabulary import AMENDMENT, INCIDENT, RETRACTION
+from deploymark.model.vocabulary import AMENDMENT, INCIDENT, RETRACTION, Phase
 from deploymark.ports import Amended, Record, Said, Told
 from deploymark.server.desk import Desk
 from deploymark.server.dialects.composing import (
@@ -158,7 +158,9 @@ def _report(desk: Desk, caller: Caller, incident: dict[str, object]) -> None:
     environment = incident.get("environment") or UNMAPPED
     services = incident.get("services")
     for service in services if isinstance(services, list) else [UNMAPPED]:
-        check_scope(caller, {"service": service, "environment": environment})
+        # It says as much against a deployment as its failure would.
+        fields = {"service": service, "environment": environment, "phase": Phase.FAILED.value}
+        check_scope(caller, fields)
     desk.parts.intake.say(INCIDENT, incident, caller)
 
 
