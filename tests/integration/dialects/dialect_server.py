@@ -63,6 +63,11 @@ class DialectServer:
         items = self.ask("GET", f"/v1/markers?order=oldest&limit=500&after={after}")["items"]
         return [item["marker"] for item in items]
 
+    def entries(self, kind: str) -> list[Json]:
+        """Return what entries of a kind say, the oldest first."""
+        path = f"/v1/entries?type={kind}&order=oldest&after={self._now()}"
+        return [item["entry"] for item in self.ask("GET", path)["items"]]
+
     def deployments(self, **filters: str) -> list[Json]:
         """Return deployments once the views have seen the whole log."""
         more = "".join(f"&{name}={value}" for name, value in filters.items())

@@ -135,8 +135,8 @@ def show_project(request: ForeignRequest, _: DialectRecords) -> ForeignReply:
 
 
 def refuse(refusal: Refusal) -> ForeignReply:
-    """Say an error as GitLab does."""
-    return in_json({"message": refusal.message, "error": refusal.code}, refusal.status)
+    """Say an error as GitLab does; clients print `error` instead, where there is one."""
+    return in_json({"message": refusal.message, "code": refusal.code}, refusal.status)
 
 
 def show(record: Record) -> dict[str, Any]:
