@@ -225,9 +225,9 @@ def completed(
         mapping: Of the caller.
         guessed: What to take where nobody says it, such as the name of the repository.
     """
-    fields = dict(guessed or {})
+    fields: dict[str, Any] = {}
     said = mapped(text, tags, mapping.defaults, mapping.patterns)
-    for source in (said, stated):
+    for source in (guessed or {}, said, stated):
         for name, value in source.items():
             over = _over(fields.get(name), value)
             if over is not None:

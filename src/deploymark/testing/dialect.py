@@ -25,6 +25,7 @@ from deploymark.testing.dialect_bench import (
     Answered,
     Call,
     DialectBench,
+    credited,
     open_bench,
     route_of,
 )
@@ -68,6 +69,7 @@ def exercise_dialect(
             _tells_the_same_again(bench, name, steps)
     with open_bench(dialect, section) as bench:
         _lets_nobody_in_without_a_credential(bench, stories)
+        _lets_in_with_every_credential(bench, stories)
         _never_fails(bench, stories, mutations)
 
 
@@ -161,6 +163,21 @@ def _lets_nobody_in_without_a_credential(
                 assert attempt.media_type == refused.media_type
                 assert _shape(attempt.json) == _shape(_json(refused.body))
             assert bench.size == size, "something was said"
+
+
+def _lets_in_with_every_credential(
+    bench: DialectBench, stories: Mapping[str, Sequence[Step]]
+) -> None:
+    tried: set[int] = set()
+    for name, number, call in _calls(stories):
+        route = route_of(bench.dialect, call)
+        if id(route) in tried:
+            continue
+        tried.add(id(route))
+        for credential in route.credentials:
+            answered = bench.ask(credited(call, credential, bench.token), token="")
+            with _said_with(f"{name}, step {number}, by {credential}"):
+                assert answered.status != 401, answered.json
 
 
 def _never_fails(

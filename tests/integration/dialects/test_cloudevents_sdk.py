@@ -142,9 +142,10 @@ def test_whoever_asks_first_is_told_that_it_may_send(server: DialectServer) -> N
     assert answer.headers["WebHook-Allowed-Origin"] == "events.example.com"
     assert answer.headers["WebHook-Allowed-Rate"] == "*"
     assert answer.headers["Allow"] == "OPTIONS, POST"
-    assert "WebHook-Allowed-Origin" not in requests.options(
-        f"{server.url}/events", timeout=SECONDS
-    ).headers
+    assert (
+        "WebHook-Allowed-Origin"
+        not in requests.options(f"{server.url}/events", timeout=SECONDS).headers
+    )
 
 
 def test_a_sender_reads_why_it_is_refused(server: DialectServer) -> None:

@@ -113,6 +113,28 @@ def test_a_run_that_is_run_again_is_one_deployment(
     }
 
 
+def test_a_run_that_marks_itself_and_is_told_by_github_is_one_deployment(
+    server: DialectServer, github: GithubDouble
+) -> None:
+    marker = {
+        "service": "shop",
+        "environment": "production",
+        "phase": "applied",
+        "artifact": {"digest": "sha256:" + "0b" * 32},
+        "commit_hash": SHA,
+        "action": "github:https://github.com/acme/shop:4711",  # as `deploymark mark` finds it
+        "emitter": {"kind": "ci", "id": "deploy.yml"},
+    }
+    github.run = {"id": 4711, "run_attempt": 1, "html_url": "https://github.com/run/4711"}
+    made = _repository(github).create_deployment("main", environment="production")
+    server.mark(marker)
+    made.create_status("success")
+
+    assert len(server.markers()) == 3
+    [deployment] = server.deployments()
+    assert deployment["state"] == "running"
+
+
 def test_deliveries_in_any_order_are_one_deployment(
     server: DialectServer, github: GithubDouble
 ) -> None:

@@ -1,4 +1,4 @@
-"""python-gitlab, as it comes from PyPI, with its address changed; and the hook as GitLab sends it."""
+"""python-gitlab, as it comes from PyPI, with its address changed; and hooks as GitLab signs."""
 
 import base64
 import http.client
@@ -99,6 +99,20 @@ def test_what_failed_and_is_tried_again_happens_again(server: DialectServer) -> 
     assert deployments.get(made.id).status == "failed"
     [deployment] = server.deployments()
     assert (deployment["occurrence"], deployment["state"]) == (2, "running")
+
+
+def test_what_the_configuration_adds_is_of_every_phase(tmp_path: Path) -> None:
+    told = "[dialects.gitlab_deployments.tokens.ci]\n"
+    told += "defaults = {service = 'cart', cluster = 'eu-1', run = '7'}\n"
+    with dialect_server(tmp_path, told) as server:
+        deployments = _client(server).projects.get(42, lazy=True).deployments
+        made = deployments.create({**_ASKED, "status": "running"})
+        made.status = "failed"
+        made.save()
+
+        said = [(each["service"], each["action"], each["target"]) for each in server.markers()]
+        assert said == [("cart", "7", {"cluster": "eu-1"})] * 2
+        assert [each["state"] for each in server.deployments()] == ["failed"]
 
 
 def test_a_client_reads_why_it_is_refused(server: DialectServer) -> None:

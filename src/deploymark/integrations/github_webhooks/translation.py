@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from deploymark.errors import DialectError
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import completed
+from deploymark.model.mapping import completed, names_deployment
 from deploymark.model.tolerant import (
     bounded,
     commit_of,
@@ -67,7 +67,7 @@ def delivered(request: ForeignRequest) -> Said:
         request.mapping,
         {"service": bounded(text_of(member(body, "repository", "name")), VALUE_BYTES)},
     )
-    if "service" not in fields or not {"commit_hash", "version"} & fields.keys():
+    if not names_deployment(fields):
         raise DialectError("The body names no repository, or no commit: is it from GitHub?")
     fields["labels"] = _labels(request, body)
     within = text_of(member(body, "repository", "full_name")) or ""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from deploymark.errors import DialectError, NotFoundError
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import completed
+from deploymark.model.mapping import completed, names_deployment
 from deploymark.model.tolerant import (
     bounded,
     commit_of,
@@ -37,7 +37,10 @@ PHASES: Final = {
 """What a status means; others say nothing."""
 
 _HOOK: Final = "deployment"
-_SAME: Final = ("service", "environment", "commit_hash", "version", "ref", "repository")
+_SAME: Final = (
+    "service", "environment", "commit_hash", "version", "artifact", "action", "target", "ref",
+    "repository", "owner",
+)  # fmt: skip
 """What a later phase of a deployment repeats, so that it is the same deployment."""
 
 
@@ -64,9 +67,10 @@ def created(request: ForeignRequest) -> Said:
         request.mapping,
         {"service": _service(project_of(request))},
     )
-    for name, key in (("environment", "environment"), ("sha", "commit_hash")):
-        if key not in fields and not (key == "commit_hash" and "version" in fields):
-            raise DialectError(f"{name} is missing.")
+    if "environment" not in fields:
+        raise DialectError("environment is missing.")
+    if not names_deployment(fields):
+        raise DialectError("sha is missing.")
     fields["labels"] = {STATUS_LABEL: status}
     return Said((Translated(fields, within=project_of(request)),), note=said)
 
@@ -178,9 +182,10 @@ def hooked(request: ForeignRequest) -> Said:
         request.mapping,
         {"service": bounded(_service(project), VALUE_BYTES)},
     )
-    for name in ("service", "environment", "commit_hash"):
-        if name not in fields:
-            raise DialectError(f"The body names no {name}: is it from GitLab?")
+    if not names_deployment(fields):
+        raise DialectError(
+            "The body names no project, no environment or no commit: is it from GitLab?"
+        )
     fields["labels"] = _labels(request, body, status)
     note = f"{fields['phase']} in {fields['environment']}"
     return Said((Translated(fields, within=project or ""),), note=note)
