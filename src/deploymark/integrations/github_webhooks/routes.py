@@ -18,9 +18,6 @@ from deploymark.ports import (
     in_json,
 )
 
-_MAX_BODY_BYTES: Final = 4_194_304
-"""Payloads name everyone and everything; GitHub itself stops at 25 MB."""
-
 
 def _answered(_: ForeignRequest, said: Said, told: Sequence[Told]) -> ForeignReply:
     if not told:
@@ -43,7 +40,6 @@ DIALECT: Final = Dialect(
         ),
     ),
     refuse,
-    max_body_bytes=_MAX_BODY_BYTES,
     guide="github-webhooks",
 )  # fmt: skip
 """The table."""
