@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from deploymark.errors import UsageError
 from deploymark.model.canonical import encode
 from deploymark.model.limits import Name, Text, Value
-from deploymark.model.tolerant import bounded, text_of
+from deploymark.model.tolerant import bounded, commit_of, digest_of, text_of
 from deploymark.model.vocabulary import Kind, Phase
 
 UNMAPPED: Final = "unmapped"
@@ -28,8 +28,6 @@ SEARCHED_CHARACTERS: Final = 1_024
 
 _VALUE_BYTES: Final = 256
 _MINUTE_MS: Final = 60_000
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _TAG = re.compile(r"([A-Za-z][A-Za-z_.-]{0,40})[:=]\s*(.+)", re.DOTALL)
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -180,19 +178,69 @@ def marker_of(
     """
     fields = mapped(text, tags, mapping.defaults, mapping.patterns)
     fields.setdefault("phase", Phase.APPLIED.value)
-    named = "service" in fields and "environment" in fields
-    if named and (
-        "version" in fields or "commit_hash" in fields or "digest" in fields.get("artifact", {})
-    ):
+    if names_deployment(fields):
         return fields
+    return unmapped(fields, key, revision_of(text, tags, at_ms))
+
+
+def names_deployment(fields: Mapping[str, Any]) -> bool:
+    """Tell whether fields say of which service what was deployed where."""
+    return ("service" in fields and "environment" in fields) and (
+        "version" in fields or "commit_hash" in fields or "digest" in fields.get("artifact", {})
+    )
+
+
+def unmapped(fields: Mapping[str, Any], key: str, revision: str) -> dict[str, Any]:
+    """Return the change of the infrastructure that stands for what no deployment is.
+
+    Args:
+        fields: What is known of it.
+        key: What changed: the name of the dialect, or what it tells of.
+        revision: Tells this change from others, and is the same when it is told again.
+    """
     return {
         "service": UNMAPPED,
         "environment": UNMAPPED,
+        "phase": Phase.APPLIED.value,
         **fields,
         "kind": Kind.INFRASTRUCTURE.value,
         "key": key,
-        "revision": revision_of(text, tags, at_ms),
+        "revision": revision,
     }
+
+
+def completed(
+    stated: Mapping[str, Any],
+    text: str,
+    tags: Sequence[str],
+    mapping: TextMapping,
+    guessed: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what a request states, completed by what its text says and the configuration.
+
+    Args:
+        stated: Fields that the request itself names; they win. None and {} state nothing.
+        text: Free text that came with it.
+        tags: As in `mapped`.
+        mapping: Of the caller.
+        guessed: What to take where nobody says it, such as the name of the repository.
+    """
+    fields: dict[str, Any] = {}
+    said = mapped(text, tags, mapping.defaults, mapping.patterns)
+    for source in (guessed or {}, said, stated):
+        for name, value in source.items():
+            over = _over(fields.get(name), value)
+            if over is not None:
+                fields[name] = over
+    return fields
+
+
+def _over(stands: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value over what stands, an object part by part; None where there is nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = {name: each for name, each in value.items() if each is not None}
+    return {**(stands if isinstance(stands, Mapping) else {}), **inner} or None
 
 
 def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
@@ -206,10 +254,10 @@ def _say(said: dict[str, str], name: str, value: str | None) -> None:
         return
     match name:
         case "digest" | "commit":
-            text = text.lower()
-            shape = _DIGEST if name == "digest" else _COMMIT
-            if shape.fullmatch(text) is None:
+            found = digest_of(text) if name == "digest" else commit_of(text)
+            if found is None:
                 return
+            text = found
         case "phase":
             text = text.lower()
             if text not in set(Phase):

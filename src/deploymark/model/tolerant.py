@@ -6,6 +6,7 @@ is, and what cannot is None, never an error: whoever translates decides what the
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ _SPACED = re.compile(
     r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?) ?(UTC|Z|[+-]\d{2}:?\d{2})?",
     re.ASCII,
 )
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0", ""})
 
@@ -52,6 +55,25 @@ def texts_of(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
     if not isinstance(value, list | tuple):
         return ()
     return tuple(text for each in value if (text := text_of(each)) is not None)
+
+
+def member(value: Any, *names: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what stands in an object under a name, and in that under the next; else None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def commit_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return a commit hash in lower case, also a short one."""
+    text = (text_of(value) or "").lower()
+    return text if _COMMIT.fullmatch(text) else None
+
+
+def digest_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return a content digest, `sha256:` and hexadecimal digits in lower case."""
+    text = (text_of(value) or "").lower()
+    return text if _DIGEST.fullmatch(text) else None
 
 
 def bounded(text: str | None, most_bytes: int) -> str | None:

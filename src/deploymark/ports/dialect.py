@@ -280,12 +280,14 @@ class Said(Struct, frozen=True):
         markers: New ones.
         amendments: Corrections.
         retractions: Records that are taken back, with all their markers.
+        incidents: What went wrong, each the fields of an entry incident/v1.
         note: For the answering function.
     """
 
     markers: Sequence[Translated] = ()
     amendments: Sequence[Amended] = ()
     retractions: Sequence[Record] = ()
+    incidents: Sequence[Mapping[str, Any]] = ()
     note: Any = None
 
 
@@ -405,7 +407,7 @@ class Route(Struct, frozen=True):
         summary: What it does, for the documentation.
         does: What answers it.
         credentials: The ways in which callers show who they are; the first that the request has
-            counts. None at all: anyone.
+            counts. None at all: anyone, whose body is not read.
     """
 
     method: str

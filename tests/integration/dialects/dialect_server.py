@@ -43,11 +43,11 @@ class DialectServer:
         token: str = self.ask("POST", "/v1/tokens", asked)["token"]
         return token
 
-    def ask(self, method: str, path: str, fields: Json | None = None) -> Json:
-        """Ask the server's own interface as an administrator; the answer must be a success."""
+    def ask(self, method: str, path: str, fields: Json | None = None, token: str = "") -> Json:
+        """Ask the server's own interface, as an administrator; the answer must be a success."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=SECONDS)
         headers = {
-            "Authorization": f"Bearer {self.admin}",
+            "Authorization": f"Bearer {token or self.admin}",
             "Content-Type": "application/json",
         }
         connection.request(method, path, json.dumps(fields) if fields else None, headers)
@@ -57,11 +57,20 @@ class DialectServer:
         assert answer.status < 300, content
         return content
 
+    def mark(self, marker: Json) -> Json:
+        """Hand in a marker as whoever needs no dialect does."""
+        return self.ask("POST", "/v1/markers", marker, self.token)
+
     def markers(self) -> list[Json]:
         """Return the flat markers of the log, the oldest first, as they stand there."""
         after = self._now()
         items = self.ask("GET", f"/v1/markers?order=oldest&limit=500&after={after}")["items"]
         return [item["marker"] for item in items]
+
+    def entries(self, kind: str) -> list[Json]:
+        """Return what entries of a kind say, the oldest first."""
+        path = f"/v1/entries?type={kind}&order=oldest&after={self._now()}"
+        return [item["entry"] for item in self.ask("GET", path)["items"]]
 
     def deployments(self, **filters: str) -> list[Json]:
         """Return deployments once the views have seen the whole log."""

@@ -13,9 +13,12 @@ from deploymark.model.mapping import (
     Pattern,
     TextMapping,
     check_mapping,
+    completed,
     mapped,
     marker_of,
+    names_deployment,
     revision_of,
+    unmapped,
 )
 from deploymark.model.marker import decode_marker
 from deploymark.model.vocabulary import MARKER
@@ -130,3 +133,45 @@ def test_whatever_is_sent_makes_a_marker(text: str, tags: list[str], at_ms: int)
     sound = [each.encode("utf-8", "replace").decode() for each in tags]
     made = marker_of(text.encode("utf-8", "replace").decode(), sound, at_ms, TextMapping(), key="k")
     decode_marker(encode(made), MARKER)
+
+
+def test_what_a_request_states_wins_over_its_text_and_that_over_a_guess() -> None:
+    mapping = TextMapping(
+        defaults={"environment": "prod", "cluster": "eu-1", "service": "unused"},
+        patterns=(Pattern(text="(?P<service>web) is out"),),
+    )
+    stated = {
+        "version": "1.2",
+        "commit_hash": None,
+        "target": {"namespace": "shop", "cluster": None},
+        "artifact": {"digest": None},
+    }
+    assert completed(stated, "web is out", ["env:stage"], mapping, {"service": "repository"}) == {
+        "service": "web",
+        "environment": "stage",
+        "version": "1.2",
+        "target": {"cluster": "eu-1", "namespace": "shop"},
+    }
+    assert completed({"service": "own"}, "web is out", [], mapping)["service"] == "own"
+    assert completed({}, "", [], TextMapping(), {"service": "repository", "ref": None}) == {
+        "service": "repository"
+    }
+
+
+def test_a_deployment_has_a_service_an_environment_and_a_subject() -> None:
+    place = {"service": "web", "environment": "prod"}
+    assert names_deployment({**place, "artifact": {"digest": _DIGEST}})
+    assert names_deployment({**place, "commit_hash": "abcdef1"})
+    assert not names_deployment(place)
+    assert not names_deployment({"service": "web", "version": "1"})
+
+
+def test_what_is_unmapped_keeps_what_is_known() -> None:
+    assert unmapped({"service": "web", "phase": "failed"}, "flux", "r1") == {
+        "service": "web",
+        "environment": "unmapped",
+        "phase": "failed",
+        "kind": "infrastructure",
+        "key": "flux",
+        "revision": "r1",
+    }

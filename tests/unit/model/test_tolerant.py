@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from deploymark.model.tolerant import (
     bounded,
+    commit_of,
     date_of,
+    digest_of,
     flag_of,
     instant_of,
+    member,
     milliseconds_of,
     number_of,
     text_of,
@@ -98,3 +101,21 @@ def test_nothing_raises(value: Any) -> None:  # noqa: ANN401 - any JSON value
     if (text := text_of(value)) is not None:
         text.encode()
         assert len((bounded(text, 64) or "").encode()) <= 64
+
+
+def test_a_member_of_a_member_is_found_or_none() -> None:
+    value = {"a": {"b": [1]}, "c": None}
+    assert member(value, "a", "b") == [1]
+    assert member(value) == value
+    for way in (("a", "x"), ("c", "b"), ("a", "b", "c"), ("x", "y", "z")):
+        assert member(value, *way) is None
+    assert member("text", "a") is None
+
+
+def test_hashes_are_read_in_lower_case_or_not_at_all() -> None:
+    assert commit_of(" ABCDEF1 ") == "abcdef1"
+    assert digest_of("SHA256:" + "AB" * 32) == "sha256:" + "ab" * 32
+    for value in ("abcdef", "main", "g" * 40, None, ["abcdef1"], "a" * 65):
+        assert commit_of(value) is None
+    for other in ("ab" * 32, "sha256:ab", "sha1:" + "ab" * 20, 7):
+        assert digest_of(other) is None

@@ -10,12 +10,16 @@ from msgspec.structs import replace
 
 from deploymark.ports import (
     BEARER,
+    Carrier,
+    Change,
     Dialect,
+    DialectRecords,
     ForeignReply,
     ForeignRequest,
     Refusal,
     Route,
     Said,
+    Token,
     Told,
     Translated,
     Write,
@@ -50,6 +54,14 @@ _count = iter(range(1_000))
 
 def _forgetful(_: ForeignRequest) -> Said:
     return Said((Translated({**_MARKER, "build_id": "1", "action": str(next(_count))}),))
+
+
+def _looking(request: ForeignRequest, _: DialectRecords) -> Said:
+    return _forgetful(request)
+
+
+_NO_CREDENTIAL = Token(Carrier.BODY, "auth.token")
+"""Stands in an object that no golden request has."""
 
 
 def _answer(_: ForeignRequest, __: Said, told: Sequence[Told]) -> ForeignReply:
@@ -91,6 +103,22 @@ _BAD: dict[str, tuple[Dialect, list[Any], str]] = {
         _saying(_forgetful),
         [{**_GOLDEN[0], "entries": ["<any>"]}],
         "said again",
+    ),
+    "a change that may do without records makes another deployment of a retry": (
+        replace(
+            _GOOD,
+            routes=(replace(_GOOD.routes[0], does=Change(_looking, _answer, _forgetful)),),
+        ),
+        [{**_GOLDEN[0], "entries": ["<any>"]}],
+        "said again",
+    ),
+    "one of its credentials opens nothing": (
+        replace(
+            _GOOD,
+            routes=(replace(_GOOD.routes[0], credentials=(BEARER, _NO_CREDENTIAL)),),
+        ),
+        _GOLDEN,
+        "by Token",
     ),
     "it says something else": (
         _GOOD,

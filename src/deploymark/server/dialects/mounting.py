@@ -82,7 +82,9 @@ def _operation(mounted: Mounted, writer: Writer, route: Route) -> Operation:
 async def _answer(
     mounted: Mounted, writer: Writer, route: Route, desk: Desk, request: Request
 ) -> Answer:
-    foreign = await _foreign(mounted, desk, request)
+    if route.credentials:  # nobody knows who sends any other
+        await body_of(mounted, desk, request)
+    foreign = _foreign(mounted, desk, request)
     if isinstance(route.does, Read):
         if route.does.looks:
             await catch_up(desk)
@@ -102,7 +104,7 @@ async def _answer(
     return _answered(route.does.answer(foreign, said, told))
 
 
-async def _foreign(mounted: Mounted, desk: Desk, request: Request) -> ForeignRequest:
+def _foreign(mounted: Mounted, desk: Desk, request: Request) -> ForeignRequest:
     scope = request.scope
     principal = request.caller.principal
     return ForeignRequest(
@@ -111,7 +113,7 @@ async def _foreign(mounted: Mounted, desk: Desk, request: Request) -> ForeignReq
         path={name: text.rstrip("/") for name, text in scope["path_params"].items()},
         query=tuple(request.query()),
         headers=request_headers(request),
-        body=await body_of(mounted, desk, request),
+        body=request.body or b"",
         form=form_of(request),
         caller=principal,
         received_ms=desk.parts.clock.now_ms(),

@@ -18,7 +18,8 @@ from deploymark.ingest.intake import Admitted
 from deploymark.ingest.permission import check_scope
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant, parse_instant
-from deploymark.model.vocabulary import AMENDMENT, RETRACTION
+from deploymark.model.mapping import UNMAPPED
+from deploymark.model.vocabulary import AMENDMENT, INCIDENT, RETRACTION, Phase
 from deploymark.ports import Amended, Record, Said, Told
 from deploymark.server.desk import Desk
 from deploymark.server.dialects.composing import (
@@ -60,6 +61,8 @@ class Writer:
             await self._amend(desk, caller, amended)
         for record in said.retractions:
             await run_in_threadpool(_retract, desk, caller, record)
+        for incident in said.incidents:
+            await run_in_threadpool(_report, desk, caller, dict(incident))
         return told
 
     async def _markers(self, desk: Desk, caller: Caller, said: Said) -> list[Told]:
@@ -148,6 +151,17 @@ def _retract(desk: Desk, caller: Caller, record: Record) -> None:
             "timestamp": format_instant(desk.parts.clock.now_ms()),
         }
         desk.parts.intake.say(RETRACTION, fields, caller)
+
+
+def _report(desk: Desk, caller: Caller, incident: dict[str, object]) -> None:
+    # The same bytes are one entry, as of everything that is no marker.
+    environment = incident.get("environment") or UNMAPPED
+    services = incident.get("services")
+    for service in services if isinstance(services, list) else [UNMAPPED]:
+        # It says as much against a deployment as its failure would.
+        fields = {"service": service, "environment": environment, "phase": Phase.FAILED.value}
+        check_scope(caller, fields)
+    desk.parts.intake.say(INCIDENT, incident, caller)
 
 
 def _flat(changes: dict[str, Any]) -> dict[str, Any]:
