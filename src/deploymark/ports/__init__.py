@@ -35,6 +35,7 @@ from deploymark.ports.dialect import (
     MAX_BODY_BYTES,
     STARTED_LABEL,
     Amended,
+    Ask,
     Carrier,
     Change,
     Credential,
@@ -57,6 +58,7 @@ from deploymark.ports.dialect import (
     Write,
     in_json,
 )
+from deploymark.ports.dialect_gate import DialectGate, Gated, GateRule, GateState
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -122,6 +124,7 @@ __all__ = [
     "Actuator",
     "Alert",
     "Amended",
+    "Ask",
     "Batch",
     "Blob",
     "Carrier",
@@ -136,6 +139,7 @@ __all__ = [
     "Credential",
     "Deed",
     "Dialect",
+    "DialectGate",
     "DialectRecords",
     "EnvelopeSigner",
     "Event",
@@ -143,6 +147,9 @@ __all__ = [
     "ForeignReply",
     "ForeignRequest",
     "Found",
+    "GateRule",
+    "GateState",
+    "Gated",
     "GaugeKey",
     "Gauged",
     "Head",

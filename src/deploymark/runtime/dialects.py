@@ -19,7 +19,11 @@ from deploymark.model.mapping import Pattern, TextMapping, check_mapping
 from deploymark.ports import Dialect, Signature
 from deploymark.server.dialects.mounted import Mounted
 
-NAMES: Final[tuple[str, ...]] = ("grafana_annotations", "sentry_releases")
+NAMES: Final[tuple[str, ...]] = (
+    "grafana_annotations",
+    "sentry_releases",
+    "datadog_gate",
+)
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
 _SECRETS_BYTES: Final = 16_384
