@@ -23,6 +23,7 @@ NAMES: Final[tuple[str, ...]] = (
     "grafana_annotations",
     "sentry_releases",
     "datadog_gate",
+    "datadog",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 

@@ -65,27 +65,29 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _operation(mounted: Mounted, writer: Writer, route: Route) -> Operation:
-    does = route.does
-    match does:
-        case Write() | Change():
-            access = EMITTER
-        case Read():
-            access = _LOOKS
-        case Ask():
-            access = READER
     return Operation(
         route.method,
         route.path,
         mounted.dialect.name,
         route.summary,
         TAG,
-        access if route.credentials else PUBLIC,
+        _access(route) if route.credentials else PUBLIC,
         partial(_answer, mounted, writer, route),
         {},
         retell=partial(_retold, mounted),
         identify=partial(identify, mounted, route.credentials),
         lenient=True,
     )
+
+
+def _access(route: Route) -> Access:
+    match route.does:
+        case Write() | Change():
+            return EMITTER
+        case Read():
+            return _LOOKS
+        case Ask():
+            return READER
 
 
 async def _answer(
