@@ -59,6 +59,7 @@ from deploymark.ports.dialect import (
     in_json,
 )
 from deploymark.ports.dialect_gate import DialectGate, Gated, GateRule, GateState
+from deploymark.ports.dialect_times import corrected_times
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -199,6 +200,7 @@ __all__ = [
     "WitnessState",
     "Witnessed",
     "Write",
+    "corrected_times",
     "encode_order",
     "in_json",
     "order_fields",
