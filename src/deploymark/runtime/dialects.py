@@ -24,6 +24,7 @@ NAMES: Final[tuple[str, ...]] = (
     "sentry_releases",
     "datadog_gate",
     "datadog",
+    "pagerduty_changes",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
