@@ -25,6 +25,7 @@ NAMES: Final[tuple[str, ...]] = (
     "datadog_gate",
     "datadog",
     "pagerduty_changes",
+    "honeycomb_markers",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
