@@ -26,6 +26,7 @@ NAMES: Final[tuple[str, ...]] = (
     "datadog",
     "pagerduty_changes",
     "honeycomb_markers",
+    "newrelic_deployments",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
