@@ -27,6 +27,7 @@ NAMES: Final[tuple[str, ...]] = (
     "pagerduty_changes",
     "honeycomb_markers",
     "newrelic_deployments",
+    "newrelic_graphql",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
