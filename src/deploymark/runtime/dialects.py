@@ -28,6 +28,7 @@ NAMES: Final[tuple[str, ...]] = (
     "honeycomb_markers",
     "newrelic_deployments",
     "newrelic_graphql",
+    "devlake_webhook",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
