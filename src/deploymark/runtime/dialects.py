@@ -29,6 +29,7 @@ NAMES: Final[tuple[str, ...]] = (
     "newrelic_deployments",
     "newrelic_graphql",
     "devlake_webhook",
+    "rollbar_deploys",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
