@@ -30,6 +30,7 @@ NAMES: Final[tuple[str, ...]] = (
     "newrelic_graphql",
     "devlake_webhook",
     "rollbar_deploys",
+    "airbrake_deploys",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
