@@ -31,6 +31,7 @@ NAMES: Final[tuple[str, ...]] = (
     "devlake_webhook",
     "rollbar_deploys",
     "airbrake_deploys",
+    "honeybadger_deploys",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
