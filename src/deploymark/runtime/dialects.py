@@ -32,6 +32,7 @@ NAMES: Final[tuple[str, ...]] = (
     "rollbar_deploys",
     "airbrake_deploys",
     "honeybadger_deploys",
+    "bigpanda_deployments",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 
