@@ -229,7 +229,7 @@ def _signed(call: Call, signature: Signature) -> Call:
 
 
 def _with_token(call: Call, credential: Token, token: str) -> bytes:
-    if call.headers.get("content-type") == _FORM:
+    if call.headers.get("content-type") == _FORM and not call.body.startswith(b"{"):
         return call.body + b"&" + urlencode({credential.name: token}).encode()
     try:
         value = json.loads(call.body)
