@@ -16,6 +16,7 @@ from deploymark.model.mapping import (
     mapped,
     marker_of,
     revision_of,
+    subject_of,
 )
 from deploymark.model.marker import decode_marker
 from deploymark.model.vocabulary import MARKER
@@ -130,3 +131,33 @@ def test_whatever_is_sent_makes_a_marker(text: str, tags: list[str], at_ms: int)
     sound = [each.encode("utf-8", "replace").decode() for each in tags]
     made = marker_of(text.encode("utf-8", "replace").decode(), sound, at_ms, TextMapping(), key="k")
     decode_marker(encode(made), MARKER)
+
+
+@pytest.mark.parametrize(
+    ("revision", "subject"),
+    [
+        ("4B0F1A2C3D4E5F60718293A4B5C6D7E8F9012345", "commit"),
+        ("1234567890123456789012345678901234567890", "commit"),
+        ("f1e2d3c", "commit"),
+        ("20261123", "version"),
+        ("deadbeef", "version"),
+        ("2.31.0", "version"),
+        ("f1e2d3", "version"),
+    ],
+)
+def test_a_revision_is_a_commit_only_where_it_looks_like_one(revision: str, subject: str) -> None:
+    value = revision.lower() if subject == "commit" else revision
+    assert subject_of(f" {revision} ") == {subject: value}
+
+
+def test_what_is_stated_goes_before_tags_and_defaults() -> None:
+    mapping = TextMapping(defaults={"environment": "prod", "owner": "team"})
+    stated = {"service": "checkout", "version": None, "commit": "no commit"}
+    said = marker_of("", ("service:cart", "version:7"), 0, mapping, key="x", stated=stated)
+    assert said == {
+        "service": "checkout",
+        "environment": "prod",
+        "version": "7",
+        "owner": "team",
+        "phase": "applied",
+    }
