@@ -1,81 +1,8 @@
 """Senders of Airbrake deploys. Source: docs.airbrake.io/docs/devops-tools/api, "Deploys".
 
-The route, and what a deploy means.
+`routes` is the table, `translation` says what a deploy means.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from deploymark.integrations.airbrake_deploys.routes import DIALECT
 
-from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
-from deploymark.model.tolerant import bounded, text_of
-from deploymark.ports import (
-    BEARER,
-    Carrier,
-    Dialect,
-    ForeignReply,
-    ForeignRequest,
-    Refusal,
-    Route,
-    Said,
-    Token,
-    Told,
-    Translated,
-    Write,
-    in_json,
-)
-
-NAME: Final = "airbrake_deploys"
-
-
-def deployed(request: ForeignRequest) -> Said:
-    """Translate a deploy: the service is the token's, else the repository, else the project."""
-    body = request.form or request.json()
-    repository = bounded(text_of(body.get("repository")), VALUE_BYTES)
-    service = (repository or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
-    project = f"project-{request.path['id']}"
-    nowhere = {
-        "service": bounded(service or project, VALUE_BYTES) or UNMAPPED,
-        "environment": UNMAPPED,
-    }
-    said = subject_of(text_of(body.get("revision")))
-    fields = marker_of(
-        "",
-        (),
-        request.received_ms,
-        request.mapping.over(TextMapping(defaults=nowhere)),
-        key=NAME,
-        stated={
-            "environment": text_of(body.get("environment")),
-            "deployer": text_of(body.get("username")),
-            "repository": repository,
-            **said,
-            "version": text_of(body.get("version")) or said.get("version"),
-        },
-    )
-    return Said((Translated(fields, within=request.path["id"]),))
-
-
-def _deployed(_: ForeignRequest, __: Said, told: Sequence[Told]) -> ForeignReply:
-    return in_json({"id": str(told[0].index)}, 201)
-
-
-def refuse(refusal: Refusal) -> ForeignReply:
-    """Say an error as Airbrake does."""
-    return in_json({"message": refusal.message}, refusal.status)
-
-
-DIALECT: Final = Dialect(
-    NAME,
-    "Airbrake deploys",
-    (
-        Route(
-            "POST", "/api/v4/projects/{id}/deploys", "Tell a deploy.",
-            Write(deployed, _deployed),
-            (Token(Carrier.QUERY, "key"), BEARER),
-        ),
-    ),
-    refuse,
-    guide="error-trackers",
-)  # fmt: skip
-"""The table."""
+__all__ = ["DIALECT"]

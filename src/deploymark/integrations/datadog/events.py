@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from deploymark.integrations.datadog.deployments import NAME, found
+from deploymark.integrations.datadog.translation import NAME, found
 from deploymark.model.instants import format_instant
 from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.mapping import marker_of

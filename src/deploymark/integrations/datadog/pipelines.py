@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploymark.errors import DialectError
-from deploymark.integrations.datadog.deployments import DEPLOYMENT, NAME, attributes_of
+from deploymark.integrations.datadog.translation import DEPLOYMENT, NAME, attributes_of
 from deploymark.model.limits import CHANGES, TEXT_BYTES, VALUE_BYTES
 from deploymark.model.mapping import UNMAPPED, marker_of, revision_of, subject_of
 from deploymark.model.tolerant import bounded, flag_of, text_of, texts_of

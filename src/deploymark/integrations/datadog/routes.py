@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploymark.integrations.datadog import events
-from deploymark.integrations.datadog.deployments import (
+from deploymark.integrations.datadog.pipelines import correlated, tagged
+from deploymark.integrations.datadog.translation import (
     NAME,
     changed,
     deployed,
@@ -12,7 +13,6 @@ from deploymark.integrations.datadog.deployments import (
     image_built,
     removed,
 )
-from deploymark.integrations.datadog.pipelines import correlated, tagged
 from deploymark.model.tolerant import milliseconds_of, text_of, texts_of
 from deploymark.ports import (
     Carrier,

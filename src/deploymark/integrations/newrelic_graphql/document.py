@@ -31,7 +31,8 @@ MAX_TOKENS: Final = 4_000
 MAX_FIELDS: Final = 16
 """Mutations in one document."""
 
-_MAX_DEPTH: Final = 16
+MAX_SELECTIONS: Final = 400
+"""Fields and fragments, each as often as it is used."""
 
 
 class Asked(Struct, frozen=True):
@@ -77,12 +78,14 @@ def read_mutation(body: Mapping[str, Any]) -> list[Asked]:
             for each in document.definitions
             if isinstance(each, FragmentDefinitionNode)
         }
-        fields = list(_fields(operation.selection_set, fragments))
-        return [_asked(each, known, fragments) for each in fields[:MAX_FIELDS]]
+        asked = _Reader(known, fragments).asked(operation.selection_set)
     except GraphQLError as error:
         raise DialectError(f"The query is no GraphQL: {error.message}") from None
     except RecursionError:
         raise DialectError("The query is nested too deeply.") from None
+    if len(asked) > MAX_FIELDS:
+        raise DialectError(f"One request holds at most {MAX_FIELDS} mutations.")
+    return asked
 
 
 def shaped(value: Any, shape: Shape | None) -> Any:  # noqa: ANN401 - any JSON value
@@ -119,40 +122,52 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
     }
 
 
-def _fields(
-    selected: SelectionSetNode | None, fragments: Fragments, depth: int = 0
-) -> Iterator[FieldNode]:
-    """Return the fields of a selection, those of its fragments among them."""
-    if depth > _MAX_DEPTH:
-        raise DialectError("The query is nested too deeply.")
-    for each in () if selected is None else selected.selections:
-        match each:
-            case FieldNode():
-                yield each
-            case InlineFragmentNode():
-                yield from _fields(each.selection_set, fragments, depth + 1)
-            case FragmentSpreadNode() if each.name.value in fragments:
-                fragment = fragments[each.name.value]
-                yield from _fields(fragment.selection_set, fragments, depth + 1)
+class _Reader:
+    """Follows fragments, which may name themselves and each other, within a bound."""
 
+    def __init__(self, known: Mapping[str, Any], fragments: Fragments) -> None:
+        self._known = known
+        self._fragments = fragments
+        self._left = MAX_SELECTIONS
 
-def _asked(field: FieldNode, known: Mapping[str, Any], fragments: Fragments) -> Asked:
-    arguments = {each.name.value: _value(each.value, known) for each in field.arguments or ()}
-    return Asked(field.name.value, _key(field), arguments, _shape(field, fragments, 0))
+    def asked(self, selected: SelectionSetNode) -> list[Asked]:
+        """Return the fields of a mutation."""
+        return [
+            Asked(
+                each.name.value,
+                _key(each),
+                {given.name.value: self._value(given.value) for given in each.arguments or ()},
+                self._shape(each),
+            )
+            for each in self._fields(selected)
+        ]
 
+    def _fields(self, selected: SelectionSetNode) -> Iterator[FieldNode]:
+        """Return the fields of a selection, those of its fragments among them."""
+        for each in selected.selections:
+            self._left -= 1
+            if self._left < 0:
+                raise DialectError(f"The query asks for more than {MAX_SELECTIONS} fields.")
+            match each:
+                case FieldNode():
+                    yield each
+                case InlineFragmentNode():
+                    yield from self._fields(each.selection_set)
+                case FragmentSpreadNode() if each.name.value in self._fragments:
+                    yield from self._fields(self._fragments[each.name.value].selection_set)
 
-def _shape(field: FieldNode, fragments: Fragments, depth: int) -> Shape | None:
-    if field.selection_set is None:
-        return None
-    inner = list(_fields(field.selection_set, fragments, depth))
-    return Shape(
-        tuple((_key(each), each.name.value, _shape(each, fragments, depth + 1)) for each in inner)
-    )
+    def _shape(self, field: FieldNode) -> Shape | None:
+        if field.selection_set is None:
+            return None
+        parts = (
+            (_key(each), each.name.value, self._shape(each))
+            for each in self._fields(field.selection_set)
+        )
+        return Shape(tuple(parts))
+
+    def _value(self, node: ValueNode) -> Any:  # noqa: ANN401 - any JSON value
+        return value_from_ast_untyped(node, dict(self._known))
 
 
 def _key(field: FieldNode) -> str:
     return (field.alias or field.name).value
-
-
-def _value(node: ValueNode, known: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
-    return value_from_ast_untyped(node, dict(known))
