@@ -31,8 +31,6 @@ _VALUE_BYTES: Final = 256
 _MINUTE_MS: Final = 60_000
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_LETTERS = re.compile(r"(?=.*[a-f])(?=.*[0-9]).*")
-_FULL_COMMIT: Final = (40, 64)
 _TAG = re.compile(r"([A-Za-z][A-Za-z_.-]{0,40})[:=]\s*(.+)", re.DOTALL)
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -204,6 +202,16 @@ def marker_of(
     }
 
 
+def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
+    """Return the hash that stands for text, tags and minute."""
+    return sha256(encode([text, list(tags), at_ms // _MINUTE_MS])).hexdigest()
+
+
+_LOOKS_LIKE_A_COMMIT = re.compile(
+    r"[0-9a-f]{40}|[0-9a-f]{64}|(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{7,63}"
+)
+
+
 def subject_of(revision: str | None) -> dict[str, str]:
     """Return what a revision of another system is: a commit where it looks like one, or a version.
 
@@ -218,14 +226,7 @@ def subject_of(revision: str | None) -> dict[str, str]:
     if text is None:
         return {}
     low = text.lower()
-    if _COMMIT.fullmatch(low) and (len(low) in _FULL_COMMIT or _LETTERS.fullmatch(low)):
-        return {"commit": low}
-    return {"version": text}
-
-
-def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
-    """Return the hash that stands for text, tags and minute."""
-    return sha256(encode([text, list(tags), at_ms // _MINUTE_MS])).hexdigest()
+    return {"commit": low} if _LOOKS_LIKE_A_COMMIT.fullmatch(low) else {"version": text}
 
 
 def _say(said: dict[str, str], name: str, value: str | None) -> None:
