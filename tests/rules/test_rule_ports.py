@@ -9,6 +9,7 @@ from generated_pages import ROOT
 
 _WITHOUT_A_SUITE = {
     "Clock": "one method; its only promise is the unit, which the type names",
+    "DialectGate": "the gate itself, for one caller; datadog-ci asks it before a real server",
     "DialectRecords": "what a Dialect looks at; the golden files of exercise_dialect ask for it",
     "LogReader": "the reading half of LogStore; exercise_log_store asks through it",
     "Meter": "one method that returns nothing; what it counts is asserted where it is counted",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
@@ -126,6 +127,7 @@ def mapped(
     tags: Sequence[str],
     defaults: Mapping[str, str],
     patterns: Sequence[Pattern],
+    stated: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the fields of a flat marker that text and tags say.
 
@@ -134,11 +136,14 @@ def mapped(
         tags: Such as `service:checkout` or `env=prod`; others say nothing.
         defaults: As in `TextMapping`.
         patterns: As in `TextMapping`; checked before.
+        stated: Fields that the client said as such, by the names of `FIELDS`; they go first.
 
     Returns:
         Fields that a marker can hold; nothing for what nobody says.
     """
     said: dict[str, str] = {}
+    for field, known in stated.items():
+        _say(said, field, known)
     for tag in tags:
         if (found := _TAG.fullmatch(tag)) and (name := _WORDS.get(found[1].lower())):
             _say(said, name, found[2])
@@ -162,6 +167,7 @@ def marker_of(
     mapping: TextMapping,
     *,
     key: str,
+    stated: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the marker that text and tags make: a deployment where they name one.
 
@@ -175,8 +181,9 @@ def marker_of(
         at_ms: The claimed time, else when it came; only the minute counts.
         mapping: Of the caller.
         key: What changed, where nothing else says it: the name of the dialect.
+        stated: Fields by the names of `FIELDS` that the client said as such; they go first.
     """
-    fields = mapped(text, tags, mapping.defaults, mapping.patterns)
+    fields = mapped(text, tags, mapping.defaults, mapping.patterns, stated)
     fields.setdefault("phase", Phase.APPLIED.value)
     if names_deployment(fields):
         return fields
@@ -246,6 +253,28 @@ def _over(stands: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
     """Return the hash that stands for text, tags and minute."""
     return sha256(encode([text, list(tags), at_ms // _MINUTE_MS])).hexdigest()
+
+
+_LOOKS_LIKE_A_COMMIT = re.compile(
+    r"[0-9a-f]{40}|[0-9a-f]{64}|(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{7,63}"
+)
+
+
+def subject_of(revision: str | None) -> dict[str, str]:
+    """Return what a revision of another system is: a commit where it looks like one, or a version.
+
+    Args:
+        revision: As sent; such systems take either.
+
+    Returns:
+        `commit` for 40 or 64 hexadecimal digits, and for at least 7 with letters among them, since
+        digits alone are rather a date or a number; `version` for anything else; {} for nothing.
+    """
+    text = text_of(revision)
+    if text is None:
+        return {}
+    low = text.lower()
+    return {"commit": low} if _LOOKS_LIKE_A_COMMIT.fullmatch(low) else {"version": text}
 
 
 def _say(said: dict[str, str], name: str, value: str | None) -> None:

@@ -21,9 +21,9 @@ _MILLISECONDS_BELOW: Final = 100_000_000_000_000
 _MICROSECONDS_BELOW: Final = 100_000_000_000_000_000
 _LONGEST_DATE: Final = 64
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,9})?")
-# `2021-04-28 21:50:00 +0200`: GitLab's way.
+# `2021-04-28 21:50:00 +0200`: GitLab's way; `2021-04-28T21:50:00+00:00Z`: PagerDuty's libraries'.
 _SPACED = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?) ?(UTC|Z|[+-]\d{2}:?\d{2})?",
+    r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?) ?(?:(UTC|Z|[+-]\d{2}:?\d{2})Z?)?",
     re.ASCII,
 )
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")

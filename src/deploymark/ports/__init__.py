@@ -35,6 +35,7 @@ from deploymark.ports.dialect import (
     MAX_BODY_BYTES,
     STARTED_LABEL,
     Amended,
+    Ask,
     Carrier,
     Change,
     Credential,
@@ -57,6 +58,8 @@ from deploymark.ports.dialect import (
     Write,
     in_json,
 )
+from deploymark.ports.dialect_gate import DialectGate, Gated, GateRule, GateState
+from deploymark.ports.dialect_times import corrected_times
 from deploymark.ports.log import (
     SALT_BYTES,
     Batch,
@@ -130,6 +133,7 @@ __all__ = [
     "Actuator",
     "Alert",
     "Amended",
+    "Ask",
     "Batch",
     "Blob",
     "Carrier",
@@ -144,6 +148,7 @@ __all__ = [
     "Credential",
     "Deed",
     "Dialect",
+    "DialectGate",
     "DialectRecords",
     "EnvelopeSigner",
     "Event",
@@ -151,6 +156,9 @@ __all__ = [
     "ForeignReply",
     "ForeignRequest",
     "Found",
+    "GateRule",
+    "GateState",
+    "Gated",
     "GaugeKey",
     "Gauged",
     "Grant",
@@ -204,6 +212,7 @@ __all__ = [
     "WitnessState",
     "Witnessed",
     "Write",
+    "corrected_times",
     "encode_order",
     "in_json",
     "order_fields",

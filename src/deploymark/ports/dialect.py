@@ -4,9 +4,9 @@ A vendor's folder declares routes: where, how the caller shows who it is, and wh
 translate a request to markers and answer it. It never sees a connection, a token or the log. The
 server mounts the table, authenticates, admits, signs as the gateway and calls the functions.
 
-Three kinds of route. `Write` says something new and needs to know nothing for it. `Change` corrects
-what was said, so it looks at records first. `Read` only looks. Functions may raise errors of
-`deploymark.errors`; the dialect's `refuse` says them as its clients expect.
+Four kinds of route. `Write` says something new and needs to know nothing for it. `Change` corrects
+what was said, so it looks at records first. `Read` only looks. `Ask` asks the gate. Functions may
+raise errors of `deploymark.errors`; the dialect's `refuse` says them as its clients expect.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from deploymark.crypto.webhook_signature import Profile
 from deploymark.errors import DialectError
 from deploymark.model.mapping import NO_MAPPING, TextMapping
 from deploymark.model.tolerant import milliseconds_of
+from deploymark.ports.dialect_gate import DialectGate
 
 MAX_BODY_BYTES: Final = 1_048_576
 
@@ -397,6 +398,16 @@ class Read(Struct, frozen=True):
     looks: bool = True
 
 
+class Ask(Struct, frozen=True):
+    """Asks the gate for a reader; waits until the views have seen the log.
+
+    Attributes:
+        answer: From the request and the gate.
+    """
+
+    answer: Callable[[ForeignRequest, DialectGate], ForeignReply]
+
+
 class Route(Struct, frozen=True):
     """One row of a dialect's table.
 
@@ -413,7 +424,7 @@ class Route(Struct, frozen=True):
     method: str
     path: str
     summary: str
-    does: Write | Change | Read
+    does: Write | Change | Read | Ask
     credentials: tuple[Credential, ...] = (BEARER,)
 
 

@@ -27,6 +27,17 @@ NAMES: Final[tuple[str, ...]] = (
     "flux_events",
     "argocd_notifications",
     "cloudevents",
+    "datadog_gate",
+    "datadog",
+    "pagerduty_changes",
+    "honeycomb_markers",
+    "newrelic_deployments",
+    "newrelic_graphql",
+    "devlake_webhook",
+    "rollbar_deploys",
+    "airbrake_deploys",
+    "honeybadger_deploys",
+    "bigpanda_deployments",
 )
 """Every dialect, by its folder in `deploymark.integrations`, which has it as `DIALECT`."""
 

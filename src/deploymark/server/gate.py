@@ -65,8 +65,8 @@ async def ask_gate(desk: Desk, request: Request) -> Answer:
 
 
 async def _answered(desk: Desk, request: Request, asked: GateRequest) -> Answer:
-    gate, principal = _gate(desk), request.caller.principal
-    size = await _seen(desk)
+    gate, principal = gate_of(desk), request.caller.principal
+    size = await seen(desk)
     told = await _look(gate, asked, size)
     if asked.wait and _is_open(told):
         with desk.waiting.seat(principal), suppress(TimeoutError):
@@ -80,7 +80,7 @@ async def _answered(desk: Desk, request: Request, asked: GateRequest) -> Answer:
     return json_answer(_shown(told, index, explained=asked.explain))
 
 
-async def _seen(desk: Desk) -> int:
+async def seen(desk: Desk) -> int:
     """Return how many entries the log has, once the views have seen them or it takes too long."""
     runner = desk.parts.runner
     size = (await run_in_threadpool(desk.parts.view.reader.head)).size
@@ -115,7 +115,8 @@ def _shown(told: Told, index: int | None, *, explained: bool) -> dict[str, Any]:
     return shown | {"rules": to_builtins(told.rules)} if explained else shown
 
 
-def _gate(desk: Desk) -> GateBook:
+def gate_of(desk: Desk) -> GateBook:
+    """Return the gate; NotFoundError where there is none."""
     found = desk.parts.gate
     if found is None:
         raise NotFoundError("This server has no gate.")

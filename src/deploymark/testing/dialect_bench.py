@@ -27,7 +27,7 @@ from deploymark.crypto.webhook_signature import HEX_PREFIX, Profile
 from deploymark.ingest.callers import LOCAL
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import Role
-from deploymark.ports import Carrier, Credential, Dialect, Route, Signature, Token
+from deploymark.ports import Ask, Carrier, Credential, Dialect, Route, Signature, Token
 from deploymark.runtime.compose import OpenLog, init_log, open_log
 from deploymark.runtime.config import parse_configuration
 from deploymark.runtime.front import admission_rules, open_front
@@ -120,11 +120,13 @@ class DialectBench:
 
         Args:
             call: The call.
-            token: Instead of the client's; "" for no credential at all.
+            token: Instead of the client's, or the reader's who asks the gate; "" for no credential
+                at all.
         """
-        credentials = route_of(self.dialect, call).credentials
-        if credentials and token != "":
-            call = credited(call, credentials[0], self.token if token is None else token)
+        route = route_of(self.dialect, call)
+        if route.credentials and token != "":
+            own = self.reader if isinstance(route.does, Ask) else self.token
+            call = credited(call, route.credentials[0], own if token is None else token)
         return asyncio.run(_knock(self._app, call))
 
 
@@ -227,7 +229,7 @@ def _signed(call: Call, signature: Signature) -> Call:
 
 
 def _with_token(call: Call, credential: Token, token: str) -> bytes:
-    if call.headers.get("content-type") == _FORM:
+    if call.headers.get("content-type") == _FORM and not call.body.startswith(b"{"):
         return call.body + b"&" + urlencode({credential.name: token}).encode()
     try:
         value = json.loads(call.body)

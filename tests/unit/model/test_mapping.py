@@ -18,6 +18,7 @@ from deploymark.model.mapping import (
     marker_of,
     names_deployment,
     revision_of,
+    subject_of,
     unmapped,
 )
 from deploymark.model.marker import decode_marker
@@ -174,4 +175,34 @@ def test_what_is_unmapped_keeps_what_is_known() -> None:
         "kind": "infrastructure",
         "key": "flux",
         "revision": "r1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("revision", "subject"),
+    [
+        ("4B0F1A2C3D4E5F60718293A4B5C6D7E8F9012345", "commit"),
+        ("1234567890123456789012345678901234567890", "commit"),
+        ("f1e2d3c", "commit"),
+        ("20261123", "version"),
+        ("deadbeef", "version"),
+        ("2.31.0", "version"),
+        ("f1e2d3", "version"),
+    ],
+)
+def test_a_revision_is_a_commit_only_where_it_looks_like_one(revision: str, subject: str) -> None:
+    value = revision.lower() if subject == "commit" else revision
+    assert subject_of(f" {revision} ") == {subject: value}
+
+
+def test_what_is_stated_goes_before_tags_and_defaults() -> None:
+    mapping = TextMapping(defaults={"environment": "prod", "owner": "team"})
+    stated = {"service": "checkout", "version": None, "commit": "no commit"}
+    said = marker_of("", ("service:cart", "version:7"), 0, mapping, key="x", stated=stated)
+    assert said == {
+        "service": "checkout",
+        "environment": "prod",
+        "version": "7",
+        "owner": "team",
+        "phase": "applied",
     }

@@ -37,6 +37,7 @@ TIMES: dict[str, tuple[Any, int | None]] = {
     "RFC 3339 with nine digits": ("2026-11-18T11:06:40.293532005Z", _AT_MS + 293),
     "with an offset": ("2026-11-18T12:06:40+01:00", _AT_MS),
     "as GitLab writes it": ("2026-11-18 12:06:40 +0100", _AT_MS),
+    "as PagerDuty's libraries write it": ("2026-11-18T12:06:40.000000+01:00Z", _AT_MS),
     "UTC in words": ("2026-11-18 11:06:40 UTC", _AT_MS),
     "without a zone": ("2026-11-18T11:06:40", _AT_MS),
     "nothing": (None, None),

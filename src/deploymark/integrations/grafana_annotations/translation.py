@@ -14,7 +14,6 @@ from deploymark.model.mapping import marker_of
 from deploymark.model.tolerant import flag_of, milliseconds_of, number_of, text_of, texts_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import (
-    STARTED_LABEL,
     Amended,
     DialectRecords,
     ForeignRequest,
@@ -22,6 +21,7 @@ from deploymark.ports import (
     RecordQuery,
     Said,
     Translated,
+    corrected_times,
 )
 
 NAME: Final = "grafana_annotations"
@@ -104,20 +104,8 @@ def _amended(
     ended = max(began, milliseconds_of(body.get("timeEnd")) or record.ended_ms)
     if not body.get("timeEnd") and record.started_ms == record.ended_ms:
         ended = began  # a point is moved as a whole
-    corrections = [Amended(record, text=text, tags=tags)]
-    if began != record.started_ms:
-        corrections.append(_began(record, began))
-    if ended != record.ended_ms:
-        corrections.append(Amended(record, {"/timestamp": format_instant(ended)}))
-        if len(record.events) == 1 and began != ended:
-            corrections.append(_began(record, began))
-    return Said(amendments=tuple(corrections))
-
-
-def _began(record: Record, at_ms: int) -> Amended:
-    if len(record.events) > 1:
-        return Amended(record, {"/timestamp": format_instant(at_ms)}, event=0)
-    return Amended(record, {f"/labels/{STARTED_LABEL}": format_instant(at_ms)})
+    times = corrected_times(record, began, ended)
+    return Said(amendments=(Amended(record, text=text, tags=tags), *times))
 
 
 def found(request: ForeignRequest, records: DialectRecords) -> Record:

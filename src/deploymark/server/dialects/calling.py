@@ -104,8 +104,12 @@ def headers_of(request: Request) -> dict[str, str]:
 
 
 def is_form(request: Request) -> bool:
-    """Tell whether the body says that it is a form."""
-    return request.text(b"content-type").lower().startswith(_FORM)
+    """Tell whether the body is a form.
+
+    curl says so of everything, so what begins as a JSON object is none, whatever it says.
+    """
+    says_so = request.text(b"content-type").lower().startswith(_FORM)
+    return says_so and not (request.body or b"").lstrip().startswith(b"{")
 
 
 def form_of(request: Request) -> dict[str, str]:

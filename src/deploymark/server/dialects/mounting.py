@@ -10,6 +10,7 @@ from deploymark.errors import StoreUnavailableError
 from deploymark.ingest.callers import Caller
 from deploymark.model.vocabulary import Role
 from deploymark.ports import (
+    Ask,
     Change,
     DialectRecords,
     ForeignReply,
@@ -26,9 +27,11 @@ from deploymark.server.answer import Answer, headers_of
 from deploymark.server.desk import Desk
 from deploymark.server.dialects.calling import body_of, described, form_of, identify
 from deploymark.server.dialects.calling import headers_of as request_headers
+from deploymark.server.dialects.gating import CallersGate
 from deploymark.server.dialects.mounted import Mounted
 from deploymark.server.dialects.writing import Writer
-from deploymark.server.operation import EMITTER, PUBLIC, Access, Operation
+from deploymark.server.gate import gate_of, seen
+from deploymark.server.operation import EMITTER, PUBLIC, READER, Access, Operation
 from deploymark.server.reading import catch_up
 from deploymark.server.request import Request
 
@@ -62,15 +65,13 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _operation(mounted: Mounted, writer: Writer, route: Route) -> Operation:
-    does = route.does
-    access = EMITTER if isinstance(does, Write | Change) else _LOOKS
     return Operation(
         route.method,
         route.path,
         mounted.dialect.name,
         route.summary,
         TAG,
-        access if route.credentials else PUBLIC,
+        _access(route) if route.credentials else PUBLIC,
         partial(_answer, mounted, writer, route),
         {},
         retell=partial(_retold, mounted),
@@ -79,12 +80,26 @@ def _operation(mounted: Mounted, writer: Writer, route: Route) -> Operation:
     )
 
 
+def _access(route: Route) -> Access:
+    match route.does:
+        case Write() | Change():
+            return EMITTER
+        case Read():
+            return _LOOKS
+        case Ask():
+            return READER
+
+
 async def _answer(
     mounted: Mounted, writer: Writer, route: Route, desk: Desk, request: Request
 ) -> Answer:
     if route.credentials:  # nobody knows who sends any other
         await body_of(mounted, desk, request)
     foreign = _foreign(mounted, desk, request)
+    if isinstance(route.does, Ask):
+        book = gate_of(desk)
+        gate = CallersGate(book, desk.parts, request.caller.principal, await seen(desk))
+        return _answered(await run_in_threadpool(route.does.answer, foreign, gate))
     if isinstance(route.does, Read):
         if route.does.looks:
             await catch_up(desk)
