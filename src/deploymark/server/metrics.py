@@ -34,7 +34,7 @@ _TOLD = {
     "instances": "Instances that run, by what is known of them.",
     "info": "1 for each running instance, to join its metrics with its deployment.",
     "info_omitted": "Running instances without a sample of deploymark_info, by reason.",
-    "deployment_timestamp_seconds": "When a deployment went live, failed or was rolled back.",
+    "deployment_timestamp_seconds": "When a deployment began, went live, failed, was rolled back.",
     "deployment_timestamps_omitted": "Deployments of the last week that have none.",
     "measure_numerator": "Numerators of the measures in /v1/slis.",
     "measure_denominator": "Denominators of the measures in /v1/slis.",

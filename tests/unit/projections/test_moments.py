@@ -48,7 +48,22 @@ def test_what_was_never_live_failed_or_was_rolled_back_at_one_moment() -> None:
         world.say(ci("failed", "v1"), at=MINUTE)
         world.say(ci("applying", "v2", version="2"), at=HOUR)
         world.say(ci("rolled_back", "v2"), at=HOUR + MINUTE)
-        assert told(world) == [("2", "rolled_back", HOUR + MINUTE), ("1", "failed", MINUTE)]
+        assert told(world) == [
+            ("2", "rolled_back", HOUR + MINUTE),
+            ("2", "begun", HOUR),
+            ("1", "failed", MINUTE),
+            ("1", "begun", 0),
+        ]
+
+
+def test_a_canary_is_told_from_its_beginning_and_when_it_is_live() -> None:
+    canary = {"strategy": "canary", "track": "canary"}
+    with World() as world:
+        world.say(ci("planned", version="1"), at=0)
+        world.say(ci("applied", version="1", rollout={"weight": 25, **canary}), at=MINUTE)
+        assert told(world) == [("1", "begun", MINUTE)]
+        world.say(ci("applied", version="1", rollout={"weight": 100, **canary}), at=HOUR)
+        assert told(world) == [("1", "live", HOUR), ("1", "begun", MINUTE)]
 
 
 def test_an_intent_and_a_change_of_another_kind_have_none() -> None:
@@ -72,10 +87,13 @@ def test_of_too_many_the_latest_are_told_and_the_others_counted(tmp_path: Path) 
     with World() as world, closing(open_views(tmp_path / "views.db")) as views:
         for number in range(4):
             world.say(ci("applied", f"v{number}", version=str(number)), at=number * MINUTE)
+        for number in range(2, 6):
+            begun = ci("applying", f"v{number}", environment="staging", version=str(number))
+            world.say(begun, at=number * HOUR)
         Runner(world.store, views, broker_views(world.settings), ListMeter()).catch_up()
         with views.reading() as connection:
             moments, unlisted = moments_of(connection, most=2)
             everything, none = moments_of(connection)
-    assert ([each.version for each in moments], unlisted) == (["3", "2"], 2)
-    assert (len(everything), none) == (4, 0)
+    assert ([each.version for each in moments], unlisted) == (["3", "2", "5", "4"], 4)
+    assert (len(everything), none) == (8, 0)
     assert MAX_DEPLOYMENTS == 1_000

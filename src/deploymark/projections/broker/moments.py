@@ -1,22 +1,30 @@
-"""Tells when deployments went live, failed or were rolled back, to be drawn over metrics of others.
+"""Tells when deployments began, went live, failed or were rolled back, to be drawn over metrics.
 
-Part of what `census` counts; what came of a deployment is `settling`'s to say. One look at the
-index of what has settled, however long the history is.
+Part of what `census` counts; what came of a deployment is `settling`'s to say. Two looks at
+indexes by time, however long the history is.
 """
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Connection, func, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Connection, and_, func, select, type_coerce
 
+from deploymark.model.instants import parse_instant
+from deploymark.model.vocabulary import Kind, Phase
 from deploymark.projections.broker.tables import CLOCK, RUN
 
 WINDOW_MS: Final = 7 * 86_400_000
 """For how long a deployment is told, by the newest time of the log."""
 
 MAX_DEPLOYMENTS: Final = 1_000
-"""Deployments that are told, the latest; each has at most two moments."""
+"""Deployments that have settled and are told, the latest, and as many that have not."""
 
-LIVE, FAILED, ROLLED_BACK = "live", "failed", "rolled_back"
+BEGUN, LIVE, FAILED, ROLLED_BACK = "begun", "live", "failed", "rolled_back"
+_BEGINNINGS: Final = (Phase.APPLYING, Phase.APPLIED, Phase.CUTOVER)
+_COLUMNS: Final = (
+    *(RUN.c.id, RUN.c.number, RUN.c.service, RUN.c.environment, RUN.c.production),
+    *(RUN.c.settled_ms, RUN.c.settled_index, RUN.c.failed_index),
+    *(RUN.c.undone_ms, RUN.c.undone_index),
+)
 
 
 class Moment(NamedTuple):
@@ -26,7 +34,8 @@ class Moment(NamedTuple):
         deployment_id: Without its occurrence.
         occurrence: Its number, in digits.
         production: `true` or `false`.
-        event: `live` when it first was somewhere; `failed` when it never was; `rolled_back`.
+        event: `begun` when it was first applied, where that is not told by another; `live` when it
+            first was somewhere; `failed` when it never was; `rolled_back`.
         at_ms: When, as the markers say it.
     """
 
@@ -46,33 +55,44 @@ def moments_of(connection: Connection, most: int = MAX_DEPLOYMENTS) -> tuple[lis
 
     Args:
         connection: To the views.
-        most: Deployments that are told.
+        most: Deployments that are told, of those that have settled and of the others.
     """
     since_ms = select(CLOCK.c.now_ms - WINDOW_MS).scalar_subquery()
     # Where nothing was said yet there is no newest time, and nothing is later than it.
-    lately = RUN.c.settled_ms > since_ms
-    total = connection.scalar(select(func.count()).select_from(RUN).where(lately)) or 0
-    columns = (RUN.c.id, RUN.c.number, RUN.c.service, RUN.c.environment, RUN.c.production)
-    settled = (RUN.c.settled_ms, RUN.c.settled_index)
-    ends = (RUN.c.failed_index, RUN.c.undone_ms, RUN.c.undone_index)
-    rows = connection.execute(
-        select(*columns, *settled, *ends, _said("version"), _said("owner"))
-        .where(lately)
-        .order_by(RUN.c.settled_ms.desc(), RUN.c.settled_index.desc())
-        .limit(most)
-    ).all()
-    return [each for row in rows for each in _moments(row)], total - len(rows)
+    settled = RUN.c.settled_ms > since_ms
+    others = and_(
+        RUN.c.opened_ms > since_ms, RUN.c.settled_ms.is_(None), RUN.c.kind == Kind.DEPLOYMENT
+    )
+    found: list[Moment] = []
+    unlisted = 0
+    for which, at_ms in ((settled, RUN.c.settled_ms), (others, RUN.c.opened_ms)):
+        total = connection.scalar(select(func.count()).select_from(RUN).where(which)) or 0
+        said = (_said("version"), _said("owner"), _document()["phases"].label("phases"))
+        rows = connection.execute(
+            select(*_COLUMNS, *said).where(which).order_by(at_ms.desc()).limit(most)
+        ).all()
+        found += [each for row in rows for each in _moments(row)]
+        unlisted += total - len(rows)
+    return found, unlisted
+
+
+def _document() -> ColumnElement[Any]:
+    return type_coerce(RUN.c.document, JSON)
 
 
 def _said(name: str) -> ColumnElement[Any]:
-    return type_coerce(RUN.c.document, JSON)[name].as_string().label(name)
+    said: ColumnElement[Any] = _document()[name].as_string()
+    return said.label(name)
 
 
 def _moments(row: Any) -> list[Moment]:  # noqa: ANN401 - a row of `moments_of`
-    found = [_moment(row, _first(row), row.settled_ms)]
-    if row.undone_index not in (None, row.settled_index):
-        found.append(_moment(row, ROLLED_BACK, row.undone_ms))
-    return found
+    at = {} if row.settled_ms is None else {_first(row): row.settled_ms}
+    if row.undone_ms is not None:
+        at[ROLLED_BACK] = row.undone_ms
+    begun = [parse_instant(row.phases[phase]) for phase in _BEGINNINGS if phase in row.phases]
+    if begun and min(begun) not in at.values():
+        at[BEGUN] = min(begun)
+    return [_moment(row, event, at_ms) for event, at_ms in at.items()]
 
 
 def _first(row: Any) -> str:  # noqa: ANN401 - as above
