@@ -93,7 +93,7 @@ def choice_variable(name: str, label: str, told: str, *values: str) -> Json:
 def marker_annotation(name: str, colour: str, expr: str, step: str) -> Json:
     """Return vertical lines at the times (in milliseconds) that are the values of an expression.
 
-    The expression stands twice: Grafana up to 11 reads the first, later ones read `target`.
+    The expression stands twice: older Grafana reads the first, newer one `target`.
     """
     return {
         "name": name,

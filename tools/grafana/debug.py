@@ -29,6 +29,7 @@ from grafana.shared import (
     LEGEND,
     MOMENT_COLUMNS,
     annotations,
+    cluster_variable,
     names_of_metrics,
     names_of_resources,
     red,
@@ -195,6 +196,7 @@ def debug() -> str:
         ),
         panels,
         variables(
+            cluster_variable(),
             label_variable(
                 "deployment_id",
                 "Deployment",

@@ -26,6 +26,7 @@ from grafana.shared import (
     LEGEND,
     MOMENT_COLUMNS,
     annotations,
+    cluster_variable,
     measure,
     names_of_metrics,
     red,
@@ -162,6 +163,6 @@ def oncall() -> str:
             refresh="30s",
         ),
         panels,
-        variables(*names_of_metrics()),
+        variables(cluster_variable(), *names_of_metrics()),
         annotations(HERE, "60s"),
     )

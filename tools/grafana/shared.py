@@ -52,10 +52,14 @@ def variables(*more: Json) -> list[Json]:
             "Service",
             f'label_values({KNOWN},environment=~"$environment"}}, service)',
         ),
-        label_variable("cluster", "Cluster", f"label_values(deploymark_info{{{HERE}}}, cluster)"),
         *more,
         text_variable("deploymark_url", "deploymark", "http://127.0.0.1:8420"),
     ]
+
+
+def cluster_variable() -> Json:
+    """Return the choice of clusters, where instances are looked at."""
+    return label_variable("cluster", "Cluster", f"label_values(deploymark_info{{{HERE}}}, cluster)")
 
 
 def names_of_metrics() -> list[Json]:
