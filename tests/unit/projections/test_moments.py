@@ -4,7 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 from broker_census import census_of
-from broker_markers import DAY, HOUR, MINUTE, change, ci
+from broker_markers import DAY, HOUR, MINUTE, change, ci, pod
 from broker_reading import broker_views
 from broker_world import World
 
@@ -61,6 +61,8 @@ def test_a_canary_is_told_from_its_beginning_and_when_it_is_live() -> None:
     with World() as world:
         world.say(ci("planned", version="1"), at=0)
         world.say(ci("applied", version="1", rollout={"weight": 25, **canary}), at=MINUTE)
+        assert told(world) == [("1", "begun", MINUTE)]
+        world.say(pod("eu-1", place="eu", rollout=canary), at=2 * MINUTE)
         assert told(world) == [("1", "begun", MINUTE)]
         world.say(ci("applied", version="1", rollout={"weight": 100, **canary}), at=HOUR)
         assert told(world) == [("1", "live", HOUR), ("1", "begun", MINUTE)]

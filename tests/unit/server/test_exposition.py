@@ -84,9 +84,11 @@ def test_findings_instances_and_measures_are_told(exposition: Exposition) -> Non
         'deploymark_instances{status="unproven"} 0',
         'deploymark_info_omitted{reason="beyond"} 3',
         'deploymark_info_omitted{reason="shadowed"} 1',
-        'deploymark_deployment_timestamp_seconds{deployment_id="d-one",occurrence="1",'
-        'service="checkout",environment="prod",production="true",event="live",version="2.31",'
-        'owner="team:a"} 1.5',
+        (
+            'deploymark_deployment_timestamp_seconds{deployment_id="d-one",occurrence="1",'
+            'service="checkout",environment="prod",production="true",event="live",version="2.31",'
+            'owner="team:a"} 1.5'
+        ),
         "deploymark_deployment_timestamps_omitted 7",
         'deploymark_measure_numerator{measure="M10"} 5',
         'deploymark_measure_denominator{measure="M10"} 6',

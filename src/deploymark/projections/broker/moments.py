@@ -16,7 +16,7 @@ WINDOW_MS: Final = 7 * 86_400_000
 """For how long a deployment is told, by the newest time of the log."""
 
 MAX_DEPLOYMENTS: Final = 1_000
-"""Deployments that have settled and are told, the latest, and as many that have not."""
+"""Deployments that are told, the latest: so many that have settled, and as many under way."""
 
 BEGUN, LIVE, FAILED, ROLLED_BACK = "begun", "live", "failed", "rolled_back"
 _BEGINNINGS: Final = (Phase.APPLYING, Phase.APPLIED, Phase.CUTOVER)
@@ -55,17 +55,22 @@ def moments_of(connection: Connection, most: int = MAX_DEPLOYMENTS) -> tuple[lis
 
     Args:
         connection: To the views.
-        most: Deployments that are told, of those that have settled and of the others.
+        most: Deployments that are told, of those that have settled and of those under way.
     """
     since_ms = select(CLOCK.c.now_ms - WINDOW_MS).scalar_subquery()
     # Where nothing was said yet there is no newest time, and nothing is later than it.
     settled = RUN.c.settled_ms > since_ms
-    others = and_(
-        RUN.c.opened_ms > since_ms, RUN.c.settled_ms.is_(None), RUN.c.kind == Kind.DEPLOYMENT
+    # By the index of states: of a long week only what stands or comes is looked at. A canary that
+    # was seen running is not live yet.
+    under_way = and_(
+        RUN.c.state.in_((Phase.APPLYING, Phase.RUNNING)),
+        RUN.c.opened_ms > since_ms,
+        RUN.c.settled_ms.is_(None),
+        RUN.c.kind == Kind.DEPLOYMENT,
     )
     found: list[Moment] = []
     unlisted = 0
-    for which, at_ms in ((settled, RUN.c.settled_ms), (others, RUN.c.opened_ms)):
+    for which, at_ms in ((settled, RUN.c.settled_ms), (under_way, RUN.c.opened_ms)):
         total = connection.scalar(select(func.count()).select_from(RUN).where(which)) or 0
         said = (_said("version"), _said("owner"), _document()["phases"].label("phases"))
         rows = connection.execute(
