@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from code and tables, so that they cannot drift from them.
+"""Writes what follows from code and tables: pages of docs/ and dashboards. So they cannot drift.
 
 `make docs` runs this file; `tests/rules` compares what stands in docs/ with what it would write.
 A page whose source does not exist yet (the command line, early on) is left out.
@@ -29,6 +29,7 @@ from deploymark.server.openapi import TAGS, document_of, problem_statuses
 from deploymark.server.operation import Operation, Parameter
 from deploymark.server.operations import OPERATIONS
 from deploymark.server.problems import status_of
+from grafana import dashboards
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -421,7 +422,7 @@ def coverage_page() -> str:
 
 
 def pages() -> dict[pathlib.Path, str]:
-    """Return every generated page with the text that it should have."""
+    """Return every generated page and dashboard with the text that it should have."""
     parser = build_parser()
     return {
         DOCS / "reference" / "errors.md": errors_page(),
@@ -430,6 +431,7 @@ def pages() -> dict[pathlib.Path, str]:
         DOCS / "reference" / "alerts.md": alerts_page(),
         DOCS / "reference" / "dialects.md": dialects_page(),
         DOCS / "coverage.md": coverage_page(),
+        **dashboards(),
         **({DOCS / "reference" / "cli.md": cli_page(parser)} if parser is not None else {}),
     }
 

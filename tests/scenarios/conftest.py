@@ -29,6 +29,8 @@ sys.path.append(str(ROOT / "tests" / "conformance"))
 sys.path.append(str(ROOT / "tests" / "unit" / "integrations"))
 # The made-up account of AWS, which cannot reach the real one.
 sys.path.append(str(ROOT / "tests" / "integration" / "aws"))
+# A real Prometheus that is filled with a past.
+sys.path.append(str(ROOT / "tests" / "integration" / "prometheus"))
 # The strict double of the Kubernetes API, with what fills it.
 sys.path.append(str(ROOT / "tests" / "integration" / "kubernetes"))
 

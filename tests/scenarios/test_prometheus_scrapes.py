@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from team import ENVIRONMENT, SECONDS, SERVICE, Json, Team, free_port
+from team import SECONDS, SERVICE, Json, Team, free_port
+from telling import pod, say
 
 PROMETHEUS = shutil.which("prometheus")
 ROOT = Path(__file__).parents[2]
@@ -80,8 +81,8 @@ class Prometheus:
 def application(pods: dict[str, int]) -> Iterator[int]:
     """Serve the metrics of an application that knows nothing of deployments; gives its port."""
     lines = []
-    for pod, count in pods.items():
-        escaped = pod.replace("\\", "\\\\").replace('"', '\\"')
+    for name, count in pods.items():
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'app_requests{{namespace="shop",pod="{escaped}"}} {count}\n')
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -155,39 +156,6 @@ def prometheus(place: Path) -> Iterator[Prometheus]:
         except TimeoutExpired:
             process.kill()
             process.wait(SECONDS)
-
-
-def digest(letter: str) -> str:
-    return f"sha256:{letter * 64}"
-
-
-def say(team: Team, phase: str, release: str, emitter: str, **more: object) -> Json:
-    """Hand a marker in, as anybody with a token can; gives the acknowledgement."""
-    fields = {
-        "service": SERVICE,
-        "environment": ENVIRONMENT,
-        "phase": phase,
-        "artifact": {"digest": digest(release)},
-        "emitter": {"kind": emitter, "id": f"{emitter}-1"},
-        **more,
-    }
-    status, told = team.request("ci", "POST", "/v1/markers", fields)
-    assert status == HTTPStatus.CREATED, told
-    return told
-
-
-def pod(team: Team, name: str, release: str, track: str) -> Json:
-    """Say that a pod runs a release, as an observer in its cluster sees it."""
-    target = {"cluster": "eu-1", "namespace": "shop", "instance": name, "instance_uid": f"u-{name}"}
-    return say(
-        team,
-        "running",
-        release,
-        "orchestrator",
-        target=target,
-        rollout={"track": track},
-        evidence={"basis": "observed", "observer": "orchestrator-1"},
-    )
 
 
 def test_any_metric_is_joined_with_its_deployment(team: Team) -> None:

@@ -1,4 +1,4 @@
-"""The part of `/metrics` that is counted from the views: what runs, what is wrong, the measures.
+"""The part of `/metrics` counted from the views: what runs, was deployed, is wrong; the measures.
 
 Rendered together and kept for a moment (`recent`): a page of ten thousand instances is not made
 again for each of several scrapers. What cannot be counted now is left out of the page, and a
@@ -106,6 +106,7 @@ class Exposition:
             (("reason", "shadowed"),): census.shadowed,
         }
         yield from family("info_omitted", "gauge", omitted)
+        yield from _deployed(census)
 
     def _measured(self) -> Iterator[str]:
         readings = self._measures.readings()
@@ -142,6 +143,15 @@ class Exposition:
         }
         amounts[(("result", "counted"),)] = delta.deployments
         yield from family("post_deploy_deployments", "gauge", amounts)
+
+
+def _deployed(census: Census) -> Iterator[str]:
+    moments: dict[Labels, float] = {
+        tuple(zip(each._fields[:-1], each[:-1], strict=True)): each.at_ms / 1_000
+        for each in census.moments
+    }
+    yield from family("deployment_timestamp_seconds", "gauge", moments)
+    yield from family("deployment_timestamps_omitted", "gauge", {(): census.unlisted})
 
 
 def _word(is_so: bool) -> str:  # noqa: FBT001 - that is the value

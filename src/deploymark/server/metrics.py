@@ -1,8 +1,8 @@
 """The metrics of this process in the Prometheus text format (version 0.0.4).
 
 Labels come from closed sets only: names of operations, statuses, codes. Never a caller, a
-service or an address, which strangers could multiply. The one exception is `deploymark_info`, whose
-samples are bounded in number (`exposition`).
+service or an address, which strangers could multiply. The exceptions are `deploymark_info` and
+`deploymark_deployment_timestamp_seconds`, whose samples are bounded in number (`exposition`).
 """
 
 from collections import Counter, defaultdict
@@ -34,6 +34,8 @@ _TOLD = {
     "instances": "Instances that run, by what is known of them.",
     "info": "1 for each running instance, to join its metrics with its deployment.",
     "info_omitted": "Running instances without a sample of deploymark_info, by reason.",
+    "deployment_timestamp_seconds": "When a deployment began, went live, failed, was rolled back.",
+    "deployment_timestamps_omitted": "Deployments of the last week that have none.",
     "measure_numerator": "Numerators of the measures in /v1/slis.",
     "measure_denominator": "Denominators of the measures in /v1/slis.",
     "measure_target": "The shares that the measures shall reach, or stay below.",

@@ -8,6 +8,7 @@ from deploymark.model.difference import Difference, Tally
 from deploymark.model.proportion import Proportion
 from deploymark.model.vocabulary import Role
 from deploymark.projections.broker.census import Census, Running
+from deploymark.projections.broker.moments import Moment
 from deploymark.projections.measures import DeltaReading, Reading, Spread
 from deploymark.server.exposition import Exposition
 from deploymark.testing.meter import ListMeter
@@ -23,6 +24,8 @@ CENSUS = Census(
     beyond=3,
     shadowed=1,
     covered=Proportion(5, 6),
+    moments=[Moment("d-one", "1", "checkout", "prod", "true", "live", "2.31", "team:a", 1_500)],
+    unlisted=7,
 )
 
 
@@ -81,6 +84,12 @@ def test_findings_instances_and_measures_are_told(exposition: Exposition) -> Non
         'deploymark_instances{status="unproven"} 0',
         'deploymark_info_omitted{reason="beyond"} 3',
         'deploymark_info_omitted{reason="shadowed"} 1',
+        (
+            'deploymark_deployment_timestamp_seconds{deployment_id="d-one",occurrence="1",'
+            'service="checkout",environment="prod",production="true",event="live",version="2.31",'
+            'owner="team:a"} 1.5'
+        ),
+        "deploymark_deployment_timestamps_omitted 7",
         'deploymark_measure_numerator{measure="M10"} 5',
         'deploymark_measure_denominator{measure="M10"} 6',
         'deploymark_measure_target{measure="M10"} 1.0',

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, Connection, and_, func, or_, select, type_coerce
 
 from deploymark.model.environment import is_production
 from deploymark.model.proportion import Proportion
+from deploymark.projections.broker.moments import Moment, moments_of
 from deploymark.projections.broker.questions import STATUSES
 from deploymark.projections.broker.running import JOINED, MAIN, RUNNING, STATUS
 from deploymark.projections.broker.tables import CLOCK, FINDING, INSTANCE, RUN
@@ -56,6 +57,8 @@ class Census(Struct, frozen=True):
         beyond: Instances that are not in `running` because there are too many.
         shadowed: Those that are not, because a newer one has the same place.
         covered: Instances in production under a marker, of all that are there or expected (M10).
+        moments: What happened to the latest deployments, the latest first.
+        unlisted: Deployments as late that are not in `moments` because there are too many.
     """
 
     as_of: int
@@ -65,6 +68,8 @@ class Census(Struct, frozen=True):
     beyond: int
     shadowed: int
     covered: Proportion
+    moments: list[Moment]
+    unlisted: int
 
 
 class BrokerCensus:
@@ -92,6 +97,7 @@ class BrokerCensus:
             findings = _findings(connection)
             counted = _instances(connection)
             listed = _listed(connection, self._most)
+            moments, unlisted = moments_of(connection)
         statuses = dict.fromkeys(STATUSES, 0)
         for row in counted:
             statuses[row.status] += row.amount
@@ -104,6 +110,8 @@ class BrokerCensus:
             beyond=sum(statuses.values()) - len(listed),
             shadowed=len(listed) - len(running),
             covered=self._covered(counted),
+            moments=moments,
+            unlisted=unlisted,
         )
 
     def _covered(self, counted: Sequence[Any]) -> Proportion:
