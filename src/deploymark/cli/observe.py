@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from deploymark.cli.client import Client
 from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.marker_flags import delivery_settings
+from deploymark.cli.marking import say_why
 from deploymark.cli.numbers import seconds
 from deploymark.cli.observe_flags import PLACES, Watched, add_selection, watched
 from deploymark.cli.output import Output, plain
@@ -22,7 +23,6 @@ from deploymark.emit.settings import Settings
 from deploymark.errors import (
     DeploymarkError,
     ObservationError,
-    ServerUnavailableError,
 )
 from deploymark.log.steps import counted
 from deploymark.model.vocabulary import EmitterKind
@@ -33,6 +33,7 @@ _PAGE: Final = 200
 _LONGEST_NAME: Final = 150
 DONE, UNDECIDED = 0, 2
 _NOBODY: Final = "No {what} of {service} was seen: none runs, or none is as the flags say."
+_TRIED_AGAIN: Final = "The next call or `deploymark flush` tries again."
 _SEEN_AGAIN: Final = "What could not be seen can be seen again."
 
 
@@ -97,7 +98,7 @@ def _observe(options: argparse.Namespace, output: Output) -> int:
         try:
             return _rounds(options, output, watch)
         finally:
-            watch.emitter.close(options.budget)
+            watch.emitter.close(options.budget, told=True)
 
 
 def _shown(options: argparse.Namespace, output: Output, found: Watched) -> int:
@@ -180,9 +181,7 @@ def _tell(options: argparse.Namespace, output: Output, watch: _Watch, done: Roun
         problem = result.problem or "the server did not take them."
         said = f"{counted(own, 'marker')} kept in the spool: {problem}"
         if options.interval is None:
-            raise ServerUnavailableError(
-                said, hint="The next call or `deploymark flush` tries again."
-            )
+            return say_why(output, said, result.refusal, _TRIED_AGAIN)
         output.remark(plain(said))
     return _code(done)
 

@@ -227,6 +227,8 @@ def test_a_token_that_is_none_is_not_allowed_and_its_marker_is_kept(
     assert required.returncode == 77
     assert "The marker is not in the log" in required.stderr
     assert "The token is not valid" in required.stderr
+    sentence, hint = required.stderr.splitlines()
+    assert hint.removeprefix("  hint: ").removesuffix(" [unauthenticated]") not in sentence
 
 
 @pytest.mark.usefixtures("server")

@@ -101,6 +101,22 @@ def test_a_server_that_is_away_is_said_and_nothing_is_lost(
 
 
 @pytest.mark.usefixtures("server")
+def test_a_token_that_may_not_write_is_not_allowed_and_that_is_said_once(
+    run: Run, apart: Run, asleep: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asleep.poll() is None
+    token = run("tokens new observer-reads --role reader --json").stdout
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", json.loads(token)["token"])
+    refused = apart(f"observe {ABOUT.format('reads')}")
+    assert refused.returncode == 77
+    sentence, hint = refused.stderr.splitlines()
+    assert sentence.startswith("deploymark: 1 marker kept in the spool: ")
+    assert "403" in sentence
+    assert hint.endswith(" [forbidden]")
+    assert hint.removeprefix("  hint: ").removesuffix(" [forbidden]") not in sentence
+
+
+@pytest.mark.usefixtures("server")
 def test_what_other_commands_left_is_named_and_not_held_against_it(
     run: Run, apart: Run, asleep: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
