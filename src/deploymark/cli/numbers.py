@@ -57,6 +57,16 @@ def seconds(text: str) -> float:
     return number
 
 
+def pause_seconds(text: str) -> float:
+    """Read how long to wait between two looks: long enough for others to have the machine."""
+    number = _number(text)
+    if not 1 <= number <= LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is not a time of 1 to {LONGEST_SECONDS} seconds"
+        )
+    return number
+
+
 def moment(text: str) -> str:
     """Read a point in time: an instant as RFC 3339 has it, or how long ago, as `2h`.
 
