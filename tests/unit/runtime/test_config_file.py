@@ -153,6 +153,7 @@ def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) 
 
 OIDC = "[oidc.ci]\nissuer = 'https://ci.example'\nsubjects = ['repo:a/*']\n"
 NOTIFIER = "[[alerts.notifiers]]\nkind = 'webhook'\nurl = 'https://a.example/hook'\n"
+OBJECTIVE = "[rollouts.shop.prod]\nsteps = [{weight = 5}]\n[rollouts.shop.prod.objective]\n"
 WRONG: dict[str, tuple[str, str, str]] = {
     # what the file says, where the error points, what message and hint say of it
     "an unknown section": ("[sever]\nlisten = 'x:1'", "/sever", "`server`"),
@@ -186,7 +187,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "/auth/requests_per_second",
         "1000000",
     ),
-    "not a number": ("[auth]\nrequests_per_second = nan", "", "requests_per_second"),
+    "not a number": (
+        "[auth]\nrequests_per_second = nan",
+        "/auth/requests_per_second",
+        "not nan",
+    ),
     "a fraction of a request": ("[auth]\nrequests_burst = 1.5", "/auth/requests_burst", "whole"),
     "an empty glob": (
         "[policy]\nanonymous_environments = ['']",
@@ -293,6 +298,21 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "/policy/rules",
         "+01:00",
     ),
+    "a target in percent": (
+        f"{OBJECTIVE}target = 99.9",
+        "/rollouts/shop/prod/objective/target",
+        "more than 0 and less than 1, not 99.9",
+    ),
+    "a target that is no number": (
+        f"{OBJECTIVE}target = nan",
+        "/rollouts/shop/prod/objective/target",
+        "less than 1, not nan",
+    ),
+    "a required setting misspelt": (
+        f"{OBJECTIVE}targt = 0.999",
+        "/rollouts/shop/prod/objective/target",
+        "`targt` is no field. Call it `target`.",
+    ),
     "no TOML": ("[server", "", "TOML"),
     "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),
 }
@@ -311,6 +331,7 @@ def test_what_is_not_known_or_wrong_refuses_to_start_and_names_the_place(
     assert str(file) in error.message
     assert said in f"{error.message} {error.hint}"
     assert "labels" not in error.hint
+    assert "--help" not in error.hint
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
