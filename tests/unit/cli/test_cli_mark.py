@@ -251,7 +251,6 @@ WRONG = {
     "a digest that is none": "applied --service a --environment b --artifact a@sha256:1",
     "a key that is not there": "applied --service a --environment b --version 1 --sign nowhere",
     "a release that is not there": "applied --service a --environment b --release nowhere",
-    "a time that is none": "applied --service a --environment b --version 1 --timestamp now",
 }
 
 
@@ -260,7 +259,47 @@ def test_a_wrong_marker_fails_only_a_deploy_that_requires_it(run: Run, line: str
     said = run(f"mark {line}")
     assert (said.returncode, said.stdout) == (0, "")
     assert said.stderr.startswith("deploymark: ")
+    assert " Nothing was marked.\n" in said.stderr
+    assert "/" not in said.stderr.replace("lower-case", "").partition("\n")[0]
     assert run(f"mark {line} --require").returncode == 64
+
+
+UNREADABLE = {
+    "--label foo": "--label takes NAME=VALUE",
+    "--strategy canry": "did you mean canary?",
+    "--track stabel": "did you mean stable?",
+    "--kind confg": "did you mean config?",
+    "--emitter-kind prox": "did you mean proxy?",
+    "--timestamp yesterday": "'yesterday' is no instant, such as 2026-11-23T06:00:00Z",
+}
+
+
+@pytest.mark.parametrize(("flag", "said"), UNREADABLE.items(), ids=UNREADABLE)
+def test_a_command_line_that_could_never_work_is_refused_before_anything_happens(
+    run: Run, place: Path, flag: str, said: str
+) -> None:
+    about = f"--service a --environment b --version 1 {flag}"
+    for line in (f"mark applied {about}", f"run {about} -- touch made"):
+        refused = run(line)
+        assert (refused.returncode, refused.stdout) == (64, "")
+        assert said in refused.stderr
+    assert not (place / "made").exists()
+
+
+def test_what_is_missing_is_named_as_flag_and_variable(
+    run: Run, apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = run("mark applied --version 1").stderr
+    assert "deploymark: --service is missing. Nothing was marked.\n" in missing
+    assert "Give --service, or set DEPLOYMARK_SERVICE." in missing
+    monkeypatch.setenv("DEPLOYMARK_SERVICE", "basket")
+    monkeypatch.setenv("DEPLOYMARK_ENVIRONMENT", "prod")
+    told = run("id --version 1").stdout
+    assert told == run(f"id {BASKET} --version 1").stdout
+    assert told != run("id --environment staging --version 1").stdout
+    wrapped = apart("run --version 1 --budget 0 -- true")
+    assert wrapped.returncode == 0
+    assert "applied basket in prod: " in wrapped.stderr
 
 
 UNREADABLE = {
