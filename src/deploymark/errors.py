@@ -437,6 +437,13 @@ class StoreUnavailableError(UnavailableError):
     default_hint = "Free disk space or repair the disk, then try again; nothing was acknowledged."
 
 
+class ViewsBuildingError(StoreUnavailableError):
+    """The views are being built from the log, as after a first start; nothing is wrong."""
+
+    code = "views_building"
+    default_hint = "Try again in a moment."
+
+
 class LogBusyError(UnavailableError):
     """Another process writes this log, or its queue is full."""
 

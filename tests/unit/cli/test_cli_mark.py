@@ -132,7 +132,8 @@ def test_without_a_server_it_waits_in_the_spool_and_the_deploy_goes_on(
 ) -> None:
     said = run(f"mark applied {BASKET} --version 1")
     assert said.returncode == 0
-    assert "kept in the spool: http://127.0.0.1:1 did not answer" in said.stdout
+    assert "in the spool: http://127.0.0.1:1 did not answer: nobody listens there." in said.stdout
+    assert "gives no answer (nobody listens there)" in run("ls").stderr
     assert list((place / "spool").glob("*.journal"))
     required = run(f"mark applied {BASKET} --version 1 --require --budget 0.1")
     assert required.returncode == 69
