@@ -153,7 +153,6 @@ def test_without_a_file_or_with_an_empty_one_the_defaults_stand(tmp_path: Path) 
 
 OIDC = "[oidc.ci]\nissuer = 'https://ci.example'\nsubjects = ['repo:a/*']\n"
 NOTIFIER = "[[alerts.notifiers]]\nkind = 'webhook'\nurl = 'https://a.example/hook'\n"
-OBJECTIVE = "[rollouts.shop.prod]\nsteps = [{weight = 5}]\n[rollouts.shop.prod.objective]\n"
 WRONG: dict[str, tuple[str, str, str]] = {
     # what the file says, where the error points, what message and hint say of it
     "an unknown section": ("[sever]\nlisten = 'x:1'", "/sever", "`server`"),
@@ -297,21 +296,6 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[[policy.rules]]\nname = 'a'\nkind = 'window'\nzone = 'X/Y'\nweekly = [{days = ['mon']}]",
         "/policy/rules",
         "+01:00",
-    ),
-    "a target in percent": (
-        f"{OBJECTIVE}target = 99.9",
-        "/rollouts/shop/prod/objective/target",
-        "more than 0 and less than 1, not 99.9",
-    ),
-    "a target that is no number": (
-        f"{OBJECTIVE}target = nan",
-        "/rollouts/shop/prod/objective/target",
-        "less than 1, not nan",
-    ),
-    "a required setting misspelt": (
-        f"{OBJECTIVE}targt = 0.999",
-        "/rollouts/shop/prod/objective/target",
-        "`targt` is no field. Call it `target`.",
     ),
     "no TOML": ("[server", "", "TOML"),
     "a setting twice": ("[server]\nlisten='a:1'\nlisten='b:1'", "", "TOML"),
