@@ -13,6 +13,8 @@ This module sits at the bottom of the house and imports nothing of it.
 
 from typing import ClassVar
 
+CONFIGURATION_HINT = "docs/reference/configuration.md describes every setting."
+
 
 class DeploymarkError(Exception):
     """Something went wrong; every other problem is a kind of this one."""
@@ -311,6 +313,18 @@ class UsageError(RefusedError):
     code = "usage"
     default_hint = "Add --help to see what the command takes."
 
+    def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        """Say what is wrong; what has a `field` stands in a configuration, not on a command line.
+
+        Args:
+            message: As everywhere.
+            hint: As everywhere.
+            field: As everywhere.
+        """
+        if field and hint in ("", self.default_hint):
+            hint = CONFIGURATION_HINT
+        super().__init__(message, hint=hint, field=field)
+
 
 class ExtraMissingError(RefusedError):
     """The command needs an optional part of the distribution that is not installed."""
@@ -421,6 +435,13 @@ class StoreUnavailableError(UnavailableError):
 
     code = "store_unavailable"
     default_hint = "Free disk space or repair the disk, then try again; nothing was acknowledged."
+
+
+class ViewsBuildingError(StoreUnavailableError):
+    """The views are being built from the log, as after a first start; nothing is wrong."""
+
+    code = "views_building"
+    default_hint = "Try again in a moment."
 
 
 class LogBusyError(UnavailableError):

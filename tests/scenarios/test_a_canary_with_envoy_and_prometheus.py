@@ -206,7 +206,7 @@ def world(place: Path) -> Iterator[World]:
         shop.run(BIN / "deploymark", "up", *up)
         await_answer(shop.url)
         (place / "releases").mkdir()
-        observed = ("--service", "shop", "--environment", "prod", "--interval", "0.5")
+        observed = ("--service", "shop", "--environment", "prod", "--interval", "1")
         where = ("--directory", str(place / "releases"), "--release", "cwd")
         named = ("--node", counted_shop.NODE, "--namespace", counted_shop.NAMESPACE)
         shop.run(BIN / "deploymark", "observe", *observed, *where, *named)

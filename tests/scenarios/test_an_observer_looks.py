@@ -85,7 +85,7 @@ class _watching:  # noqa: N801 - reads as a function in `with`
     def __init__(self, team: Team, port: int) -> None:
         about = ("--service", SERVICE, "--environment", ENVIRONMENT, "--port", str(port))
         self._process = subprocess.Popen(
-            [BIN / "deploymark", "observe", *about, "--release", "cwd", "--interval", "0.2"],
+            [BIN / "deploymark", "observe", *about, "--release", "cwd", "--interval", "1"],
             cwd=team.place,
             env=team._environment("observer"),
             stdout=subprocess.DEVNULL,

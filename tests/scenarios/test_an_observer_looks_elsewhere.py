@@ -185,7 +185,7 @@ class Shipped:
     def __init__(self, beside: Beside) -> None:
         self._lines: Queue[str] = Queue()
         words = [*container()["command"], *container()["args"]]
-        words[words.index("--interval") + 1] = "0.3"
+        words[words.index("--interval") + 1] = "1"
         self._process = subprocess.Popen(
             [BIN / words[0], *words[1:], "--json"],
             env=beside.environment,

@@ -183,7 +183,7 @@ def test_a_server_that_ends_by_itself_ends_the_story(tmp_path: Path) -> None:
         os.kill(server, signal.SIGKILL)
         assert process.wait(SECONDS) == 69
         assert process.stderr is not None
-        assert "`deploymark up` has ended with -9" in process.stderr.read()
+        assert "`deploymark up` was ended from outside (Killed)." in process.stderr.read()
     assert_nothing_is_left(tmp_path)
 
 

@@ -222,7 +222,10 @@ def _say_decisions(shown: dict[str, Any], output: Output) -> None:
         )
         for each in reversed(decisions)
     ]
+    earlier = len(shown["decisions"]) - len(decisions)
     output.table(("entry", "received_at", "decision", "by", "reason"), rows)
+    if earlier:
+        output.remark(f"{earlier} earlier ones are not shown; --json has all.")
 
 
 def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:

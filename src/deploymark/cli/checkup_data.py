@@ -56,11 +56,12 @@ def origins_of(file: Path | None, listen: str) -> dict[str, str]:
     return {**found, **({"server.listen": listen} if listen else {})}
 
 
-def _names(table: dict[str, Any], place: str = "") -> Iterator[str]:
+def _names(table: dict[Any, Any], place: str = "") -> Iterator[str]:
     for name, value in table.items():
         yield f"{place}{name}"
-        if isinstance(value, dict):
-            yield from _names(value, f"{place}{name}.")
+        parts = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(parts, dict):
+            yield from _names(parts, f"{place}{name}.")
 
 
 def configuration(home: Home) -> Iterator[Remark]:
@@ -78,8 +79,17 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
         for name, part in value.items():
             yield from _values(home, f"{full}.{name}", part)
         return
+    if isinstance(value, tuple) and any(map(_shows_parts, value)):
+        for place, part in enumerate(value):
+            yield from _values(home, f"{full}.{place}", part)
+        return
     shown = ", ".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else value
     yield fine(f"{full} = {shown!r} ({home.origins.get(full, 'default')})")
+
+
+def _shows_parts(value: object) -> bool:
+    """Whether it is shown part by part; what has words of its own keeps its secrets with them."""
+    return isinstance(value, Struct) and type(value).__repr__ is Struct.__repr__
 
 
 def exposure(home: Home) -> Iterator[Remark]:

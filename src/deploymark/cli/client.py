@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from deploymark import errors
+from deploymark.emit.connection import said_of
 from deploymark.emit.credential import Credential
 from deploymark.emit.endpoint import parse_endpoint
 from deploymark.emit.host import SystemHost
@@ -172,7 +173,7 @@ class Client:
                 )
             yield answer
         except (OSError, http.client.HTTPException) as error:
-            raise self._away(f"gives no answer ({str(error) or type(error).__name__})") from error
+            raise self._away(f"gives no answer ({said_of(error)})") from error
         finally:
             connection.close()
 

@@ -204,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own = given[: given.index("--")] if "--" in given else given
     output = Output(json="--json" in own)
     spares_deploy = False
+    options = None
     try:
         options = _parse(given)
         spares_deploy = "spares_deploy" in options and not options.require
@@ -214,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happens
-        code = _report(error, output)
+        code = _report(error, output, options)
         # A deploy never fails for a marker, unless it is told to or nobody can read the command.
         return DONE if spares_deploy and not isinstance(error, UsageError) else code
     return code
@@ -226,10 +227,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return build_parser(_command_of(_joined(arguments))).parse_args(arguments)
 
 
-def _report(error: Exception, output: Output) -> int:
+def _report(error: Exception, output: Output, options: argparse.Namespace | None) -> int:
     """Say what went wrong, and return the exit code that says the same."""
     match error:
         case DeploymarkError():
+            if options is not None:
+                from deploymark.cli.flagged import name_flag  # noqa: PLC0415 - only to refuse
+
+                name_flag(error, options)
             output.error(error)
             return exit_code(error)
         case BrokenPipeError():

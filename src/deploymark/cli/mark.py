@@ -12,7 +12,7 @@ from deploymark.cli.marker_flags import (
 from deploymark.cli.marking import conclude
 from deploymark.cli.output import Output
 from deploymark.emit.draft import GIVEN_ID
-from deploymark.errors import MarkerError, UsageError
+from deploymark.errors import DeploymarkError, MarkerError, UsageError
 from deploymark.model.vocabulary import Phase
 
 
@@ -22,7 +22,10 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         "mark",
         help=sentence,
         description="Emits one marker. What CI knows is filled in. When the server is away the "
-        "marker stays in the spool, the next call delivers it, and the exit code is 0.",
+        "marker stays in the spool, the next call delivers it, and the exit code is 0. So it is "
+        "when a commit, digest, file or key is wrong: that is said, and nothing is marked. Without "
+        "`--require` only a command line that could never work ends with 64: an unknown flag, or a "
+        "value that is no number, pair, time or word of those that a flag takes.",
     )
     parser.add_argument(
         "phase",
@@ -36,6 +39,14 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
 
 
 def _mark(options: argparse.Namespace, output: Output) -> int:
+    try:
+        return _marked(options, output)
+    except DeploymarkError as error:
+        error.message += " Nothing was marked."
+        raise
+
+
+def _marked(options: argparse.Namespace, output: Output) -> int:
     fields = marker_fields(options)
     emitter = emitter_of(options, fields)
     try:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from deploymark.cli.flags import SERVER
-from deploymark.cli.numbers import count, seconds, share
+from deploymark.cli.numbers import count, instant, seconds, share, word_of
 from deploymark.emit.emitter import Emitter
 from deploymark.emit.host import SystemHost
 from deploymark.emit.settings import Settings, read_settings
 from deploymark.errors import ReleaseError, UsageError
+from deploymark.model.vocabulary import EmitterKind, Kind, Strategy, Track
 
 Fields = dict[str, Any]
 
@@ -37,8 +38,12 @@ class Flag(NamedTuple):
 
 
 FLAGS: Final = (
-    Flag("service", ("service",), "the service that is deployed"),
-    Flag("environment", ("environment",), "where to, such as prod or staging"),
+    Flag("service", ("service",), "the service that is deployed (default: DEPLOYMARK_SERVICE)"),
+    Flag(
+        "environment",
+        ("environment",),
+        "where to, such as prod or staging (default: DEPLOYMARK_ENVIRONMENT)",
+    ),
     Flag("artifact", ("artifact",), "what: sha256:…, name@sha256:…, name:tag@sha256:…, name:tag"),
     Flag("version", ("version",), "its version"),
     Flag("commit", ("commit_hash",), "its commit (default: what CI or git says)"),
@@ -53,8 +58,18 @@ FLAGS: Final = (
     Flag("approver", ("approvers",), "who approved it; repeat for more", many=True),
     Flag("deployer", ("deployer",), "who deploys (default: what CI says)"),
     Flag("risk-flag", ("risk_flags",), "such as schema-migration; repeat for more", many=True),
-    Flag("strategy", ("rollout", "strategy"), "recreate, rolling, canary, blue_green, shadow"),
-    Flag("track", ("rollout", "track"), "stable, canary, baseline, blue or green"),
+    Flag(
+        "strategy",
+        ("rollout", "strategy"),
+        "recreate, rolling, canary, blue_green, shadow",
+        kind=word_of(Strategy),
+    ),
+    Flag(
+        "track",
+        ("rollout", "track"),
+        "stable, canary, baseline, blue or green",
+        kind=word_of(Track),
+    ),
     Flag("weight", ("rollout", "weight"), "share of traffic in percent", kind=share),
     Flag("previous", ("rollout", "previous_deployment_id"), "the deployment that it replaces"),
     Flag("rollback-of", ("rollout", "rollback_of"), "the deployment that it takes back"),
@@ -66,7 +81,12 @@ FLAGS: Final = (
     Flag("instance", ("target", "instance"), "the instance, for `running`"),
     Flag("instance-uid", ("target", "instance_uid"), "what tells the instance from all others"),
     Flag("colour", ("target", "colour"), "blue or green"),
-    Flag("kind", ("kind",), "what changes, when it is not code: config, feature_flag, …"),
+    Flag(
+        "kind",
+        ("kind",),
+        "what changes, when it is not code: config, feature_flag, …",
+        kind=word_of(Kind),
+    ),
     Flag("key", ("key",), "which configuration, flag or migration changes"),
     Flag("revision", ("revision",), "what it becomes"),
     Flag("value", ("value",), "what it becomes, when it has no revision; never a secret"),
@@ -74,9 +94,17 @@ FLAGS: Final = (
     Flag("build-id", ("build_id",), "the build (default: what CI says)"),
     Flag("release-id", ("release_id",), "what several deployments have in common"),
     Flag("correlation-id", ("correlation_id",), "what ties it to other systems"),
-    Flag("emitter-kind", ("emitter", "kind"), "who speaks, such as proxy (default: ci or human)"),
-    Flag("timestamp", ("timestamp",), "when it happened (default: now)"),
+    Flag(
+        "emitter-kind",
+        ("emitter", "kind"),
+        "who speaks, such as proxy (default: ci or human)",
+        kind=word_of(EmitterKind),
+    ),
+    Flag("timestamp", ("timestamp",), "when it happened (default: now)", kind=instant),
 )
+
+VARIABLES: Final = {"service": "DEPLOYMARK_SERVICE", "environment": "DEPLOYMARK_ENVIRONMENT"}
+"""Where a field comes from that no flag gives; `deploymark.startup` reads the same."""
 
 _EXAMPLES: Final = {
     "label": "team=shop",
@@ -152,6 +180,10 @@ def marker_fields(options: argparse.Namespace, *, release: bool = True) -> Field
             fields[flag.path[0]] = value
         else:
             fields.setdefault(flag.path[0], {})[flag.path[1]] = value
+    given = SystemHost().environment()
+    for name, variable in VARIABLES.items():
+        if name not in fields and (value := given.get(variable, "").strip()):
+            fields[name] = value
     _add_pairs(fields, options)
     if release and options.release is not None:
         add_release(fields, options.release)

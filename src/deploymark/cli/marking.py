@@ -4,6 +4,7 @@ What became of a marker is a result, on stdout; when it was required and is not 
 an error as well.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from deploymark.cli.output import Output, plain
@@ -11,6 +12,7 @@ from deploymark.emit.emitter import Marked, State
 from deploymark.errors import DeploymarkError, ServerUnavailableError
 
 DONE, NO, UNAVAILABLE, NOT_ALLOWED = 0, 1, 69, 77
+_LOOK: Final = "`deploymark doctor` looks for the cause."
 _NOT_ALLOWED: Final = frozenset(
     {
         "unauthenticated",
@@ -52,13 +54,25 @@ def fail(output: Output, what: str, marked: Marked) -> int:
         what: What that means, as the beginning of a sentence.
         marked: What became of the marker.
     """
-    code = str(marked.answer.get("code", ""))
-    hint = str(marked.answer.get("hint") or "`deploymark doctor` looks for the cause.")
-    error = DeploymarkError(f"{what}: {marked.reason}", hint=hint)
-    output.error(error, code=code or ServerUnavailableError.code)
-    if code in _NOT_ALLOWED:
-        return NOT_ALLOWED
-    return NO if marked.state is State.REFUSED else UNAVAILABLE
+    code = say_why(output, f"{what}: {marked.reason}", marked.answer, _LOOK)
+    return NO if marked.state is State.REFUSED and code != NOT_ALLOWED else code
+
+
+def say_why(output: Output, said: str, problem: Mapping[str, Any], otherwise: str) -> int:
+    """Say as an error why the server did not take markers; return 77 or 69.
+
+    Args:
+        output: Where to.
+        said: What is the matter; the hint of the problem is not said twice when it holds it.
+        problem: What the server answered about them; empty without an answer.
+        otherwise: The hint where the problem has none.
+    """
+    code, hint = str(problem.get("code", "")), str(problem.get("hint") or "")
+    if hint:
+        said = said.replace(f" {hint}", "")
+    kind = DeploymarkError if code else ServerUnavailableError
+    output.error(kind(said, hint=hint or otherwise), code=code)
+    return NOT_ALLOWED if code in _NOT_ALLOWED else UNAVAILABLE
 
 
 def _say(output: Output, phase: str, fields: dict[str, Any], marked: Marked) -> None:

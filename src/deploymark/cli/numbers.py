@@ -1,10 +1,13 @@
-"""The numbers that arguments may be, each refused in one sentence that says which are meant.
+"""The numbers, times and words that arguments may be.
+
+Each is refused in one sentence that says which are meant.
 
 Standard library only: `mark` reads its arguments with it in every deploy job.
 """
 
 import argparse
 import math
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from deploymark.cli.output import shortened
@@ -57,6 +60,16 @@ def seconds(text: str) -> float:
     return number
 
 
+def pause_seconds(text: str) -> float:
+    """Read how long to wait between two looks: long enough for others to have the machine."""
+    number = _number(text)
+    if not 1 <= number <= LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is not a time of 1 to {LONGEST_SECONDS} seconds"
+        )
+    return number
+
+
 def moment(text: str) -> str:
     """Read a point in time: an instant as RFC 3339 has it, or how long ago, as `2h`.
 
@@ -72,6 +85,35 @@ def moment(text: str) -> str:
             f"{shortened(text)!r} is neither an instant, such as 2026-11-23T06:00:00Z, nor a time "
             "ago, such as 90s, 30m, 2h or 7d"
         ) from None
+
+
+def instant(text: str) -> str:
+    """Read a point in time as RFC 3339 has it, and return it as it was written."""
+    try:
+        parse_instant(text)
+    except InstantError:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is no instant, such as 2026-11-23T06:00:00Z"
+        ) from None
+    return text
+
+
+def word_of(words: Iterable[str]) -> Callable[[str], str]:
+    """Return what reads one of these words."""
+    known = [str(each) for each in words]
+
+    def read(text: str) -> str:
+        if text in known:
+            return text
+        from difflib import get_close_matches  # noqa: PLC0415 - only to refuse
+
+        near = get_close_matches(text[:WHOLE], known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)!r} is none of {', '.join(known)}{meant}"
+        )
+
+    return read
 
 
 def _ago(ms: int) -> int:

@@ -1,6 +1,7 @@
 """`deploymark observe`: see which instances of a service run, and what they execute."""
 
 import argparse
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any, Final, NamedTuple
 from deploymark.cli.client import Client
 from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.marker_flags import delivery_settings
-from deploymark.cli.numbers import seconds
+from deploymark.cli.marking import say_why
+from deploymark.cli.numbers import pause_seconds, seconds
 from deploymark.cli.observe_flags import PLACES, Watched, add_selection, watched
 from deploymark.cli.output import Output, plain
 from deploymark.emit.emitter import Emitter, State
@@ -22,7 +24,6 @@ from deploymark.emit.settings import Settings
 from deploymark.errors import (
     DeploymarkError,
     ObservationError,
-    ServerUnavailableError,
 )
 from deploymark.log.steps import counted
 from deploymark.model.vocabulary import EmitterKind
@@ -33,6 +34,7 @@ _PAGE: Final = 200
 _LONGEST_NAME: Final = 150
 DONE, UNDECIDED = 0, 2
 _NOBODY: Final = "No {what} of {service} was seen: none runs, or none is as the flags say."
+_TRIED_AGAIN: Final = "The next call or `deploymark flush` tries again."
 _SEEN_AGAIN: Final = "What could not be seen can be seen again."
 
 
@@ -52,9 +54,9 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
     add_selection(parser)
     parser.add_argument(
         "--interval",
-        type=seconds,
+        type=pause_seconds,
         metavar="SECONDS",
-        help="look again every so many seconds, until interrupted (default: look once)",
+        help="look again every so many seconds, at least 1, until interrupted (default: look once)",
     )
     parser.add_argument(
         "--node",
@@ -97,7 +99,7 @@ def _observe(options: argparse.Namespace, output: Output) -> int:
         try:
             return _rounds(options, output, watch)
         finally:
-            watch.emitter.close(options.budget)
+            watch.emitter.close(options.budget, told=True)
 
 
 def _shown(options: argparse.Namespace, output: Output, found: Watched) -> int:
@@ -105,8 +107,16 @@ def _shown(options: argparse.Namespace, output: Output, found: Watched) -> int:
     for each in seen:
         _say_seen(output, each.uid, each.instance, each.digest, each.why)
     if not seen:
-        output.remark(_NOBODY.format(what=found.what, service=options.service))
+        output.remark(_nobody(options, found.what))
     return DONE if seen and all(each.digest for each in seen) else UNDECIDED
+
+
+def _nobody(options: argparse.Namespace, what: str) -> str:
+    """Say that nobody was seen, and what in the flags may be why."""
+    said = _NOBODY.format(what=what, service=options.service)
+    if options.directory and not os.path.isdir(options.directory):  # noqa: PTH112 - as elsewhere
+        said += f" There is no directory {options.directory} here."
+    return plain(said)
 
 
 def _watch(options: argparse.Namespace, found: Watched, host: Host) -> _Watch:
@@ -138,7 +148,7 @@ def _rounds(options: argparse.Namespace, output: Output, watch: _Watch) -> int:
                 if problems:
                     raise problems[0]
                 if not done.seen and not done.said:
-                    output.remark(_NOBODY.format(what=watch.what, service=options.service))
+                    output.remark(_nobody(options, watch.what))
                     return UNDECIDED
                 return code
             # Whoever looks again and again is not ended by a cluster that is away for a while.
@@ -180,9 +190,7 @@ def _tell(options: argparse.Namespace, output: Output, watch: _Watch, done: Roun
         problem = result.problem or "the server did not take them."
         said = f"{counted(own, 'marker')} kept in the spool: {problem}"
         if options.interval is None:
-            raise ServerUnavailableError(
-                said, hint="The next call or `deploymark flush` tries again."
-            )
+            return say_why(output, said, result.refusal, _TRIED_AGAIN)
         output.remark(plain(said))
     return _code(done)
 

@@ -170,15 +170,16 @@ def _refuse(options: argparse.Namespace, beside: str, names: Sequence[str]) -> N
 
 
 def _pods(options: argparse.Namespace) -> dict[str, Any]:
-    for name, why in (
-        ("namespace", "in which the pods run"),
-        ("cluster", "in which they do: pods of another one are not this observer's to end"),
+    for name, why, hint in (
+        ("namespace", "in which the pods run", "`kubectl get namespaces` lists them."),
+        (
+            "cluster",
+            "in which they do: pods of another one are not this observer's to end",
+            "Any name of a cluster will do that no other one has.",
+        ),
     ):
         if not getattr(options, name):
-            raise UsageError(
-                f"--kubernetes needs --{name}, {why}.",
-                hint="Any name of a cluster will do that no other one has.",
-            )
+            raise UsageError(f"--kubernetes needs --{name}, {why}.", hint=hint)
     return {
         "namespace": options.namespace,
         "labels": dict(_label(text) for text in options.label or ()),

@@ -22,11 +22,11 @@ from deploymark.cli.marker_flags import (
     marker_fields,
 )
 from deploymark.cli.marking import DONE, NO, UNAVAILABLE, conclude, fail
-from deploymark.cli.output import Output
+from deploymark.cli.output import Output, plain
 from deploymark.emit.draft import GIVEN_ID
 from deploymark.emit.emitter import Emitter, Marked, State
 from deploymark.emit.host import SystemHost
-from deploymark.errors import DeploymarkError, MarkerError, ReleaseError, UsageError
+from deploymark.errors import DeploymarkError, IdError, MarkerError, ReleaseError, UsageError
 
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # as shells say it
 _PASSED_ON: Final = (
@@ -38,6 +38,7 @@ _PASSED_ON: Final = (
     signal.SIGUSR2,
 )
 _NOT_BEGUN: Final = "not begun: its first markers could not be delivered"
+_NAME_IT: Final = "Give --version, --commit or --artifact, which are known before."
 _FROM_KEYBOARD: Final = (signal.SIGINT, signal.SIGQUIT)
 
 
@@ -77,6 +78,7 @@ class _Wrapped:
         self._fields: Fields = {}
         self._emitter: Emitter | None = None
         self._before: list[Marked] = []
+        self._nameless = False
         # A deploy may make the release: then its digest is known only afterwards.
         self._later = options.release is not None and not os.path.isdir(options.release)  # noqa: PTH112 - pathlib costs 4 ms
 
@@ -86,7 +88,9 @@ class _Wrapped:
             self._fields = marker_fields(self._options, release=not self._later)
             self._emitter = emitter_of(self._options, self._fields)
             if self._later:
-                self._say_what_is_not_there(self._options.release)
+                self._say_what_is_not_there(self._emitter)
+            if self._nameless:
+                return DONE
             # Without the first in the log the second is not tried.
             return self._say_before("planned") or self._say_before("applying")
         except UsageError:
@@ -96,13 +100,29 @@ class _Wrapped:
                 raise
             self._complain(error)
             self._output.remark("Nothing was marked; the deploy goes on.")
-            if not (self._later and isinstance(error, MarkerError) and error.field == GIVEN_ID):
-                self._emitter = None  # what is wrong now is wrong at the end as well
+            self._emitter = None  # what is wrong now is wrong at the end as well
             return DONE
 
-    def _say_what_is_not_there(self, release: str) -> None:
-        said = f"--release {release}: there is no such directory yet; what the command makes there"
-        self._output.say(f"{said} is what was applied.", {"release": release, "is_there": False})
+    def _say_what_is_not_there(self, emitter: Emitter) -> None:
+        release = self._options.release
+        said = f"--release {release}: there is no such directory yet"
+        self._nameless = self._names_nothing(emitter)
+        if self._nameless and self._options.require:
+            raise UsageError(f"{said}, and nothing else says what is deployed.", hint=_NAME_IT)
+        applied = "; what the command makes there is what was applied."
+        if self._nameless:
+            applied += f" Before that nothing can be marked. {_NAME_IT}"
+        self._output.say(plain(f"{said}{applied}"), {"release": release, "is_there": False})
+
+    def _names_nothing(self, emitter: Emitter) -> bool:
+        """Whether only what the command makes can say what is deployed."""
+        try:
+            emitter.draft("planned", **self._fields)
+        except IdError:
+            return self._options.deployment_id is None  # else it is that one which is none
+        except MarkerError as error:
+            return error.field == GIVEN_ID
+        return False
 
     def _say_before(self, phase: str) -> int:
         assert self._emitter is not None  # noqa: S101 - made just before
@@ -153,8 +173,12 @@ class _Wrapped:
         found = True
         if self._later and not reason:
             # The digest is what an id is derived from, and it is the same deployment as before.
-            fields = {**fields, "deployment_id": self.deployment_id or None}
+            named = self.deployment_id or fields.get("deployment_id")
+            fields = {**fields, "deployment_id": named}
             found = self._add_release(fields)
+        if self._nameless and (reason or not found):
+            self._output.remark(f"Nothing was marked. {_NAME_IT}")
+            return NO
         marked = self._deliver(phase, fields, patient=self._options.require)
         self._tell_of_refusals(self._emitter)
         return self._conclude(phase, fields, marked) or (DONE if found else NO)

@@ -16,7 +16,8 @@ from deploymark.runtime.observe import log_to
 
 _FIRST_WORDS = """\
   It is shown this once. Make others with it:
-    DEPLOYMARK_TOKEN=… deploymark tokens new ci --role emitter --service '*' --environment '*'"""
+    DEPLOYMARK_URL={url} DEPLOYMARK_TOKEN=… \
+deploymark tokens new ci --role emitter --service '*' --environment '*'"""
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -64,7 +65,7 @@ def _up(options: argparse.Namespace, output: Output) -> int:
             lines.append(f"  A new log was created; back up {server.data / 'keys'}.")
         if server.admin_token is not None:
             lines.append(f"  admin token: {server.admin_token}")
-            lines.append(_FIRST_WORDS)
+            lines.append(_FIRST_WORDS.format(url=server.url))
         # Whoever collects the output of a service must not find a way in with every start.
         link = server.sign_in if server.created or sys.stdout.isatty() else None
         if link is not None:

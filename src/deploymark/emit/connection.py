@@ -147,3 +147,12 @@ class Connection:
         context = ssl.create_default_context(cafile=self._authorities or None)
         self._socket = context.wrap_socket(self._socket, server_hostname=name)
         self._nothing_yet = (BlockingIOError, ssl.SSLWantReadError)
+
+
+def said_of(error: Exception) -> str:
+    """Return why nobody answered, in words that need no manual page."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(error, socket.gaierror):
+        return "there is no such name"
+    return str(error) or type(error).__name__

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from deploymark.emit.connection import Connection, Deadline
+from deploymark.emit.connection import Connection, Deadline, said_of
 from deploymark.emit.credential import Credential
 from deploymark.emit.endpoint import Endpoint, parse_endpoint
 from deploymark.emit.host import Host
@@ -115,8 +115,8 @@ class Poster:
             return _without_token(error)
         except Exception as error:  # noqa: BLE001 - a strange answer must not harm the host
             self.close()
-            said = str(error) or type(error).__name__
-            return Posted(problem=f"{self._endpoint.shown} did not answer: {said[:_SHOWN]}.")
+            said = said_of(error)[:_SHOWN]
+            return Posted(problem=f"{self._endpoint.shown} did not answer: {said}.")
 
     def close(self) -> None:
         """Close the connection; idempotent."""

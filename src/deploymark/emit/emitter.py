@@ -237,7 +237,7 @@ class Emitter:
             return total._replace(problem=problem, cut_short=True)
         return total
 
-    def close(self, seconds: float | None = None) -> None:
+    def close(self, seconds: float | None = None, *, told: bool = False) -> None:
         """Let go of the journal, for the next process to go on with.
 
         What `mark` has kept is flushed before; `mark_and_deliver` has used its budget already.
@@ -245,7 +245,9 @@ class Emitter:
 
         Args:
             seconds: How long to wait for that; the budget of the settings when left out.
+            told: The caller has said itself what is not in the log.
         """
+        self._told = self._told or told
         if self._process == self._host.process():
             last = self._sender.total() if self._awaited else self.flush(seconds)
             if not self._strict:  # a command has said it already

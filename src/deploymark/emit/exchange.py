@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from deploymark.emit.connection import Connection, Deadline
+from deploymark.emit.connection import Connection, Deadline, said_of
 from deploymark.emit.endpoint import Endpoint, parse_endpoint, proxy_of
 from deploymark.emit.host import Host
 from deploymark.emit.http1 import Response, request_bytes
@@ -149,7 +149,7 @@ def _ask(
         finally:
             connection.close()
     except (OSError, ServerUnavailableError) as error:
-        why = str(error) or type(error).__name__
+        why = said_of(error)
         raise IssuerUnavailableError(
             f"{endpoint.shown} did not answer: {why[:_SHOWN]}.", hint="Try again."
         ) from error

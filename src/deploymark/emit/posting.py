@@ -8,7 +8,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploymark.emit.connection import Connection, Deadline
+from deploymark.emit.connection import Connection, Deadline, said_of
 from deploymark.emit.endpoint import Endpoint
 from deploymark.emit.host import Host, SystemHost
 from deploymark.emit.http1 import Response, request_bytes
@@ -90,5 +90,5 @@ def post(
         finally:
             connection.close()
     except (OSError, ServerUnavailableError) as error:
-        why = str(error) or type(error).__name__
+        why = said_of(error)
         raise ServerUnavailableError(f"{endpoint.shown} did not answer: {why}.") from error

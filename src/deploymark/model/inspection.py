@@ -114,7 +114,8 @@ class Inspector:
         fields = {field.encode_name: field for field in kind.fields}
         for name, field in fields.items():
             if field.required and name not in value:
-                yield self._missing(f"{pointer}/{name}")
+                strays = [str(each) for each in value if each not in fields]
+                yield self._missing(f"{pointer}/{name}", strays)
         for name, part in value.items():
             known = fields.get(name)
             if known is not None:
@@ -191,9 +192,11 @@ class Inspector:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             yield self._type(value, "a whole number" if whole else "a number", pointer)
             return
-        low, high = kind.ge, kind.le
-        if (low is not None and value < low) or (high is not None and value > high):
-            bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        wrong = [word for word, holds in _bounds(value, kind) if not holds]  # NaN holds nowhere
+        if wrong:
+            bounds = " and ".join(word for word, _ in _bounds(value, kind))
+            if kind.ge is not None and kind.le is not None:
+                bounds = f"between {kind.ge} and {kind.le}"
             yield self._error(f"{pointer} must be {bounds}, not {show(value)}.", field=pointer)
 
     def _choice(self, value: object, choices: Iterable[Any], pointer: str) -> Faults:
@@ -211,10 +214,15 @@ class Inspector:
         shown = pointer or "The value"
         return self._error(f"{shown} must be {wanted}, not {show(value)}.", field=pointer)
 
-    def _missing(self, pointer: str) -> RefusedError:
+    def _missing(self, pointer: str, strays: Iterable[str] = ()) -> RefusedError:
+        """Say that a field is missing, and which of those that are no fields may be meant as it."""
         name = pointer.rpartition("/")[2]
+        near = get_close_matches(name, [each[:_COMPARED] for each in strays], n=1)
+        said = f"{pointer} is missing; `{escape(near[0])}` is no field." if near else ""
         return self._error(
-            f"{pointer} is missing.", hint=f"The field `{name}` is required.", field=pointer
+            said or f"{pointer} is missing.",
+            hint=f"Call it `{name}`." if near else f"The field `{name}` is required.",
+            field=pointer,
         )
 
     def _unknown(self, name: str, fields: Iterable[str], pointer: str) -> RefusedError:
@@ -257,6 +265,18 @@ def show(value: object) -> str:  # noqa: PLR0911 - one case per JSON type
             return repr(value[:_SHOWN]) + "…"
         case _:
             return repr(value)
+
+
+def _bounds(value: float, kind: kinds.IntType | kinds.FloatType) -> Iterator[tuple[str, bool]]:
+    """Yield each limit of a number in words, and whether a value holds it."""
+    if kind.ge is not None:
+        yield f"at least {kind.ge}", value >= kind.ge
+    if kind.gt is not None:
+        yield f"more than {kind.gt}", value > kind.gt
+    if kind.le is not None:
+        yield f"at most {kind.le}", value <= kind.le
+    if kind.lt is not None:
+        yield f"less than {kind.lt}", value < kind.lt
 
 
 def _tag_of(choices: list[kinds.Type]) -> str | None:

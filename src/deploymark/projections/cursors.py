@@ -87,12 +87,12 @@ def lay_down(connection: Connection) -> None:
 
 
 def misfit(connection: Connection, view: Tables, reader: LogReader) -> str | None:
-    """Tell why a view must begin anew: `new`, `schema` or `log`; None when it can go on."""
+    """Tell why a view must begin anew: `new`, `definition` or `log`; None when it can go on."""
     row = connection.execute(select(_CURSOR).where(_CURSOR.c.name == view.name)).first()
     if row is None:
         return "new"
     if row.version != view.version:
-        return "schema"
+        return "definition"  # by another release, or for another configuration
     # A log that was restored or recovered may be shorter, or go on differently.
     if row.size > reader.head().size:
         return "log"

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, ins
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from deploymark.errors import StoreUnavailableError
+from deploymark.errors import StoreUnavailableError, ViewsBuildingError
 
 # The log is never touched from here, so the file may lose its newest commits: rows and cursor
 # go together, and the runner repeats them. It must not keep a part of a commit, though, because
@@ -90,9 +90,7 @@ class Views:
         """
         with self._gate:
             if not self._ready or self._damaged:
-                raise StoreUnavailableError(
-                    "The views are being built from the log.", hint="Try again in a moment."
-                )
+                raise ViewsBuildingError("The views are being built from the log.")
             self._users += 1
         try:
             with self._explained(), self.engine.begin() as connection:

@@ -11,12 +11,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from deploymark.act.plan import ActuatorPlan
-from deploymark.errors import DeploymarkError, ExtraMissingError, UsageError
+from deploymark.errors import CONFIGURATION_HINT, DeploymarkError, ExtraMissingError, UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.ports import Actuator
 
 NONE: Final = "none"
 """The actuator that only watches: a person does what the rollout wants."""
+
+
+_LISTED: Final = "docs/howto/actuators.md lists the options of each."
 
 
 class Kind(NamedTuple):
@@ -77,14 +80,14 @@ def build_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
     except ExtraMissingError:
         raise
     except DeploymarkError as error:
-        raise UsageError(error.message, hint=error.hint, field=f"{field}/options") from error
+        raise UsageError(error.message, hint=_hint_of(error), field=f"{field}/options") from error
 
 
 def _options(struct: type[Any], plan: ActuatorPlan, field: str) -> Any:  # noqa: ANN401 - of the struct
     for fault in Inspector(struct, UsageError).faults(plan.options):
         raise UsageError(
             f"The options of the actuator {plan.kind} are wrong: {fault.message}",
-            hint=fault.hint.removesuffix(" Free pairs belong in `labels`."),
+            hint=_hint_of(fault).removesuffix(" Free pairs belong in `labels`."),
             field=f"{field}{fault.field}",
         )
     try:
@@ -92,6 +95,12 @@ def _options(struct: type[Any], plan: ActuatorPlan, field: str) -> Any:  # noqa:
     except msgspec.ValidationError as error:
         raise UsageError(
             f"The options of the actuator {plan.kind} are wrong: {error}.",
-            hint="docs/howto/actuators.md lists them.",
+            hint=_LISTED,
             field=field,
         ) from error
+
+
+def _hint_of(error: DeploymarkError) -> str:
+    """Return its hint, or where options are described when it has none of its own."""
+    usual = (CONFIGURATION_HINT, UsageError.default_hint)
+    return _LISTED if error.hint in usual else error.hint

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from deploymark.act.plan import EMBEDDED, RolloutPlan, check_rollout
 from deploymark.emit.posting import destination
-from deploymark.errors import UsageError
+from deploymark.errors import CONFIGURATION_HINT, UsageError
 from deploymark.integrations.oidc.settings import OidcSettings
 from deploymark.integrations.oidc.settings import check_rules as check_oidc
 from deploymark.integrations.prometheus.client import PrometheusSettings
@@ -327,7 +327,10 @@ def read_configuration(file: Path | None) -> Configuration:
             hint="Check its name and permissions.",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not TOML: {error}.") from error
+        raise UsageError(
+            f"{file} is not TOML: {error}.",
+            hint="Correct the file there; docs/reference/configuration.md has an example.",
+        ) from error
     return parse_configuration(content, str(file))
 
 
@@ -342,7 +345,7 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
     try:
         configuration = msgspec.convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
-        raise UsageError(f"{name}: {error}.") from error
+        raise UsageError(f"{name}: {error}.", hint=CONFIGURATION_HINT) from error
     for place, notifier in enumerate(configuration.alerts.notifiers):
         _check_notifier(notifier, name, f"/alerts/notifiers/{place}")
     for (service, environment), plan in configuration.plans.items():

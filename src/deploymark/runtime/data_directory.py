@@ -11,6 +11,7 @@ A data directory is created whole: built under another name and renamed. It is n
 because one of its files is missing.
 """
 
+import errno
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ from deploymark.log.policy import NONE, LogLine, Policy, format_policy
 from deploymark.log.tree import EMPTY_ROOT
 from deploymark.ports import Head
 from deploymark.storage.sqlite import SqliteLogStore
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 _ORIGIN_RANDOM_BYTES = 8
 
@@ -94,6 +97,11 @@ class DataDirectory:
 
     def check_exists(self) -> None:
         """Raise DataDirectoryError, naming what is missing, unless this is a data directory."""
+        if self.path.exists() and not self.path.is_dir():
+            raise DataDirectoryError(
+                f"{self.path} is a file, not a data directory.",
+                hint="Name a directory with --data.",
+            )
         if not self.path.is_dir():
             raise DataDirectoryError(
                 f"There is no data directory {self.path}.",
@@ -149,7 +157,10 @@ def drafted(path: Path) -> Iterator[DataDirectory]:
         draft.rename(place)
         sync(place.parent)
     except OSError as error:
-        raise StoreUnavailableError(f"{path} cannot be created: {error}.") from error
+        raise StoreUnavailableError(
+            f"{path} cannot be created: {error.strerror}.",
+            hint="" if error.errno in _DISK else "Name a place with --data where you may write.",
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

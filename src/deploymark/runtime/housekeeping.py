@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from deploymark.errors import DeploymarkError, UnavailableError
+from deploymark.errors import DeploymarkError, UnavailableError, ViewsBuildingError
 from deploymark.ports import Meter
 
 _log = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ class Housekeeper:
     def _try(self, task: Task, run: Callable[[], None]) -> None:
         try:
             run()
+        except ViewsBuildingError:
+            _log.info("a housekeeping task waits for the views", extra={"task": task.name})
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             self._meter.count("deploymark_housekeeping_failed_total", task=task.name)
             if task.name not in self._failing:  # told once, until it works again

@@ -35,6 +35,7 @@ MARKER_TYPES = (
 _GZIP = 16 + zlib.MAX_WBITS
 _WORTH_A_THREAD_BYTES = 16_384
 _SHOWN = 64
+_EMPTY = "Expected `str` of length >= 1"  # as msgspec says it
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -197,6 +198,9 @@ def read_as(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         pointer = place.strip("`").removeprefix("$").replace(".", "/").replace("[", "/")
-        raise BodyError(sentence, field=pointer.replace("]", "")) from None
+        field = pointer.replace("]", "")
+        if sentence == _EMPTY:
+            sentence = f"{field} is empty."
+        raise BodyError(sentence, field=field) from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RequestError(f"The body is not JSON: {error}.") from None

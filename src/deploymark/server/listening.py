@@ -1,6 +1,8 @@
 """Listens and serves until told to stop: what every HTTP server of deploymark has in common."""
 
 import contextlib
+import errno
+import os
 import signal
 import socket
 import threading
@@ -109,10 +111,27 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise UsageError(
-            f"Nothing can listen on {host} port {port}: {error}.",
-            hint="Choose another port, or stop what listens there.",
-        ) from error
+        why, hint = _why(error)
+        raise UsageError(f"Nothing can listen on {host} port {port}: {why}.", hint=hint) from error
+
+
+def _why(error: OSError) -> tuple[str, str]:
+    """Return why nothing can listen, and what to do about it."""
+    number = error.errno or 0
+    if number < 0:  # of getaddrinfo; `create_server` raises it as another class
+        return "there is no such name", "Name an address of this machine, such as 127.0.0.1."
+    match number:
+        case errno.EADDRINUSE:
+            return "somebody listens there", "Choose another port, or stop what listens there."
+        case errno.EADDRNOTAVAIL:
+            return (
+                "this machine does not have the address",
+                "Name one that it has, or 0.0.0.0 for all of them.",
+            )
+        case errno.EACCES:
+            return "this user may not", "Choose a port from 1024."
+        case _:
+            return os.strerror(number), "Choose another address or port."
 
 
 @contextlib.contextmanager

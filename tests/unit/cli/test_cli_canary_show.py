@@ -48,6 +48,16 @@ def test_it_says_when_the_next_look_is_due(capsys: pytest.CaptureFixture[str]) -
     assert "due at" not in _said(capsys, next_look_at=None)
 
 
+@pytest.mark.parametrize(("count", "earlier"), [(20, ""), (23, "3 earlier ones are not shown")])
+def test_decisions_that_are_not_shown_are_counted(
+    capsys: pytest.CaptureFixture[str], count: int, earlier: str
+) -> None:
+    one = {"received_at": "", "action": "pause", "stage": "approved", "actor": "ann"}
+    shown = _said(capsys, decisions=[{**one, "index": index} for index in range(count)])
+    assert ("not shown" in shown) == bool(earlier)
+    assert earlier in shown
+
+
 def test_what_made_room_for_a_newer_one_is_not_said_to_be_bad() -> None:
     shown = {**SHOWN, "ended": "rolled_back", "superseded_by": "d-newer~1"}
     assert standing(shown) == "It made room for d-newer~1."

@@ -69,7 +69,7 @@ def test_a_wrong_command_line_is_refused(run: Run, line: str, json_flag: str) ->
 def test_a_field_that_the_sentence_names_is_not_named_again(run: Run) -> None:
     refused = run("id --environment prod --version 1")
     assert refused.returncode == 64
-    assert refused.stderr.splitlines()[0] == "deploymark: /service is missing."
+    assert refused.stderr.splitlines()[0] == "deploymark: --service is missing."
 
 
 MISSPELT = {

@@ -139,6 +139,16 @@ def test_the_configuration_is_explained_value_by_value(run: Run, team: Path) -> 
     assert "demand no witness" in said(told, "trust")
 
 
+def test_the_steps_of_a_plan_are_shown_part_by_part(run: Run, team: Path) -> None:
+    plan = "[rollouts.shop.prod]\nsteps = [{weight = 5}, {weight = 50, approval = true}]\n"
+    team.joinpath("plan.toml").write_text(plan)
+    told = said(found(run, "doctor --data data --config plan.toml"), "configuration")
+    assert "rollouts.shop.prod.steps.0.weight = 5.0 (plan.toml)" in told
+    assert "rollouts.shop.prod.steps.1.approval = True (plan.toml)" in told
+    assert "rollouts.shop.prod.steps.0.approval = False (default)" in told
+    assert "Plan(" not in told
+
+
 def test_notifiers_are_named_without_what_is_secret_in_their_addresses(
     run: Run, team: Path
 ) -> None:

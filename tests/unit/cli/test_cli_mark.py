@@ -132,7 +132,8 @@ def test_without_a_server_it_waits_in_the_spool_and_the_deploy_goes_on(
 ) -> None:
     said = run(f"mark applied {BASKET} --version 1")
     assert said.returncode == 0
-    assert "kept in the spool: http://127.0.0.1:1 did not answer" in said.stdout
+    assert "in the spool: http://127.0.0.1:1 did not answer: nobody listens there." in said.stdout
+    assert "gives no answer (nobody listens there)" in run("ls").stderr
     assert list((place / "spool").glob("*.journal"))
     required = run(f"mark applied {BASKET} --version 1 --require --budget 0.1")
     assert required.returncode == 69
@@ -227,6 +228,8 @@ def test_a_token_that_is_none_is_not_allowed_and_its_marker_is_kept(
     assert required.returncode == 77
     assert "The marker is not in the log" in required.stderr
     assert "The token is not valid" in required.stderr
+    sentence, hint = required.stderr.splitlines()
+    assert hint.removeprefix("  hint: ").removesuffix(" [unauthenticated]") not in sentence
 
 
 @pytest.mark.usefixtures("server")
@@ -249,7 +252,6 @@ WRONG = {
     "a digest that is none": "applied --service a --environment b --artifact a@sha256:1",
     "a key that is not there": "applied --service a --environment b --version 1 --sign nowhere",
     "a release that is not there": "applied --service a --environment b --release nowhere",
-    "a time that is none": "applied --service a --environment b --version 1 --timestamp now",
 }
 
 
@@ -258,7 +260,47 @@ def test_a_wrong_marker_fails_only_a_deploy_that_requires_it(run: Run, line: str
     said = run(f"mark {line}")
     assert (said.returncode, said.stdout) == (0, "")
     assert said.stderr.startswith("deploymark: ")
+    assert " Nothing was marked.\n" in said.stderr
+    assert "/" not in said.stderr.replace("lower-case", "").partition("\n")[0]
     assert run(f"mark {line} --require").returncode == 64
+
+
+UNREADABLE = {
+    "--label foo": "--label takes NAME=VALUE",
+    "--strategy canry": "did you mean canary?",
+    "--track stabel": "did you mean stable?",
+    "--kind confg": "did you mean config?",
+    "--emitter-kind prox": "did you mean proxy?",
+    "--timestamp yesterday": "'yesterday' is no instant, such as 2026-11-23T06:00:00Z",
+}
+
+
+@pytest.mark.parametrize(("flag", "said"), UNREADABLE.items(), ids=UNREADABLE)
+def test_a_command_line_that_could_never_work_is_refused_before_anything_happens(
+    run: Run, place: Path, flag: str, said: str
+) -> None:
+    about = f"--service a --environment b --version 1 {flag}"
+    for line in (f"mark applied {about}", f"run {about} -- touch made"):
+        refused = run(line)
+        assert (refused.returncode, refused.stdout) == (64, "")
+        assert said in refused.stderr
+    assert not (place / "made").exists()
+
+
+def test_what_is_missing_is_named_as_flag_and_variable(
+    run: Run, apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = run("mark applied --version 1").stderr
+    assert "deploymark: --service is missing. Nothing was marked.\n" in missing
+    assert "Give --service, or set DEPLOYMARK_SERVICE." in missing
+    monkeypatch.setenv("DEPLOYMARK_SERVICE", "basket")
+    monkeypatch.setenv("DEPLOYMARK_ENVIRONMENT", "prod")
+    told = run("id --version 1").stdout
+    assert told == run(f"id {BASKET} --version 1").stdout
+    assert told != run("id --environment staging --version 1").stdout
+    wrapped = apart("run --version 1 --budget 0 -- true")
+    assert wrapped.returncode == 0
+    assert "applied basket in prod: " in wrapped.stderr
 
 
 UNREADABLE = {

@@ -87,9 +87,44 @@ def test_it_tells_the_log_once_who_runs(run: Run, asleep: "subprocess.Popen[byte
     assert run(line).returncode == 0
 
 
-@pytest.mark.parametrize("flags", ["", "--port 70000", "--command ("])
-def test_it_must_be_told_which_processes(run: Run, flags: str) -> None:
-    assert run(f"observe --service a --environment b {flags}").returncode == 64
+PODS = "--kubernetes --cluster eu-1 --namespace shop --label app=shop"
+REFUSED = {
+    "": "Name a unit, a port, a directory or a command",
+    "--port 70000": "70000 is no TCP port",
+    "--command (": "--command '(' is no regular expression",
+    "--unit a --interval 0": "'0' is not a time of 1 to 3600 seconds",
+    "--unit a --interval 0.9": "not a time of 1 to 3600 seconds",
+    "--kubernetes --cluster eu-1 --label app=shop": "`kubectl get namespaces` lists them",
+    "--kubernetes --namespace shop --label app=shop": "Any name of a cluster will do",
+    f"{PODS} --kubeconfig none.yaml": "used: Configuration file none.yaml not found.\n",
+    f"{PODS} --kubeconfig text.yaml": "used: it does not hold what a kubeconfig holds.\n",
+    f"{PODS} --kubeconfig wrong.yaml": "used: it is not YAML.\n",
+    "--lambda shop": "`--region` of observe",
+}
+
+
+@pytest.mark.parametrize(("flags", "said"), REFUSED.items(), ids=REFUSED)
+def test_flags_that_say_too_little_are_refused_with_what_to_say(
+    run: Run, place: Path, flags: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(place / "none"))
+    (place / "text.yaml").write_text("text")
+    (place / "wrong.yaml").write_text("{")
+    refused = run(f"observe --service a --environment b --dry-run {flags}")
+    assert refused.returncode == 64
+    assert said in refused.stderr
+
+
+def test_a_directory_that_is_not_there_is_said(run: Run, asleep: "subprocess.Popen[bytes]") -> None:
+    about = f"observe {ABOUT.format('nosuch')} --dry-run"
+    shown = run(f"{about} --release /nosuch")
+    assert shown.returncode == 2
+    assert f"There is no directory /nosuch where process {asleep.pid} runs." in shown.stdout
+    nobody = run("observe --service nosuch --environment prod --directory /nosuch --dry-run")
+    assert nobody.returncode == 2
+    assert nobody.stdout.endswith("There is no directory /nosuch here.\n")
 
 
 def test_a_server_that_is_away_is_said_and_nothing_is_lost(
@@ -98,6 +133,22 @@ def test_a_server_that_is_away_is_said_and_nothing_is_lost(
     assert asleep.poll() is None
     assert run(f"observe {ABOUT.format('away')}").returncode == 69
     assert list((place / "spool").iterdir())
+
+
+@pytest.mark.usefixtures("server")
+def test_a_token_that_may_not_write_is_not_allowed_and_that_is_said_once(
+    run: Run, apart: Run, asleep: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asleep.poll() is None
+    token = run("tokens new observer-reads --role reader --json").stdout
+    monkeypatch.setenv("DEPLOYMARK_TOKEN", json.loads(token)["token"])
+    refused = apart(f"observe {ABOUT.format('reads')}")
+    assert refused.returncode == 77
+    sentence, hint = refused.stderr.splitlines()
+    assert sentence.startswith("deploymark: 1 marker kept in the spool: ")
+    assert "403" in sentence
+    assert hint.endswith(" [forbidden]")
+    assert hint.removeprefix("  hint: ").removesuffix(" [forbidden]") not in sentence
 
 
 @pytest.mark.usefixtures("server")
@@ -118,7 +169,7 @@ def test_what_other_commands_left_is_named_and_not_held_against_it(
 def test_it_looks_again_until_it_is_told_to_stop(
     place: Path, asleep: "subprocess.Popen[bytes]"
 ) -> None:
-    words = f"observe {ABOUT.format('observed-again')} --interval 0.1 --json".split()
+    words = f"observe {ABOUT.format('observed-again')} --interval 1 --json".split()
     observer = subprocess.Popen(
         [sys.executable, "-m", "deploymark", *words],
         cwd=place,

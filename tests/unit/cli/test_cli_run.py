@@ -163,27 +163,47 @@ def test_a_release_that_the_command_makes_is_what_was_applied(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_release_that_the_command_makes_may_be_all_that_says_what_was_applied(run: Run) -> None:
-    about = ["--service", "only", "--environment", "prod", "--deployment-id", "only-1"]
-    done = subprocess.run(
-        [
-            *COMMAND,
-            *about,
-            "--release",
-            "out",
-            "--",
-            "sh",
-            "-c",
-            "mkdir out; echo content > out/app",
-        ],
+@pytest.mark.parametrize("given", [(), ("--deployment-id", "only-1")])
+def test_a_release_that_the_command_makes_may_be_all_that_says_what_was_applied(
+    run: Run, given: tuple[str, ...]
+) -> None:
+    service = f"only-{len(given)}"
+    done = only_a_release(service, "mkdir out; echo content > out/app", *given)
+    assert done.returncode == 0
+    sentences = done.stderr.decode().splitlines()
+    assert len(sentences) == 2, sentences
+    assert sentences[0].endswith(NAME_IT)
+    assert sentences[1].startswith(f"applied {service} in prod: ")
+    (told,) = run(f"ls --service {service} --json").stdout.splitlines()
+    assert json.loads(told)["digest"].startswith("sha256:")
+    assert [phase for phase, _ in phases(run, service)] == ["applied"]
+
+
+NAME_IT = "Give --version, --commit or --artifact, which are known before."
+
+
+def only_a_release(service: str, script: str, *flags: str) -> CompletedProcess[bytes]:
+    """Run a script wrapped, of which nothing but the directory that it makes tells what it is."""
+    about = ["--service", service, "--environment", "prod", *flags, "--release", "out"]
+    return subprocess.run(
+        [*COMMAND, *about, "--", "sh", "-c", script],
         capture_output=True,
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0
-    assert b"are all missing" in done.stderr
-    (told,) = run("ls --service only --json").stdout.splitlines()
-    assert json.loads(told)["digest"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("script", ["true", "mkdir out; exit 1"])
+def test_when_nothing_ever_says_what_is_deployed_it_names_the_flags_that_do(script: str) -> None:
+    done = only_a_release("nothing-known", script)
+    assert done.returncode == (script != "true")
+    assert done.stderr.decode().endswith(f"\nNothing was marked. {NAME_IT}\n")
+
+
+def test_what_is_required_before_the_command_must_be_named_before_it(place: Path) -> None:
+    done = only_a_release("required-name", "mkdir out", "--require")
+    assert (done.returncode, (place / "out").exists()) == (64, False)
+    assert NAME_IT in done.stderr.decode()
 
 
 # Signals ------------------------------------------------------------------------------------------

@@ -206,3 +206,24 @@ def test_a_token_of_another_role_is_named_and_does_not_stop_a_signed_key_entry(
     refused = run(f"keys revoke {key} --distrust-from 9999 --url", server.url, "--by", platform)
     assert refused.returncode == 64
     assert "beyond the log" in refused.stderr
+
+
+IN_FLAGS = {
+    "ls --state runing": ("--state is 'runing'; it may be ", "Did you mean `running`?"),
+    "ls --kind deploymnt": ("--kind is 'deploymnt'", "Did you mean `deployment`?"),
+    "ls --state x": ("--state is 'x'", "`deploymark ls --help` shows what it takes."),
+    "timeline --type markr": ("--type is 'markr'", "Did you mean `marker`?"),
+    f"ls --service {'a' * 300}": ("--service is 'aaa", "`deploymark ls --help` shows"),
+    "freeze --environment '' --reason x": ("--environment is empty.", "`deploymark freeze --help`"),
+}
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("line", IN_FLAGS)
+def test_what_a_server_refuses_is_said_of_the_flag_that_it_came_from(run: Run, line: str) -> None:
+    refused = run(line)
+    assert refused.returncode == 64
+    sentence, hint = refused.stderr.splitlines()
+    said, meant = IN_FLAGS[line]
+    assert sentence.startswith(f"deploymark: {said}")
+    assert hint.startswith(f"  hint: {meant}")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,7 +66,8 @@ def test_people_are_told_what_to_do_next(place: Path) -> None:
     process.stdout.close()
     assert said[0].startswith("deploymark answers at http://127.0.0.1:")
     assert said[2].startswith("  admin token: dmk_")
-    assert "deploymark tokens new" in said[4]
+    url = said[0].split()[3].removesuffix(",")
+    assert said[4].startswith(f"    DEPLOYMARK_URL={url} DEPLOYMARK_TOKEN=… deploymark tokens new")
 
 
 REFUSED = {
@@ -90,3 +92,21 @@ def test_it_does_not_start_with(run: Run, team: Path, flags: str, code: int) -> 
     assert refused.returncode == code
     assert (team / "other" / "file").exists()
     assert not (team / "data").exists()  # a first start that fails leaves the next one the first
+
+
+def test_what_keeps_it_from_starting_is_said_in_plain_words(run: Run, place: Path) -> None:
+    (place / "env.sh").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = {
+            "--data env.sh": "env.sh is a file, not a data directory.",
+            "--data /proc/x": "/proc/x cannot be created: No such file or directory.",
+            f"--data data --listen {busy}": ": somebody listens there.",
+            "--data data --listen no.such.invalid:1": ": there is no such name.",
+            "--data data --listen 192.0.2.1:0": ": this machine does not have the address.",
+        }
+        for flags, words in said.items():
+            refused = run(f"up {flags}")
+            assert words in refused.stderr, flags
+            assert "Errno" not in refused.stderr
+            assert "Free disk space" not in refused.stderr

@@ -216,7 +216,7 @@ def test_a_view_of_another_version_is_rebuilt_alone(tmp_path: pathlib.Path) -> N
     rebuilds = {
         name: count for name, count in second.meter.counts.items() if "projection_rebuilds" in name
     }
-    assert rebuilds == {"deploymark_projection_rebuilds_total{view=counting,why=schema}": 1}
+    assert rebuilds == {"deploymark_projection_rebuilds_total{view=counting,why=definition}": 1}
     with second.views.reading() as connection:
         old = "SELECT count(*) FROM sqlite_schema WHERE name = 'counting_v1'"
         assert connection.exec_driver_sql(old).scalar() == 0

@@ -116,6 +116,11 @@ WRONG: dict[str, tuple[ActuatorPlan, str, str]] = {
     "an unknown kind": (ActuatorPlan("magic"), "/x/kind", "no actuator 'magic'"),
     "options for nothing": (ActuatorPlan(NONE, {"run": ["x"]}), "/x", "no options"),
     "an option missing": (ActuatorPlan("command"), "/x/options/run", "run"),
+    "an option misspelt": (
+        ActuatorPlan("command", {"rnu": ["x"]}),
+        "/x/options/run",
+        "`rnu` is no field",
+    ),
     "an option that is none": (
         ActuatorPlan("command", {"run": ["x"], "shell": True}),
         "/x/options/shell",
@@ -124,7 +129,7 @@ WRONG: dict[str, tuple[ActuatorPlan, str, str]] = {
     "no word to run": (ActuatorPlan("command", {"run": []}), "/x/options/run", "run"),
     "no time": (
         ActuatorPlan("command", {"run": ["x"], "timeout_seconds": 0}),
-        "/x/options",
+        "/x/options/timeout_seconds",
         "timeout_seconds",
     ),
     "a secret that is not there": (
@@ -141,6 +146,7 @@ def test_a_wrong_plan_is_refused_where_it_stands(plan: ActuatorPlan, field: str,
         build_actuator(plan, "/x")
     assert refused.value.field == field
     assert said in refused.value.message
+    assert "--help" not in refused.value.hint
 
 
 def made(kind: str, **options: object) -> Actuator:

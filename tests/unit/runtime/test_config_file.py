@@ -186,7 +186,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "/auth/requests_per_second",
         "1000000",
     ),
-    "not a number": ("[auth]\nrequests_per_second = nan", "", "requests_per_second"),
+    "not a number": (
+        "[auth]\nrequests_per_second = nan",
+        "/auth/requests_per_second",
+        "not nan",
+    ),
     "a fraction of a request": ("[auth]\nrequests_burst = 1.5", "/auth/requests_burst", "whole"),
     "an empty glob": (
         "[policy]\nanonymous_environments = ['']",
@@ -311,6 +315,7 @@ def test_what_is_not_known_or_wrong_refuses_to_start_and_names_the_place(
     assert str(file) in error.message
     assert said in f"{error.message} {error.hint}"
     assert "labels" not in error.hint
+    assert "--help" not in error.hint
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deploymark.errors import LogBrokenError, StoreUnavailableError
+from deploymark.errors import LogBrokenError, StoreUnavailableError, ViewsBuildingError
 from deploymark.runtime.housekeeping import Housekeeper, Task
 from deploymark.testing.meter import ListMeter
 
@@ -116,3 +116,16 @@ def test_what_was_never_started_can_be_stopped() -> None:
     keeper, _ = keeping(chore)
     keeper.stop()
     assert chore.done == 1
+
+
+def test_a_task_that_waits_for_the_views_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = Chore(ViewsBuildingError("The views are being built from the log."))
+    keeper, meter = keeping(waiting)
+    with caplog.at_level(logging.INFO):
+        keeper.start()
+        waiting.wait(2)
+        keeper.stop()
+    assert meter.counts == {}
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        (logging.INFO, "a housekeeping task waits for the views")
+    ]

@@ -71,7 +71,10 @@ class AlertmanagerNotifier:
 
     def __init__(self, settings: AlertmanagerSettings, clock: Clock) -> None:
         if "?" in settings.url:
-            raise UsageError("The URL of an Alertmanager has no query.")
+            raise UsageError(
+                "The URL of an Alertmanager has no query.",
+                hint="Name its address alone, such as http://127.0.0.1:9093.",
+            )
         self._endpoint = destination(
             settings.url.rstrip("/") + _PATH, allow_plain_http=settings.allow_plain_http
         )
@@ -132,7 +135,10 @@ def _read_secret(file: Path) -> str:
             content = opened.read(_MAX_SECRET_BYTES + 1)
         secret = content.decode("utf-8").strip()
     except OSError as error:
-        raise UsageError(f"The secret in {file} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"The secret in {file} cannot be read: {error.strerror}.",
+            hint="Check its name and permissions; `secret_file` of the notifier names it.",
+        ) from error
     except UnicodeDecodeError:
         raise _no_secret(file) from None
     if not secret or not secret.isprintable() or len(content) > _MAX_SECRET_BYTES:

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    NoRegionError,
     ProxyConnectionError,
 )
 from botocore.parsers import ResponseParserError
@@ -62,8 +63,17 @@ class Functions:
             self._client = session.client(
                 "lambda", endpoint_url=access.endpoint_url or None, config=config
             )
+        except NoRegionError as error:
+            raise UsageError(
+                "Nothing says in which region of AWS the functions are.",
+                hint="Name it: `--region` of observe, `region` of an actuator, AWS_DEFAULT_REGION, "
+                "or the region of the AWS profile.",
+            ) from error
         except (BotoCoreError, ValueError) as error:
-            raise UsageError(f"AWS cannot be reached as configured: {error}") from error
+            raise UsageError(
+                f"AWS cannot be reached as configured: {error}",
+                hint="Correct the profile, region or endpoint; `aws configure list` shows them.",
+            ) from error
 
     def close(self) -> None:
         """Close the connections."""

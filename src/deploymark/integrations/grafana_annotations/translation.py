@@ -117,7 +117,11 @@ def found(request: ForeignRequest, records: DialectRecords) -> Record:
     """
     index = number_of(request.path["id"])
     if index is None:
-        raise DialectError("The id of an annotation is a number.")
+        raise DialectError(
+            "The id of an annotation is a number; of /api/annotations nothing else is taken.",
+            hint="Not taken are /tags and deleting many at once; see docs/howto/"
+            "grafana-annotations.md.",
+        )
     record = records.find(index)
     if record is None:
         raise NotFoundError("Annotation not found.", hint="It was never there, or taken back.")

@@ -75,7 +75,11 @@ class Cluster:
                 field_manager=MANAGER,
             )
         except _BAD_KUBECONFIG as error:
-            raise UsageError(f"The cluster's kubeconfig cannot be used: {error!r}.") from error
+            raise UsageError(
+                f"The cluster's kubeconfig cannot be used: {_wrong_with(error)}.",
+                hint="Name another file with kubeconfig (`--kubeconfig` of observe) or KUBECONFIG, "
+                "or correct this one; `kubectl config view` shows it.",
+            ) from error
         self._resources: dict[Kind, Any] = {
             POD: Pod,
             DEPLOYMENT: Deployment,
@@ -165,6 +169,15 @@ def _asking(what: str) -> Iterator[None]:
             f"The Kubernetes API cannot be asked for {what}, or does not answer as it should: "
             f"{_said(error)}."
         ) from error
+
+
+def _wrong_with(error: Exception) -> str:
+    """Return what is wrong with a kubeconfig; lightkube trips over one of another shape."""
+    if isinstance(error, ConfigError | OSError):
+        return _said(error)
+    if isinstance(error, yaml.YAMLError):
+        return "it is not YAML"
+    return "it does not hold what a kubeconfig holds"
 
 
 def _no_credentials(error: ConfigError) -> str:

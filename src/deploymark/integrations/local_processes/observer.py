@@ -96,6 +96,11 @@ class LocalProcessObserver:
             digest = release_digest_of(process, name, self._release, self._hashes, self._host)
         except ReleaseError as error:
             return "", error.message
+        except (FileNotFoundError, NotADirectoryError):
+            if not self._release:
+                raise  # what it works in goes with it
+            # Of a process that has ended meanwhile this is not told: the caller looks again.
+            return "", f"There is no directory {self._release} where process {process} runs."
         except PermissionError as error:
             return "", f"What it executes is not ours to read: {error.strerror}."
         return digest, ""

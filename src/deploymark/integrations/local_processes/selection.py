@@ -53,7 +53,10 @@ class Selection:
         try:
             re.compile(self.command)
         except re.error as error:
-            raise UsageError(f"{self.command!r} is no regular expression: {error}.") from error
+            raise UsageError(
+                f"--command {self.command!r} is no regular expression: {error}.",
+                hint="Write \\ before a sign that stands for itself, such as `\\(`.",
+            ) from error
 
     def instances(self) -> list[int]:
         """Return the processes that are instances now; the own one never is."""

@@ -199,7 +199,10 @@ def _parse_url(url: str, *, allow_plain_http: bool) -> tuple[str, int, str, bool
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"The URL of a Prometheus is none: {error}.") from error
+        raise UsageError(
+            f"The URL of a Prometheus is none: {error}.",
+            hint="It looks like http://127.0.0.1:9090.",
+        ) from error
     odd = parts.query or parts.fragment or parts.username is not None
     if parts.scheme not in {"http", "https"} or not host or odd or not _VISIBLE.fullmatch(url):
         raise UsageError(

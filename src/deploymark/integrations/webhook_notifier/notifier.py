@@ -131,7 +131,8 @@ class WebhookNotifier:
                 content = opened.read(_MAX_SECRET_BYTES)
         except OSError as error:
             raise UsageError(
-                f"The secret in {self._secret_file} cannot be read: {error.strerror}."
+                f"The secret in {self._secret_file} cannot be read: {error.strerror}.",
+                hint="Check its name and permissions; `secret_file` of the notifier names it.",
             ) from error
         return parse_secret(content.decode("utf-8", "replace"))
 

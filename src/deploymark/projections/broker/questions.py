@@ -3,6 +3,7 @@
 Filters combine with AND, several values of one filter with OR; values are compared exactly.
 """
 
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -121,8 +122,11 @@ def check_words(name: str, values: Values, words: tuple[str, ...]) -> None:
     """
     for value in values:
         if value not in words:
+            near = get_close_matches(value[:64], words, n=1)
             raise QueryError(
-                f"/{name} is {value[:64]!r}; it may be {', '.join(words)}.", field=f"/{name}"
+                f"/{name} is {value[:64]!r}; it may be {', '.join(words)}.",
+                hint=f"Did you mean `{near[0]}`?" if near else "",
+                field=f"/{name}",
             )
 
 

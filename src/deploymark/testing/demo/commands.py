@@ -6,6 +6,7 @@ What it says stays in files beside it.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,11 @@ class Command:
     def check(self) -> None:
         """Raise `ServerUnavailableError` when it has ended by itself."""
         code = self._process.poll()
+        if code is not None and code < 0:  # whoever ended it; what it said before is not why
+            name = signal.strsignal(-code) or f"signal {-code}"
+            raise ServerUnavailableError(
+                f"`deploymark {self._name}` was ended from outside ({name})."
+            )
         if code is not None:
             raise ServerUnavailableError(
                 f"`deploymark {self._name}` has ended with {code}. {self._last()}"

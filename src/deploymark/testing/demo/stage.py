@@ -41,7 +41,7 @@ PRODUCERS: Final = ("ci", "observer")
 
 _REFUSED: Final = 400
 _BUDGET_SECONDS: Final = 20.0
-_OBSERVE_SECONDS: Final = 0.5
+_OBSERVE_SECONDS: Final = 1
 _REPORT_SECONDS: Final = 0.5
 
 Pause = Callable[[float], None]
