@@ -236,3 +236,8 @@ def _say(output: Output, name: str, action: str, index: int, followed: Followed)
         output.remark(plain(f"  {followed.reason}"))
     for each in followed.guards:
         output.remark(plain(f"  guard {each['name']}: {each.get('reason', '')}"))
+        if each["name"] == "target":
+            output.remark(
+                "  If that release is known to be good, say so once: `deploymark rollback adopt`. "
+                "Where that does not help: --break-glass, which pages."
+            )

@@ -189,3 +189,61 @@ def test_evidence_names_the_verdict_of_each_look(world: RolloutWorld) -> None:
     for each in (evidence["basis"], *evidence["looks"]):
         assert digest_of(each["text"].encode()) == each["digest"]
     assert (shown["service"], shown["environment"]) == (SERVICE, ENVIRONMENT)
+
+
+def _promoted(world: RolloutWorld) -> str:
+    canary = _going(world)
+    People(world).ask("promote", canary)
+    world.go_on(10)
+    assert world.splitter.deeds == ["shift", "promote"]
+    return canary
+
+
+def test_a_promoted_release_shows_what_it_replaced_and_that_it_is_being_returned(
+    world: RolloutWorld,
+) -> None:
+    canary, people = _promoted(world), People(world)
+    shown = people.rollouts.show(canary)
+    assert (shown["ended"], shown["doing"], shown["failed"]) == ("promoted", None, None)
+    old = shown["target_deployment_id"]
+    assert old is not None
+    people.ask("roll_back", canary)
+    world.go_on(3)
+    shown = people.rollouts.show(canary)
+    assert (shown["ended"], shown["doing"]) == ("promoted", "roll_back")
+    world.traffic.share({canary: 200.0})  # it never leaves
+    world.go_on(90)
+    shown = people.rollouts.show(canary)
+    assert (shown["failed"]["action"], shown["doing"]) == ("roll_back", None)
+    assert "not well again" in shown["failed"]["reason"]
+    world.clock.advance(1)
+    world.deploy("v0", weight=0)
+    assert people.rollouts.show(canary)["target_deployment_id"] == old
+
+
+def test_a_freeze_is_shown_and_what_it_led_to_no_longer_when_it_is_lifted(
+    world: RolloutWorld,
+) -> None:
+    canary, people = world.deploy("v2", weight=0), People(world)
+    world.rule("freeze", service=None, reason="A sale goes on.")
+    world.go_on(3)
+    (shown,) = people.rollouts.newest()
+    assert [each["by"] for each in shown["frozen"]] == ["ada"]
+    assert "A sale goes on." in shown["wants"]["reason"]
+    world.rule("unfreeze", service=None)
+    # Whatever holds the controller up now, nobody is told of the freeze any more.
+    shown = people.rollouts.show(canary)
+    assert (shown["frozen"], shown["wants"]) == ([], None)
+    world.go_on(3)
+    assert "A sale goes on." not in people.rollouts.show(canary)["wants"]["reason"]
+
+
+def test_what_is_being_carried_out_is_not_asked_for_again(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    people.ask("roll_back", canary)
+    world.go_on(3)
+    with pytest.raises(ActionRefusedError, match="is being carried out"):
+        people.ask("roll_back", canary)
+    world.go_on(60)
+    with pytest.raises(ActionRefusedError, match="rolled back already"):
+        people.ask("roll_back", canary)

@@ -107,8 +107,12 @@ def test_a_token_that_ends_soon_and_one_that_may_too_much_are_named(run: Run) ->
 def test_unsigned_markers_are_counted(run: Run) -> None:
     marked = run("mark applied --service unsigned --environment prod --version 1 --json")
     run("show", json.loads(marked.stdout)["deployment_id"])  # waits until it can be found
-    told = said(found(run), "markers")
-    assert re.search(r"(is not signed by its|are not signed by their) producer", told)
+    looked = found(run)
+    assert re.search(
+        r"(is not signed by its|are not signed by their) producer", said(looked, "markers")
+    )
+    hints = [each["hint"] for each in looked if each["check"] == "markers"]
+    assert "Where an environment's `action_assurance` is signed" in hints[0]  # elsewhere they do
 
 
 def test_what_is_expected_of_services_is_shown_value_by_value(run: Run, team: Path) -> None:
