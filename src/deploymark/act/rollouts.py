@@ -15,8 +15,10 @@ from msgspec import Struct
 from deploymark.act.alerts import HORIZON_MS, Concern
 from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wanted
 from deploymark.act.course import Course, fold
+from deploymark.act.facts import steps_of
 from deploymark.act.gather import course_of
 from deploymark.act.lane import NextLook
+from deploymark.act.placing import remark_on
 from deploymark.act.plan import RolloutPlan, Scope
 from deploymark.act.showing import freezes_over, shown_of, still_wanted
 from deploymark.errors import (
@@ -26,6 +28,7 @@ from deploymark.errors import (
     QueryError,
     StaleActionError,
 )
+from deploymark.log.steps import counted
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant, parse_instant
@@ -100,6 +103,7 @@ class Rollouts:
         tell: Appends decisions.
         wanted: What the controller last wanted.
         next_looks: When it looks again.
+        silence: Tells that the source of a plan does not answer.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each neighbour
@@ -112,6 +116,7 @@ class Rollouts:
         wanted: Callable[[], Mapping[Scope, Wanted]],
         *,
         next_looks: Callable[[], Mapping[Scope, NextLook]],
+        silence: Callable[[Scope], str],
     ) -> None:
         self._plans = plans
         self._query = query
@@ -121,6 +126,7 @@ class Rollouts:
         self._wanted = wanted
         self._lately = Lately()
         self._next_looks = next_looks
+        self._silence = silence
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -254,6 +260,22 @@ class Rollouts:
             return again
         return self._tell({name: value for name, value in fields.items() if value is not None})
 
+    def remark(self, asked: ActionRequest) -> str:
+        """Return what a person should know of what they ask for, "" when nothing; before `ask`.
+
+        Raises:
+            StoreUnavailableError: As `newest`.
+        """
+        if asked.action in OF_A_PLACE and asked.environment is not None:
+            known = {*self._plans, *self._query.standing()}
+            place = (asked.service, asked.environment)
+            return remark_on(place, known, self._query.orders(), lifts=asked.action == "unfreeze")
+        if asked.action == "approve" and asked.deployment_id is not None:
+            rolling = self._named(asked.deployment_id, asked.service, asked.environment)
+            if course_of(rolling).paused is not None:
+                return "It is paused: this takes effect when it is resumed (`canary resume`)."
+        return ""
+
     def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
         if asked.expected_index is not None and asked.expected_index != course.newest:
@@ -275,6 +297,7 @@ class Rollouts:
             self._check_answerable(rolling, course, asked.action)
         if asked.action == "approve":
             self._check_approver(rolling, actor)
+            self._check_step(rolling, asked.step)
         about: dict[str, Any] = {
             "service": rolling.service,
             "environment": rolling.environment,
@@ -320,6 +343,17 @@ class Rollouts:
                 f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
                 f"the plan names {', '.join(named)}."
             )
+
+    def _check_step(self, rolling: Rolling, step: int | None) -> None:
+        plan = self._plans.get((rolling.service, rolling.environment))
+        if plan is None or step is None or 0 <= step <= (steps := len(steps_of(plan))):
+            return
+        raise QueryError(
+            f"There is no step {step}: the plan of {rolling.service} in {rolling.environment} has "
+            f"{counted(steps, 'step')}.",
+            hint=f"Steps are 0 (before the first one) to {steps}.",
+            field="/step",
+        )
 
     @staticmethod
     def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
@@ -367,6 +401,7 @@ class Rollouts:
             wanted=still_wanted(self._wanted().get(scope), course, orders),
             freezes=freezes_over(scope, orders),
             next_look_at=self._next_look_at(scope, course),
+            silence=self._silence(scope),
             looks=looks,
         )
 

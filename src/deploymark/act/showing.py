@@ -29,6 +29,7 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
     wanted: Mapping[str, Any] | None,
     freezes: Iterable[Freeze],
     next_look_at: str | None,
+    silence: str,
     looks: int,
 ) -> dict[str, Any]:
     """Return one rollout as `GET /v1/rollouts` answers it.
@@ -40,6 +41,7 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
         wanted: Of `still_wanted`.
         freezes: Of `freezes_over`.
         next_look_at: When it is looked at again.
+        silence: That its source of counts does not answer, "" where it does.
         looks: How many of the newest looks and decisions are shown; 0: not even the plan.
     """
     document, last = rolling.canary.document, course.last
@@ -60,6 +62,7 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
         "since": None if course.since_ms is None else format_instant(course.since_ms),
         "look": 0 if last is None else last.verdict.look,
         "next_look_at": next_look_at,
+        "silence": silence or None,
         "verdict": None
         if last is None
         else {"index": last.index, **msgspec.to_builtins(last.verdict)},

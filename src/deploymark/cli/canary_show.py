@@ -64,7 +64,8 @@ def standing(shown: dict[str, Any]) -> str:
         (shown["ended"], f"It is {str(shown['ended']).replace('_', ' ')}."),
         (wants.get("move") == "page", str(wants.get("reason"))),
         (frozen, frozen),
-        (wants, str(wants.get("reason"))),
+        (wants, " ".join(filter(None, (wants.get("reason"), shown["silence"])))),
+        (shown["silence"], str(shown["silence"])),
         (shown["paused_by"], f"It was paused by {shown['paused_by']}."),
         (shown["state"] in _OVER, f"It is over: {state}."),
         (
@@ -135,6 +136,7 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"its digest, {bound['other']} with another"
         ),
     )
+    yield "source", "" if shown["ended"] else shown["silence"] or ""
     yield "next look", f"due at {shown['next_look_at']}" if shown["next_look_at"] else ""
     yield "newest entry", str(shown["newest_index"]) if shown["newest_index"] >= 0 else ""
     verdict = shown["verdict"]

@@ -10,7 +10,7 @@ from rollout_world import ENVIRONMENT, PLAN, SCOPE, SERVICE, RolloutWorld
 from deploymark.act.controller import Controller
 from deploymark.act.plan import RollBackPlan
 from deploymark.act.rollouts import ActionRequest, Rollouts
-from deploymark.errors import ActionRefusedError
+from deploymark.errors import ActionRefusedError, QueryError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.judge.replay import digest_of
 from deploymark.model.instants import parse_instant
@@ -23,6 +23,7 @@ class People:
 
     def __init__(self, world: RolloutWorld) -> None:
         self._world = world
+        self.silence = ""
         query, store = RollingQuery(world.views), world.store
         self.rollouts = Rollouts(
             {SCOPE: world.plan},
@@ -32,6 +33,7 @@ class People:
             lambda fields: world.intake.say(DECISION, dict(fields), PLATFORM).index,
             lambda: world.controller.wanted,
             next_looks=lambda: world.controller.next_looks,
+            silence=lambda _: self.silence,
         )
 
     def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
@@ -247,3 +249,39 @@ def test_what_is_being_carried_out_is_not_asked_for_again(world: RolloutWorld) -
     world.go_on(60)
     with pytest.raises(ActionRefusedError, match="rolled back already"):
         people.ask("roll_back", canary)
+
+
+def test_who_looks_sees_that_the_source_does_not_answer(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    assert people.rollouts.show(canary)["silence"] is None
+    people.silence = "The Prometheus main did not answer: timed out."
+    assert people.rollouts.show(canary)["silence"] == people.silence
+
+
+def test_a_step_that_the_plan_does_not_have_is_refused_with_those_it_has(
+    world: RolloutWorld,
+) -> None:
+    canary, rollouts = _going(world), People(world).rollouts
+    asked = ActionRequest(action="approve", deployment_id=canary, step=7)
+    with pytest.raises(QueryError, match=r"There is no step 7.*has 2 steps") as refused:
+        rollouts.ask(asked, "ada", world.clock.now_ms())
+    assert "0 (before the first one) to 2" in refused.value.hint
+    rollouts.ask(structs.replace(asked, step=2), "ada", world.clock.now_ms())
+
+
+def test_who_approves_what_is_paused_hears_when_it_counts(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    asked = ActionRequest(action="approve", deployment_id=canary)
+    assert people.rollouts.remark(asked) == ""
+    people.ask("pause", canary)
+    world.go_on(2)
+    assert "takes effect when it is resumed" in people.rollouts.remark(asked)
+
+
+def test_who_freezes_what_nobody_knows_hears_that(world: RolloutWorld) -> None:
+    _going(world)
+    people = People(world).rollouts
+    freeze = ActionRequest(action="freeze", environment=ENVIRONMENT)
+    assert people.remark(freeze) == ""
+    misspelt = structs.replace(freeze, environment="prd")
+    assert people.remark(misspelt) == "Nothing is known of prd here; did you mean prod?"

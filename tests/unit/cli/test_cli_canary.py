@@ -243,8 +243,6 @@ def test_what_holds_at_once_says_so(run: Run) -> None:
     name = deployed(run, "cn-free")
     for line, said in (
         ("freeze --environment cn-env", "Everything in cn-env is frozen."),
-        ("freeze --environment cn-env --service a --lift", "a in cn-env is no longer frozen."),
-        ("freeze --environment cn-env --lift", "Everything in cn-env is no longer frozen."),
         (f"canary quarantine {name}", f"What {name} consists of is put away."),
         (f"canary release {name}", f"What {name} consists of may be rolled out again."),
     ):
@@ -253,6 +251,21 @@ def test_what_holds_at_once_says_so(run: Run) -> None:
         assert done.stdout.startswith(f"{said} (entry ")
         told = json.loads(run(f"{line} --json", *REASON).stdout)
         assert told["state"] == "done"
+
+
+def test_what_is_odd_about_a_freeze_is_said(run: Run) -> None:
+    where, lift = "--environment cn-odd", "--lift --environment cn-odd"
+    frozen = run(f"freeze {where}", *REASON)
+    assert frozen.stdout.startswith("Everything in cn-odd is frozen. (entry ")
+    assert "Nothing is known of cn-odd here" in frozen.stdout
+    narrow = run(f"freeze {lift} --service a", *REASON)
+    assert narrow.stdout.startswith("It is frozen still: ")
+    lifted = run(f"freeze {lift}", *REASON)
+    assert lifted.stdout.startswith("Everything in cn-odd is no longer frozen. (entry ")
+    again = run(f"freeze {lift}", *REASON)
+    assert again.stdout.startswith("It was not frozen. (entry ")
+    told = json.loads(run(f"freeze {lift} --json", *REASON).stdout)
+    assert told["remark"] == "It was not frozen."
 
 
 FOLLOWED: dict[str, tuple[list[dict[str, Any]], str]] = {

@@ -29,6 +29,7 @@ SHOWN: dict[str, Any] = {
     "superseded_by": None,
     "unknown": None,
     "failed": None,
+    "silence": None,
     "frozen": [],
     "doing": None,
     "wants": None,
@@ -120,3 +121,11 @@ def test_where_a_return_leads_is_said_of_what_was_returned_too(
 ) -> None:
     assert "returned to    d-old~1" in _said(capsys, ended="rolled_back")
     assert "no earlier release is known here" in _said(capsys, target_deployment_id=None)
+
+
+def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    away = "The Prometheus main did not answer: timed out."
+    assert standing({**SHOWN, "silence": away}) == away
+    wants = {"move": "wait", "reason": "It is open.", "guards": [], "older_deployment_id": None}
+    assert standing({**SHOWN, "silence": away, "wants": wants}) == f"It is open. {away}"
+    assert f"source         {away}" in _said(capsys, silence=away)
