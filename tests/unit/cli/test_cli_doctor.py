@@ -228,3 +228,42 @@ def test_plans_that_never_go_on_are_noise() -> None:
     applied = [view(60 + n, deployment=f"d-{n}") for n in range(5)]
     assert not list(unfinished([*plans, *applied], later_ms))
     assert not list(unfinished(plans, later_ms - 2 * 3_600_000))
+
+
+NOT_STARTING = {
+    "an actuator that there is not": (
+        '[rollouts.shop.prod.actuator]\nkind = "comand"\n',
+        "There is no actuator 'comand'.",
+    ),
+    "an actuator without what it needs": (
+        '[rollouts.shop.prod.actuator]\nkind = "command"\n',
+        "The options of the actuator command are wrong",
+    ),
+    "a source that there is not": (
+        '[rollouts.shop.prod]\nsource = "prometeus"\n',
+        "counts from 'prometeus', which is no source",
+    ),
+    "a secret that is not there": (
+        '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+        'secret_file = "nowhere"\n',
+        "secret",
+    ),
+    "a secret that cannot be read": (
+        '[dialects.github_webhooks]\nsecret_file = "nowhere"\n',
+        "The secret file nowhere cannot be read.",
+    ),
+    "an address that is none": ('[server]\nlisten = "abc"\n', "'abc' is no address to listen on"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), NOT_STARTING.values(), ids=NOT_STARTING)
+def test_what_keeps_a_server_from_starting_is_wrong(
+    run: Run, team: Path, content: str, why: str
+) -> None:
+    assert "keeps the server from starting" in said(found(run, "doctor --data data"), "start")
+    (team / "bad.toml").write_text(content)
+    told = found(run, "doctor --data data --config bad.toml")
+    wrong = [each for each in told if each["check"] == "start"]
+    assert [each["finding"] for each in wrong] == ["wrong"]
+    assert wrong[0]["says"].startswith("The server would not start: ")
+    assert why in wrong[0]["says"]

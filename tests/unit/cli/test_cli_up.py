@@ -90,3 +90,24 @@ def test_it_does_not_start_with(run: Run, team: Path, flags: str, code: int) -> 
     assert refused.returncode == code
     assert (team / "other" / "file").exists()
     assert not (team / "data").exists()  # a first start that fails leaves the next one the first
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[rollouts.shop.prod.actuator]\nkind = "comand"\n',
+        '[rollouts.shop.prod]\nsource = "prometeus"\n',
+        '[dialects.github_webhooks]\nsecret_file = "nowhere"\n',
+        '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+        'secret_file = "nowhere"\n',
+    ],
+    ids=["actuator", "source", "dialect", "notifier"],
+)
+def test_what_cannot_be_had_is_refused_before_a_log_is_made(
+    run: Run, place: Path, content: str
+) -> None:
+    (place / "bad.toml").write_text(content)
+    refused = run("up --data fresh --listen 127.0.0.1:0 --config bad.toml")
+    assert refused.returncode == 64, refused.stderr
+    assert not (place / "fresh").exists()
+    assert not (place / "fresh.guard").exists()
