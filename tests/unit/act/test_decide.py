@@ -444,10 +444,3 @@ def test_one_thing_unknown_is_enough_to_change_nothing(unknown: str) -> None:
         changes = {"verdict": verdict(PASS, replayed=None)}
     on = decide(facts(PASS, **changes))
     assert on.move in (Move.HOLD, Move.WAIT), on
-
-
-def test_who_gets_no_first_traffic_is_not_told_that_it_does() -> None:
-    unseen = Binding(3, 0, 0, control=True)
-    held = decide(facts(None, rollout=rollout(step=0), binding=unseen))
-    assert held.reason.startswith("It would get its first traffic, but")
-    assert "Guard binding: " in held.reason

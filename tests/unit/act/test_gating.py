@@ -12,7 +12,7 @@ from deploymark.act.budgets import Budgets
 from deploymark.act.gating import Gating
 from deploymark.act.plan import Objective
 from deploymark.act.rollouts import ActionRequest
-from deploymark.errors import CountsUnavailableError, NotFoundError, QueryError
+from deploymark.errors import NotFoundError, QueryError
 from deploymark.judge.policy import (
     ApproverRule,
     ArtifactRule,
@@ -27,7 +27,6 @@ from deploymark.judge.policy import (
     TicketRule,
     WindowRule,
 )
-from deploymark.ports import Cohort
 from deploymark.projections.broker.gated import GateQuery
 
 
@@ -426,39 +425,3 @@ def test_the_glass_of_another_service_is_not_broken(world: RolloutWorld) -> None
     with pytest.raises(NotFoundError):
         gate.rollouts.ask(asked, "token:ada", world.clock.now_ms())
     assert gate.says(identity) == "fail"
-
-
-def test_a_source_that_does_not_answer_is_named_by_what_it_keeps_open(
-    world: RolloutWorld,
-) -> None:
-    world.stable()
-    asked = budgets(world, DAY)
-    world.traffic.away = True
-    answer = asked.look().answer
-    said = {each.about: each.reason for each in answer.reasons if each.counts}
-    assert said["error_budget"] == "The source is away."
-    assert "source" not in said  # once is enough
-    assert answer.decision.value == "inconclusive"
-    without = Gate(world)
-    with pytest.raises(CountsUnavailableError):
-        without.hearing.count(Cohort(*SCOPE, ()), (), 0, 0, 1)
-    assert without.reasons()["source"] == "unknown"
-    world.traffic.away = False
-    without.hearing.count(Cohort(*SCOPE, ()), (), 0, 0, 1)
-    world.clock.advance(120)
-    assert "source" not in without.reasons()
-
-
-def test_a_freeze_is_said_and_makes_no_other_answer(world: RolloutWorld) -> None:
-    world.stable()
-    asked = Gate(world)
-    before = asked.says()
-    world.rule("freeze", service=None, reason="A sale goes on.")
-    world.clock.advance(2)
-    (frozen,) = [each for each in asked.look().answer.reasons if each.about == "freeze"]
-    assert frozen.reason.startswith("Frozen by ada: A sale goes on. Nothing is done by itself")
-    assert not frozen.counts
-    assert asked.says() == before
-    world.rule("unfreeze", service=None)
-    world.clock.advance(2)
-    assert "freeze" not in {each.about for each in asked.look().answer.reasons}

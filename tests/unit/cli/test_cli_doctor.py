@@ -244,8 +244,10 @@ NOT_STARTING = {
         "counts from 'prometeus', which is no source",
     ),
     "a secret that is not there": (
-        '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
-        'secret_file = "nowhere"\n',
+        (
+            '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+            'secret_file = "nowhere"\n'
+        ),
         "secret",
     ),
     "a secret that cannot be read": (

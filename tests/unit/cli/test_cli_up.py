@@ -98,8 +98,10 @@ def test_it_does_not_start_with(run: Run, team: Path, flags: str, code: int) -> 
         '[rollouts.shop.prod.actuator]\nkind = "comand"\n',
         '[rollouts.shop.prod]\nsource = "prometeus"\n',
         '[dialects.github_webhooks]\nsecret_file = "nowhere"\n',
-        '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
-        'secret_file = "nowhere"\n',
+        (
+            '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+            'secret_file = "nowhere"\n'
+        ),
     ],
     ids=["actuator", "source", "dialect", "notifier"],
 )
