@@ -105,7 +105,12 @@ def test_what_could_not_be_done_is_resumed_and_not_approved() -> None:
 
 
 def test_a_freeze_is_said_with_how_to_lift_it(capsys: pytest.CaptureFixture[str]) -> None:
-    wants = {"move": "hold", "reason": "Guarded.", "guards": [], "older_deployment_id": None}
+    wants: dict[str, Any] = {
+        "move": "hold",
+        "reason": "Guarded.",
+        "guards": [],
+        "older_deployment_id": None,
+    }
     shown = {**SHOWN, "frozen": [FREEZE], "wants": wants}
     frozen = "Frozen by ada: A sale goes on. Nothing is done by itself."
     assert standing(shown) == frozen
@@ -126,6 +131,11 @@ def test_where_a_return_leads_is_said_of_what_was_returned_too(
 def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     away = "The Prometheus main did not answer: timed out."
     assert standing({**SHOWN, "silence": away}) == away
-    wants = {"move": "wait", "reason": "It is open.", "guards": [], "older_deployment_id": None}
+    wants: dict[str, Any] = {
+        "move": "wait",
+        "reason": "It is open.",
+        "guards": [],
+        "older_deployment_id": None,
+    }
     assert standing({**SHOWN, "silence": away, "wants": wants}) == f"It is open. {away}"
     assert f"source         {away}" in _said(capsys, silence=away)
