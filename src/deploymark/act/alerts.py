@@ -83,9 +83,9 @@ TELLINGS: Final = MappingProxyType[AlertCode, Telling](
         ),
         AlertCode.GUARD_HELD: Telling(
             Urgency.PAGE,
-            "{about} should be rolled back, and a guard does not let the machine do it.",
-            "Decide: the decision entry names the guard and its reasons. Roll back by hand, or "
-            "let the rollout go on.",
+            "{about} should be rolled back, and was not.",
+            "Decide: the decision entry names who wanted it, and the guard with its reasons or "
+            "what the actuator said. Roll back by hand, or let the rollout go on.",
             "a person has decided, or the guard holds no more",
         ),
         AlertCode.RECOVERY_FAILED: Telling(

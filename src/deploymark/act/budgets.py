@@ -86,7 +86,8 @@ class Budgets:
         found: BudgetState | None = self._burning.of(
             scope, now_ms, lambda: self._counted_burn(scope, known, objective, now_ms)
         )
-        return found or BudgetState(None)
+        # Another one counts, and has not had an answer yet.
+        return found or BudgetState(None, why=f"The source {plan.source} has not answered yet.")
 
     def _counted_left(
         self, scope: Scope, plan: RolloutPlan, objective: Objective, now_ms: int
@@ -117,17 +118,17 @@ class Budgets:
 
     def _counted_burn(
         self, scope: Scope, plan: RolloutPlan, objective: Objective, now_ms: int
-    ) -> BudgetState | None:
+    ) -> BudgetState:
         source, grain = self._sources[plan.source], plan.bucket_seconds * 1_000
         until_ms = (now_ms - source.lag_ms) // grain * grain
         since_ms = until_ms - max(1, BURN_MS // grain) * grain
         cohort = Cohort(*scope, self._query.lived(*scope, since_ms).ids)
         try:
             trials, bad = self._sum(cohort, plan, objective, since_ms, until_ms, grain)
-        except (CountsUnavailableError, QueryError):
-            return None
+        except (CountsUnavailableError, QueryError) as error:
+            return BudgetState(None, why=error.message)
         if not trials:
-            return None
+            return BudgetState(None)
         budget = 1.0 - objective.target
         # Nothing was learned here of how clumped its errors are.
         test = BudgetTest(budget).after(bad, trials, COLD)

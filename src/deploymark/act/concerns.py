@@ -41,16 +41,22 @@ _UNTIL_RESUMED: Final = (
 )
 
 
+NEWEST: Final = 2**63 - 1
+"""More entries than any log has."""
+
+
 class Wanted(Struct, frozen=True):
     """What the controller wants of a rollout, and since when it has wanted that.
 
     Attributes:
         intent: What.
         since_ms: Since when.
+        as_of: How many entries the views had seen when it was last thought of.
     """
 
     intent: Intent
     since_ms: int
+    as_of: int = NEWEST
 
 
 class _Open:
@@ -120,7 +126,7 @@ def _is_for_budget(said: Decision, advice: str | None) -> bool:
 
 def _after(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed: bool) -> None:
     if said.break_glass and said.stage == "decided":
-        found.begin(AlertCode.GLASS_BROKEN, f"{said.actor}: {said.reason}", at_ms, index)
+        found.begin(AlertCode.GLASS_BROKEN, _told_by(said), at_ms, index)
         found.end(at_ms, AlertCode.GLASS_BROKEN)
     if said.stage == "outcome":
         _ended(found, said, at_ms, index, is_executed=is_executed)
@@ -136,6 +142,13 @@ def _after(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed:
             found.begin(AlertCode.GUARD_HELD, why, at_ms, index)
 
 
+def _told_by(said: Decision) -> str:
+    """Return who asked and why; the reason of an answered request begins with that already."""
+    reason = said.reason or ""
+    told = reason if reason.startswith(f"{said.actor} ") else f"{said.actor}: {reason}"
+    return told if told.endswith((".", "!", "?")) else f"{told}."
+
+
 def _ended(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed: bool) -> None:
     if said.outcome == SUCCEEDED and said.action != "shift":
         found.end(at_ms)
@@ -144,7 +157,8 @@ def _ended(found: _Open, said: Decision, at_ms: int, index: int, *, is_executed:
     elif said.outcome == "failed" and said.action == "roll_back":
         code = AlertCode.RECOVERY_FAILED if is_executed else AlertCode.GUARD_HELD
         found.begin(code, said.reason or "", at_ms, index)
-    elif said.outcome == "failed":
+    elif said.outcome == "failed" and said.action in DEEDS:
+        # That nothing was paused or resumed is told whoever asked; the rollout waits for nobody.
         found.begin(AlertCode.ROLLOUT_HELD, said.reason or "", at_ms, index)
 
 

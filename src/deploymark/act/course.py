@@ -170,7 +170,9 @@ def _after_decision(course: Course, index: int, at_ms: int, said: Decision) -> C
         return course  # it was refused
     match said.action:
         case "pause":
-            return _with(course, paused=index, paused_by=said.actor)
+            # What is paused is paused by whoever did it first.
+            first = course.paused is None
+            return _with(course, paused=index, paused_by=said.actor) if first else course
         case "resume":
             # Who resumes has looked: what nobody knew, or failed, may be tried again.
             overruled = course.last.verdict.advice if course.last else "none"

@@ -67,7 +67,7 @@ def _asked(facts: Facts) -> Intent | None:
         return None
     open_stages = (Stage.GOING, Stage.PAUSED)
     match request.wanted:
-        case Wanted.PAUSE if stage is Stage.GOING:
+        case Wanted.PAUSE if stage in open_stages:  # pausing twice is pausing once
             return granted(facts, request, Move.PAUSE)
         case Wanted.RESUME if stage is Stage.PAUSED:
             return granted(facts, request, Move.RESUME)
@@ -200,7 +200,8 @@ def _beginning(facts: Facts) -> Intent | None:
     if facts.plan.strategy == "blue_green":
         said = "Nothing is known of a colour without traffic: a person approves the cutover."
         return draft(facts, Move.HOLD, "awaits_approval", said, Urgency.TICKET)
-    return _forward(facts, Deed.SHIFT, "begins", "The canary gets its first traffic.")
+    held = "It would get its first traffic, but not everything holds."
+    return _forward(facts, Deed.SHIFT, "begins", "The canary gets its first traffic.", held)
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -261,13 +262,14 @@ def _undecided(facts: Facts, judgement: Judgement | None) -> Intent:
     return draft(facts, Move.WAIT, "undecided", f"{known}: the next look knows more.")
 
 
-def _forward(facts: Facts, deed: Deed, code: str, said: str) -> Intent:
+def _forward(facts: Facts, deed: Deed, code: str, said: str, held_back: str = "") -> Intent:
     """Go on if every guard holds, else say which does not."""
     intent = ordered(facts, deed, code, said)
     stands = against(intent.guards)
     if not stands:
         return intent
-    held = draft(facts, Move.HOLD, "guarded", f"{said} {listed(stands)}", _once_overdue(facts))
+    why = f"{held_back or said} {listed(stands)}"
+    held = draft(facts, Move.HOLD, "guarded", why, _once_overdue(facts))
     return replace(held, guards=intent.guards, verdict_index=intent.verdict_index)
 
 

@@ -174,6 +174,7 @@ class Target(Struct, frozen=True):
         present: Its artifact can still be run: instances of it were observed, or it was found.
         trust: It passed, a person promoted it, or an operator adopted it; None for none of these.
         irreversible: A migration that cannot be undone was applied after it.
+        replaced: It had all of the traffic until this one took it, and did not end otherwise.
     """
 
     deployment: str
@@ -183,6 +184,7 @@ class Target(Struct, frozen=True):
     present: bool | None
     trust: Trust | None
     irreversible: bool | None
+    replaced: bool = False
 
 
 class Act(Struct, frozen=True):

@@ -38,6 +38,7 @@ from deploymark.projections.broker.rolling import Rolling, Ruled, Side
 _ASKED: Final = {each.value: each for each in Wanted}
 _DEEDS: Final = {each.value: each for each in Deed}
 _OVER: Final = frozenset({"failed", "removed", "superseded"})
+_SUPERSEDED: Final = "superseded"
 _EVERYTHING: Final = 100.0
 _MS: Final = 1_000
 _AGO_MS: Final = 86_400_000
@@ -174,7 +175,8 @@ def target_of(
 ) -> Target | None:
     """Return the release that a rollback would return to, None when none is known.
 
-    What ran until everything was switched counts as concurrent by a written rule alone.
+    What ran until everything was switched counts as concurrent by a written rule alone; a person
+    who asks may also return to it (guard `target`).
     """
     side = rolling.stable or rolling.previous
     if side is None:
@@ -189,6 +191,7 @@ def target_of(
         present=side.bound.running > 0 if beside else side.bound.observed > 0,
         trust=_trust(rolling.past),
         irreversible=irreversible,
+        replaced=not beside and side.document["state"] == _SUPERSEDED,
     )
 
 

@@ -21,6 +21,7 @@ from deploymark.act.gather import course_of
 from deploymark.act.plan import RolloutPlan
 from deploymark.act.policing import (
     against,
+    explained,
     facts_of,
     facts_without,
     glass_of,
@@ -107,6 +108,7 @@ class Grounds:
         backed: Tells who stands behind the markers of a deployment.
         load: Returns evidence.
         budgets: Counts error budgets.
+        silence: Tells that the source of a plan does not answer.
     """
 
     plans: Mapping[Scope, RolloutPlan]
@@ -117,6 +119,7 @@ class Grounds:
     backed: Backed
     load: Load
     budgets: Budgets
+    silence: Callable[[Scope], str]
 
 
 class _Review(Struct, frozen=True):
@@ -201,6 +204,7 @@ class Gating:
         glass = glass_of(rolling, grounds.rolling.glasses())
         verdict, budget = _verdict(course, review), self._budget(scope, state, review, now_ms)
         answer = gate(results, verdict, budget, state, glass)
+        answer = explained(answer, grounds.silence(scope), scope, grounds.rolling.orders())
         over = gone(rolling)
         return Told(
             *scope,
@@ -267,7 +271,7 @@ class Gating:
         dispersion = dispersion_of(review.judgement, objective.metric)
         test, bad, requests = spent(budget, objective.metric, review.looks, dispersion)
         if not requests:
-            return BudgetState(None)
+            return BudgetState(None, why=self._grounds.silence(scope))
         return BudgetState(round(test.log_e, 6), burn(budget, bad, requests))
 
     def _review(self, course: Course) -> _Review | None:

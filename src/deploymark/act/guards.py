@@ -8,7 +8,7 @@ known never holds. `docs/reference/guards.md` says what a person does about each
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from deploymark.act.facts import Facts, Recovered, Target, steps_of
+from deploymark.act.facts import Facts, Recovered, Stage, Target, Wanted, steps_of
 from deploymark.act.grounds import burns_down, is_beginning, makes_room, objection
 from deploymark.act.past import (
     failing_together,
@@ -130,19 +130,31 @@ def guard_target(facts: Facts, deed: Deed) -> GuardResult:
     if target is None or target.deployment == facts.rollout.deployment:
         return _answer("target", "", ["There is no earlier release to return to."])
     held = f"{target.deployment} is signed, present and {target.trust}."
-    return _answer("target", held, _against_target(target))
+    return _answer("target", held, _against_target(target, asked=_is_asked_back(facts)))
 
 
-def _against_target(target: Target) -> Iterator[str]:
+def _is_asked_back(facts: Facts) -> bool:
+    """Tell whether a person asks to return what was promoted: then nothing runs beside it."""
+    request = facts.request
+    back = request is not None and request.wanted is Wanted.ROLL_BACK
+    return back and facts.rollout.stage is Stage.PROMOTED
+
+
+def _against_target(target: Target, *, asked: bool) -> Iterator[str]:
     name = target.deployment
-    asked = (
-        (target.concurrent, "is the one that runs beside it"),
+    known_good = (
+        (
+            (asked and target.replaced) or target.concurrent,
+            "is the one that runs beside it, or, after a promotion, the one that it replaced"
+            if asked
+            else "is the one that runs beside it",
+        ),
         (target.pair is not None or None, "has a known digest"),
         (target.signed, "has a marker that is signed as this environment asks"),
         (target.present, "is still there to be run"),
         (target.trust is not None, "has passed, was promoted by a person, or was adopted"),
     )
-    for holds, what in asked:
+    for holds, what in known_good:
         if not holds:
             known = "known" if holds is None else "so"
             yield f"It is not {known} that {name} {what}."

@@ -285,7 +285,7 @@ class Lane:
         with footing.deciding(course.environment):
             if not footing.echo.is_seen_within(course.environment, query.size()):
                 return True  # another lane, or this one, has just said something
-            rolling = reread()
+            size, rolling = query.size(), reread()
             if rolling is None or rolling.canary.name != course.deployment:
                 return True
             if course_of(rolling).newest != course.newest or not self._acts():
@@ -307,11 +307,11 @@ class Lane:
                 if objection is None:
                     return False
                 intent = held_by_policy(facts, objection) if objection else intent
-            self._want(course, intent, newer)
+            self._want(course, intent, newer, size)
             self._do(course, rolling, intent, newer)
         return True
 
-    def _want(self, course: Course, intent: Intent, newer: Side | None) -> None:
+    def _want(self, course: Course, intent: Intent, newer: Side | None, as_of: int) -> None:
         if newer is not None:
             intent = overtaking(intent, course, newer.name)
         before, now_ms = self.wanted, self._now_ms()
@@ -320,7 +320,7 @@ class Lane:
             intent.code,
         )
         since_ms = before.since_ms if before is not None and same else now_ms
-        self.wanted = Wanted(intent, since_ms)
+        self.wanted = Wanted(intent, since_ms, as_of)
 
     def _do(self, course: Course, rolling: Rolling, intent: Intent, newer: Side | None) -> None:
         executor = self._hands.executor

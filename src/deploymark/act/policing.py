@@ -11,7 +11,14 @@ from deploymark.act.course import Course
 from deploymark.act.facts import Pair
 from deploymark.act.gather import pair_of, quarantined
 from deploymark.act.plan import RolloutPlan
-from deploymark.judge.gate import BreakGlass, GateReason, RolloutState
+from deploymark.act.showing import freezes_over
+from deploymark.judge.gate import (
+    BreakGlass,
+    GateAnswer,
+    GateDecision,
+    GateReason,
+    RolloutState,
+)
 from deploymark.judge.policy import Answer, BudgetRule, PolicyFacts, QuarantineRule, Rule
 from deploymark.judge.ruling import RuleResult, rule_on
 from deploymark.model.entries import Decision
@@ -169,3 +176,29 @@ def glass_of(rolling: Rolling, glasses: Iterable[Ruled]) -> BreakGlass | None:
 def missing(reason: str) -> GateReason:
     """Return the reason that what was asked about is not known."""
     return GateReason("deployment", Answer.UNKNOWN, counts=True, reason=reason)
+
+
+def explained(
+    answer: GateAnswer, silence: str, scope: tuple[str, str], orders: Iterable[Ruled]
+) -> GateAnswer:
+    """Return an answer with what explains it: a source that is away, and what is frozen.
+
+    Neither makes another answer of it.
+
+    Args:
+        answer: What the gate says.
+        silence: That the source does not answer, "" where it does.
+        scope: Service and environment.
+        orders: Freezes and thaws among others, in the order of the log.
+    """
+    more = []
+    if silence and silence not in {each.reason for each in answer.reasons}:
+        counts = answer.decision is GateDecision.INCONCLUSIVE
+        more.append(GateReason("source", Answer.UNKNOWN, counts=counts, reason=silence))
+    for each in freezes_over(scope, orders):
+        said = (
+            f"Frozen by {each.by}: {(each.reason or 'no reason given').rstrip('.')}. Nothing is "
+            f"done by itself; `deploymark freeze --lift` lifts it."
+        )
+        more.append(GateReason("freeze", Answer.FAIL, counts=False, reason=said))
+    return GateAnswer(answer.decision, (*answer.reasons, *more))

@@ -17,9 +17,10 @@ from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wa
 from deploymark.act.course import Course, fold
 from deploymark.act.facts import steps_of
 from deploymark.act.gather import course_of
-from deploymark.act.intent import Intent, Move
 from deploymark.act.lane import NextLook
+from deploymark.act.placing import remark_on
 from deploymark.act.plan import RolloutPlan, Scope
+from deploymark.act.showing import freezes_over, shown_of, still_wanted
 from deploymark.errors import (
     ActionRefusedError,
     ForbiddenError,
@@ -27,6 +28,7 @@ from deploymark.errors import (
     QueryError,
     StaleActionError,
 )
+from deploymark.log.steps import counted
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import format_instant, parse_instant
@@ -101,6 +103,7 @@ class Rollouts:
         tell: Appends decisions.
         wanted: What the controller last wanted.
         next_looks: When it looks again.
+        silence: Tells that the source of a plan does not answer.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each neighbour
@@ -113,6 +116,7 @@ class Rollouts:
         wanted: Callable[[], Mapping[Scope, Wanted]],
         *,
         next_looks: Callable[[], Mapping[Scope, NextLook]],
+        silence: Callable[[Scope], str],
     ) -> None:
         self._plans = plans
         self._query = query
@@ -122,6 +126,7 @@ class Rollouts:
         self._wanted = wanted
         self._lately = Lately()
         self._next_looks = next_looks
+        self._silence = silence
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -255,6 +260,22 @@ class Rollouts:
             return again
         return self._tell({name: value for name, value in fields.items() if value is not None})
 
+    def remark(self, asked: ActionRequest) -> str:
+        """Return what a person should know of what they ask for, "" when nothing; before `ask`.
+
+        Raises:
+            StoreUnavailableError: As `newest`.
+        """
+        if asked.action in OF_A_PLACE and asked.environment is not None:
+            known = {*self._plans, *self._query.standing()}
+            place = (asked.service, asked.environment)
+            return remark_on(place, known, self._query.orders(), lifts=asked.action == "unfreeze")
+        if asked.action == "approve" and asked.deployment_id is not None:
+            rolling = self._named(asked.deployment_id, asked.service, asked.environment)
+            if course_of(rolling).paused is not None:
+                return "It is paused: this takes effect when it is resumed (`canary resume`)."
+        return ""
+
     def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
         if asked.expected_index is not None and asked.expected_index != course.newest:
@@ -276,6 +297,7 @@ class Rollouts:
             self._check_answerable(rolling, course, asked.action)
         if asked.action == "approve":
             self._check_approver(rolling, actor)
+            self._check_step(rolling, asked.step)
         about: dict[str, Any] = {
             "service": rolling.service,
             "environment": rolling.environment,
@@ -287,7 +309,14 @@ class Rollouts:
 
     def _check_answerable(self, rolling: Rolling, course: Course, action: str) -> None:
         """Refuse what nobody would ever answer, because only the newest rollout goes on."""
-        if course.ended and action != "roll_back":
+        pending = course.pending
+        if pending is not None and pending.decision.action == action:
+            raise ActionRefusedError(
+                f"To {action.replace('_', ' ')} it was decided in entry {pending.index}, and is "
+                f"being carried out.",
+                hint=f"`deploymark canary show {course.deployment}` shows what becomes of it.",
+            )
+        if course.ended and (action != "roll_back" or course.ended == "rolled_back"):
             raise ActionRefusedError(
                 f"The rollout is {course.ended.replace('_', ' ')} already.",
                 hint=f"`deploymark canary show {course.deployment}` shows what was decided.",
@@ -314,6 +343,17 @@ class Rollouts:
                 f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
                 f"the plan names {', '.join(named)}."
             )
+
+    def _check_step(self, rolling: Rolling, step: int | None) -> None:
+        plan = self._plans.get((rolling.service, rolling.environment))
+        if plan is None or step is None or 0 <= step <= (steps := len(steps_of(plan))):
+            return
+        raise QueryError(
+            f"There is no step {step}: the plan of {rolling.service} in {rolling.environment} has "
+            f"{counted(steps, 'step')}.",
+            hint=f"Steps are 0 (before the first one) to {steps}.",
+            field="/step",
+        )
 
     @staticmethod
     def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
@@ -352,84 +392,22 @@ class Rollouts:
         return format_instant(found.due_ms)
 
     def _shown(self, rolling: Rolling, looks: int) -> dict[str, Any]:
-        course = course_of(rolling)
-        scope = (rolling.service, rolling.environment)
-        plan, wanted = self._plans.get(scope), self._wanted().get(scope)
-        intent = None if wanted is None else wanted.intent
-        document, stable = rolling.canary.document, rolling.stable
-        last = course.last
-        shown = {
-            "deployment_id": course.deployment,
-            "service": course.service,
-            "environment": course.environment,
-            "version": document["version"],
-            "digest": document["digest"],
-            "owner": document["owner"],
-            "state": document["state"],
-            "live_at": document["live_at"],
-            "target_deployment_id": None if stable is None else stable.name,
-            "strategy": None if plan is None else plan.strategy,
-            "step": course.step,
-            "steps": [] if plan is None else [each.weight for each in steps_of(plan)],
-            "weight": course.weight,
-            "since": None if course.since_ms is None else format_instant(course.since_ms),
-            "look": 0 if last is None else last.verdict.look,
-            "next_look_at": self._next_look_at(scope, course),
-            "verdict": None
-            if last is None
-            else {"index": last.index, **msgspec.to_builtins(last.verdict)},
-            "paused_by": course.paused_by or None,
-            "ended": course.ended or None,
-            "superseded_by": course.superseded_by or None,
-            "unknown": course.unknown,
-            "doing": None if course.pending is None else course.pending.decision.action,
-            "wants": _wanted(intent, course),
-            "asked": [each.index for each in course.asked],
-            "instances": rolling.canary.bound._asdict(),
-            "newest_index": course.newest,
-        }
-        if looks:
-            shown["looks"] = [
-                {
-                    "index": each.index,
-                    "look": each.verdict.look,
-                    "result": each.verdict.result,
-                    "advice": each.verdict.advice,
-                    "score": each.verdict.score,
-                }
-                for each in course.looks[-looks:]
-            ]
-            shown["decisions"] = [
-                {
-                    "index": each.idx,
-                    "received_at": each.received_at,
-                    **msgspec.to_builtins(each.said),
-                }
-                for each in rolling.ruled
-                if isinstance(each.said, Decision)
-            ][-looks:]
-            shown["plan"] = None if plan is None else msgspec.to_builtins(plan)
-        return shown
+        course, scope = course_of(rolling), (rolling.service, rolling.environment)
+        orders = self._query.orders()
+        return shown_of(
+            rolling,
+            course,
+            plan=self._plans.get(scope),
+            wanted=still_wanted(self._wanted().get(scope), course, orders),
+            freezes=freezes_over(scope, orders),
+            next_look_at=self._next_look_at(scope, course),
+            silence=self._silence(scope),
+            looks=looks,
+        )
 
 
 def _glasses_of(rolling: Rolling, glasses: Sequence[Ruled]) -> list[Ruled]:
     return [each for each in glasses if each.said.deployment_id == rolling.canary.name]
-
-
-def _wanted(intent: Intent | None, course: Course) -> dict[str, Any] | None:
-    """Return what the controller last wanted of this very rollout, None where that is not known."""
-    # A freeze for a shared cause is about all of an environment, and wanted while looking at this.
-    about = (f"{course.deployment}:", f"{course.environment}:{Move.FREEZE}:")
-    if intent is None or not intent.key.startswith(about):
-        return None
-    return {
-        "move": intent.move.value,
-        "code": intent.code,
-        "reason": intent.reason,
-        "urgency": None if intent.urgency is None else intent.urgency.value,
-        "guards": msgspec.to_builtins(intent.guards),
-        "older_deployment_id": intent.older or None,
-    }
 
 
 def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:

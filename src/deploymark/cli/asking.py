@@ -115,29 +115,41 @@ def ask(options: argparse.Namespace, output: Output, action: str, **more: object
     }
     client, path = Client(client_settings(options.url)), path_of("rollouts", options.deployment)
     key = options.key or _key(client.get(path), fields)
-    index = _post(client, {**fields, "idempotency_key": key})
+    index, remark = _post(client, {**fields, "idempotency_key": key})
     followed = Followed("asked", None, "")
     if options.wait is not None:
         followed = _follow(client, path, action, index, options.wait)
     _say(output, options.deployment, action, index, followed)
+    if remark:
+        output.remark(plain(f"  {remark}"))
     return _EXITS.get(followed.state, UNDECIDED)
 
 
-def order(options: argparse.Namespace, output: Output, said: str, **fields: object) -> int:
+def order(
+    options: argparse.Namespace,
+    output: Output,
+    said: str,
+    *,
+    undoes: bool = False,
+    **fields: object,
+) -> int:
     """Ask for what holds as soon as it is written, and say so.
 
     Args:
         options: With the flags of `add_asking`.
         output: Where to say it.
         said: What then holds, for people.
+        undoes: It takes something back: what the server finds odd about that is said instead.
         fields: Of the request.
     """
     asked = {**fields, "reason": _reason(options), "idempotency_key": options.key}
-    index = _post(Client(client_settings(options.url)), asked)
-    output.say(
-        plain(f"{said} (entry {index})"),
-        {"decision_index": index, "action": fields["action"], "state": "done"},
-    )
+    index, remark = _post(Client(client_settings(options.url)), asked)
+    record = {"decision_index": index, "action": fields["action"], "state": "done"}
+    if remark:
+        record["remark"] = remark
+    output.say(plain(f"{(undoes and remark) or said} (entry {index})"), record)
+    if remark and not undoes:
+        output.remark(plain(f"  {remark}"))
     return DONE
 
 
@@ -193,13 +205,14 @@ def _key(shown: dict[str, Any], fields: dict[str, object]) -> str:
     return f"cli:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:_KEY_DIGITS]}"
 
 
-def _post(client: Client, fields: dict[str, object]) -> int:
+def _post(client: Client, fields: dict[str, object]) -> tuple[int, str]:
+    """Ask, and return the entry of the request and what the server finds odd about it."""
     given = {name: value for name, value in fields.items() if value is not None}
     answer = client.post(_ACTIONS, json.dumps(given).encode())
     index = answer.get("decision_index")
     if not isinstance(index, int):
         raise ServerUnavailableError(f"The server {client.shown} did not say where it stands.")
-    return index
+    return index, str(answer.get("remark") or "")
 
 
 def _follow(client: Client, path: str, action: str, index: int, longest: float) -> Followed:
@@ -236,3 +249,8 @@ def _say(output: Output, name: str, action: str, index: int, followed: Followed)
         output.remark(plain(f"  {followed.reason}"))
     for each in followed.guards:
         output.remark(plain(f"  guard {each['name']}: {each.get('reason', '')}"))
+        if each["name"] == "target":
+            output.remark(
+                "  If that release is known to be good, say so once: `deploymark rollback adopt`. "
+                "Where that does not help: --break-glass, which pages."
+            )

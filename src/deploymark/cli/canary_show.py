@@ -47,17 +47,25 @@ def row_of(shown: dict[str, Any]) -> tuple[str, ...]:
 
 
 def standing(shown: dict[str, Any]) -> str:
-    """Return where a rollout stands and what it waits for, in one sentence."""
+    """Return where a rollout stands and what it waits for, in one sentence.
+
+    What is under way, or ended otherwise than it should, comes before what had ended before.
+    """
     wants, state = shown["wants"] or {}, shown["state"].replace("_", " ")
+    failed, frozen = shown["failed"], _frozen(shown)
     said = (
         (shown["superseded_by"], f"It made room for {shown['superseded_by']}."),
-        (shown["ended"], f"It is {str(shown['ended']).replace('_', ' ')}."),
         (
             shown["unknown"] is not None,
             f"What came of entry {shown['unknown']} is not known: look at what runs.",
         ),
         (shown["doing"], f"It is being done: {str(shown['doing']).replace('_', ' ')}."),
-        (wants, str(wants.get("reason"))),
+        (failed, "" if failed is None else _failed(failed)),
+        (shown["ended"], f"It is {str(shown['ended']).replace('_', ' ')}."),
+        (wants.get("move") == "page", str(wants.get("reason"))),
+        (frozen, frozen),
+        (wants, " ".join(filter(None, (wants.get("reason"), shown["silence"])))),
+        (shown["silence"], str(shown["silence"])),
         (shown["paused_by"], f"It was paused by {shown['paused_by']}."),
         (shown["state"] in _OVER, f"It is over: {state}."),
         (
@@ -66,6 +74,21 @@ def standing(shown: dict[str, Any]) -> str:
         ),
     )
     return next((text for holds, text in said if holds), "It has not been looked at yet.")
+
+
+def _failed(failed: dict[str, Any]) -> str:
+    what = failed["action"].replace("_", " ")
+    why = failed["reason"] or "look at what runs."
+    return f"To {what} it failed (entry {failed['index']}): {why}"
+
+
+def _frozen(shown: dict[str, Any]) -> str:
+    """Return who froze it and why, "" where nobody did."""
+    said = " ".join(
+        f"Frozen by {each['by']}: {(each['reason'] or 'no reason given').rstrip('.')}."
+        for each in shown["frozen"]
+    )
+    return f"{said} Nothing is done by itself." if said else ""
 
 
 def say(shown: dict[str, Any], output: Output) -> None:
@@ -101,7 +124,11 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "owner", shown["owner"] or ""
     yield "stands", _place(shown)
     yield "now", standing(shown)
-    yield "returns to", shown["target_deployment_id"] or "nothing: no other release stands here"
+    yield "frozen", "" if shown["ended"] else _frozen(shown)
+    yield (
+        "returned to" if shown["ended"] == "rolled_back" else "returns to",
+        shown["target_deployment_id"] or "nothing: no earlier release is known here",
+    )
     yield (
         "instances",
         (
@@ -109,6 +136,7 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"its digest, {bound['other']} with another"
         ),
     )
+    yield "source", "" if shown["ended"] else shown["silence"] or ""
     yield "next look", f"due at {shown['next_look_at']}" if shown["next_look_at"] else ""
     yield "newest entry", str(shown["newest_index"]) if shown["newest_index"] >= 0 else ""
     verdict = shown["verdict"]
@@ -130,10 +158,24 @@ def _head(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _place(shown: dict[str, Any]) -> str:
     steps, since = shown["steps"], f" since {shown['since']}" if shown["since"] else ""
     if shown["ended"]:
-        return f"{shown['ended'].replace('_', ' ')}, {_weight(shown):g} % of the traffic"
+        ended = shown["ended"].replace("_", " ")
+        unsettled = _unsettled(shown)
+        # What the traffic goes to while that lasts, or after it, nobody has said.
+        return f"{ended}, {unsettled or f'{_weight(shown):g} % of the traffic'}"
     if not shown["step"]:
         return f"before the first step, {_weight(shown):g} % of the traffic{since}"
     return f"step {shown['step']} of {len(steps)}, {_weight(shown):g} % of the traffic{since}"
+
+
+def _unsettled(shown: dict[str, Any]) -> str:
+    """Return what is, or was, done after it had ended, as long as that has not ended well."""
+    if shown["unknown"] is not None:
+        return f"and nobody knows what came of entry {shown['unknown']}"
+    if shown["doing"]:
+        return f"and then to {shown['doing'].replace('_', ' ')}, which is being done"
+    if shown["failed"] is not None:
+        return f"and then to {shown['failed']['action'].replace('_', ' ')}, which failed"
+    return ""
 
 
 def _weight(shown: dict[str, Any]) -> float:
@@ -232,19 +274,26 @@ def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a person can do now: a sentence, and the command for it."""
     name = shown["deployment_id"]
     back = ("Return to the old release:", _command("rollback", name))
-    if shown["ended"] == "promoted":
+    if shown["unknown"] is not None:
+        yield "Look at what the traffic goes to, then say what shall be:", ""
+        if not shown["ended"]:
+            yield "All of it to the new release:", _command("promote", name)
+        yield back
+    elif shown["doing"]:
+        yield "Wait: it is being carried out.", f"deploymark canary show {name}"
+    elif shown["failed"] is not None:
+        yield "Look at what the traffic goes to, and mend why it failed.", ""
+        if not shown["ended"]:
+            yield "Then let it go on:", _command("canary resume", name)
+        yield back
+        yield from _unblocking(shown)
+    elif shown["ended"] == "promoted":
         yield "Nothing: it is done. To return all the same:", _command("rollback", name)
     elif shown["ended"] or shown["state"] in _OVER:
         yield (
             "Nothing: it is over. If it was put away and is good:",
             _command("canary release", name),
         )
-    elif shown["unknown"] is not None:
-        yield "Look at what the traffic goes to, then say what shall be:", ""
-        yield "All of it to the new release:", _command("promote", name)
-        yield back
-    elif shown["doing"]:
-        yield "Wait: it is being carried out.", f"deploymark canary show {name}"
     elif shown["paused_by"]:
         yield (
             "Let it go on, if you know why it was paused and it is well:",
@@ -286,11 +335,14 @@ def _unblocking(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "See which instances were observed, and with what:", f"deploymark show {name}"
     if "no_loops" in stands:
         yield "If it was put away and is good:", _command("canary release", name)
-    if "blast_radius" in stands:
-        yield (
-            "If a freeze stands in its way and is no longer needed:",
-            f"deploymark freeze --lift --environment {shown['environment']} --reason '{_WHY}'",
-        )
+    for each in shown["frozen"]:
+        yield f"If the freeze by {each['by']} is no longer needed:", _lift(each)
+
+
+def _lift(freeze: dict[str, Any]) -> str:
+    of = "" if freeze["service"] == "*" else f" --service {freeze['service']}"
+    where = "'*'" if freeze["environment"] == "*" else freeze["environment"]
+    return f"deploymark freeze --lift --environment {where}{of} --reason '{_WHY}'"
 
 
 def _command(command: str, name: str) -> str:

@@ -17,9 +17,11 @@ from deploymark.errors import DeploymarkError
 from deploymark.log.policy import NONE
 from deploymark.log.steps import counted
 from deploymark.runtime.access import list_tokens
+from deploymark.runtime.checking import faults_of
 from deploymark.runtime.compose import log_keys, read_policy, remembered_guard
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.data_directory import DataDirectory
+from deploymark.runtime.serve import parse_listen
 from deploymark.storage.sqlite import SqliteLogReader
 
 _OPEN_TO_OTHERS: Final = 0o077
@@ -90,6 +92,26 @@ def _values(home: Home, full: str, value: object) -> Iterator[Remark]:
 def _shows_parts(value: object) -> bool:
     """Whether it is shown part by part; what has words of its own keeps its secrets with them."""
     return isinstance(value, Struct) and type(value).__repr__ is Struct.__repr__
+
+
+def start(home: Home) -> Iterator[Remark]:
+    """Say with what of the configuration `up` would refuse to start."""
+    found = 0
+    for error in _refusals(home):
+        found += 1
+        named = error.field and not error.message.startswith(error.field)
+        place = f"{error.field}: " if named else ""
+        yield wrong(f"The server would not start: {place}{error.message}", error.hint)
+    if not found:
+        yield fine("nothing that is configured keeps the server from starting")
+
+
+def _refusals(home: Home) -> Iterator[DeploymarkError]:
+    try:
+        parse_listen(home.configuration.server.listen)
+    except DeploymarkError as error:
+        yield error
+    yield from faults_of(home.configuration)
 
 
 def exposure(home: Home) -> Iterator[Remark]:
@@ -210,6 +232,7 @@ def tokens(home: Home) -> Iterator[Remark]:
 
 CHECKS: Final = (
     ("configuration", configuration),
+    ("start", start),
     ("exposure", exposure),
     ("files", files),
     ("guard", guard),

@@ -176,7 +176,8 @@ def emission(server: Server) -> Iterator[Remark]:
         yield advice(
             f"{unsigned} of the last {counted(len(markers), 'marker')} "
             f"{'is not signed by its' if unsigned == 1 else 'are not signed by their'} producer.",
-            "Only signed markers let a gate act: `deploymark keys new`, then DEPLOYMARK_KEY.",
+            "Where an environment's `action_assurance` is signed, nothing is done on these by "
+            "itself: `deploymark keys new`, then DEPLOYMARK_KEY.",
         )
     noisy = [*doubled(markers), *unfinished(markers, server.host.now_ms())]
     for sentence in noisy[:_ENOUGH]:

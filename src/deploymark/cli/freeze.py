@@ -40,6 +40,7 @@ def _freeze(options: argparse.Namespace, output: Output) -> int:
         options,
         output,
         said,
+        undoes=options.lift,
         action="unfreeze" if options.lift else "freeze",
         service=options.service,
         environment=options.environment,

@@ -174,8 +174,8 @@ def marker_fields(options: argparse.Namespace, *, release: bool = True) -> Field
     fields: Fields = {}
     for flag in FLAGS:
         value = getattr(options, flag.name.replace("-", "_"))
-        if value is None:
-            continue
+        if value is None or value == "":
+            continue  # an empty variable of the pipeline says nothing
         if len(flag.path) == 1:
             fields[flag.path[0]] = value
         else:

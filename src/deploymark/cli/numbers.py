@@ -88,9 +88,10 @@ def moment(text: str) -> str:
 
 
 def instant(text: str) -> str:
-    """Read a point in time as RFC 3339 has it, and return it as it was written."""
+    """Read a point in time as RFC 3339 has it, or nothing; return it as it was written."""
     try:
-        parse_instant(text)
+        if text:
+            parse_instant(text)
     except InstantError:
         raise argparse.ArgumentTypeError(
             f"{shortened(text)!r} is no instant, such as 2026-11-23T06:00:00Z"
@@ -99,11 +100,11 @@ def instant(text: str) -> str:
 
 
 def word_of(words: Iterable[str]) -> Callable[[str], str]:
-    """Return what reads one of these words."""
+    """Return what reads one of these words, or nothing."""
     known = [str(each) for each in words]
 
     def read(text: str) -> str:
-        if text in known:
+        if not text or text in known:
             return text
         from difflib import get_close_matches  # noqa: PLC0415 - only to refuse
 

@@ -184,7 +184,8 @@ def _tell(options: argparse.Namespace, output: Output, watch: _Watch, done: Roun
             f"command began stay in it: {watch.log.problem}"
         )
     own = sum(marked.state is State.SPOOLED for _, _, marked in done.said)
-    if done.said and result.problem:
+    if done.said:
+        # Also those that were refused a moment ago, and are not tried again yet.
         _say_others(options, output, own)
     if own:
         problem = result.problem or "the server did not take them."

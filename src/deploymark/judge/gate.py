@@ -57,10 +57,12 @@ class BudgetState(Struct, frozen=True):
     Attributes:
         log_e: Of the test against twice the budget; None when nothing was counted.
         burn: How many times too fast, for people.
+        why: Why nothing was counted, in a sentence; "" when that is not known.
     """
 
     log_e: float | None
     burn: float | None = None
+    why: str = ""
 
 
 class BreakGlass(Struct, frozen=True):
@@ -75,7 +77,8 @@ class GateReason(Struct, frozen=True):
     """One thing that the answer rests on.
 
     Attributes:
-        about: `policy:<rule>`, `verdict`, `error_budget`, `rollout` or `break_glass`.
+        about: `policy:<rule>`, `verdict`, `error_budget`, `rollout`, `break_glass`, and what only
+            explains the others: `source` and `freeze`.
         answer: What it says for itself.
         counts: It bears on the decision; a warning and what was overridden do not.
         reason: In a sentence.
@@ -147,9 +150,8 @@ def _of_budget(budget: BudgetState | None) -> Iterator[GateReason]:
         return
     about = "error_budget"
     if budget.log_e is None:
-        yield _reason(
-            about, Answer.UNKNOWN, "Nothing was counted that the error budget could burn."
-        )
+        nothing = "Nothing was counted that the error budget could burn."
+        yield _reason(about, Answer.UNKNOWN, budget.why or nothing)
         return
     burn = "" if budget.burn is None else f" ({budget.burn:.1f} times as fast as it may)"
     if rounded(budget.log_e) >= rounded(log(PAUSE_AT)):

@@ -18,6 +18,7 @@ from deploymark.act.execute import Executor
 from deploymark.act.gate_book import GateBook
 from deploymark.act.gating import Gating, Grounds, Load
 from deploymark.act.hands import Hands
+from deploymark.act.hearing import Hearing, silences
 from deploymark.act.plan import Scope
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
@@ -95,7 +96,11 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
             what it wants.
     """
     plans = configuration.plans
-    sources = open_sources(configuration, telemetry)
+    sources = {
+        name: Hearing(source, clock.steady_ms)
+        for name, source in open_sources(configuration, telemetry).items()
+    }
+    silence = silences(plans, sources)
     actuators = {
         scope: actuator
         for scope, plan in plans.items()
@@ -111,7 +116,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
     def tell(fields: Mapping[str, Any]) -> int:
         return say(DECISION, encode(dict(fields)))
 
-    gating = _gating(log, configuration, views, load, sources)
+    gating = _gating(log, configuration, views, load, sources, silence)
     verdicts = Verdicts(
         lambda content: intake.keep_evidence(content, PLATFORM),
         lambda kind, payload, content: intake.say_with(kind, payload, content, PLATFORM).index,
@@ -142,6 +147,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         tell,
         lambda: controller.wanted,
         next_looks=lambda: controller.next_looks,
+        silence=silence,
     )
     size = min(configuration.act.workers, len(plans))
     crew = Crew(size, controller.take, meter, clock.steady_ms)
@@ -209,6 +215,7 @@ def _gating(
     views: Views,
     load: Load,
     sources: Mapping[str, CountsSource],
+    silence: Callable[[Scope], str],
 ) -> Gating:
     plans, rules, query = configuration.plans, configuration.policy.rules, GateQuery(views)
     return Gating(
@@ -221,6 +228,7 @@ def _gating(
             backed=LogBacking(log.store, log.ring),
             load=load,
             budgets=Budgets(plans, sources, query),
+            silence=silence,
         )
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploymark.errors import DeploymarkError, UsageError
+from deploymark.runtime.checking import check_configuration
 from deploymark.runtime.compose import init_log, open_log
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.data_directory import default_origin
@@ -75,6 +76,8 @@ def run_server(
     host, port = parse_listen(configuration.server.listen)
     # 0. The address can be had: found out later, the first token would be made and never shown.
     listen(host, port).close()
+    # What is configured can be had, as far as that can be told: a refusal leaves nothing behind.
+    check_configuration(configuration)
     # 1. A log, if there was nothing at all.
     created = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if created:

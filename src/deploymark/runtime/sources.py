@@ -35,9 +35,28 @@ def open_sources(
             embedded source; or a plan names a source that there is not, or one that cannot count
             what it compares.
     """
-    found: dict[str, CountsSource] = {}
+    found: dict[str, CountsSource] = {
+        **check_sources(configuration, embedded=telemetry is not None)
+    }
     if telemetry is not None:
         found[EMBEDDED] = telemetry.counts
+    return found
+
+
+def check_sources(configuration: Configuration, *, embedded: bool) -> dict[str, PrometheusCounts]:
+    """Refuse what cannot be counted from, or by; nothing is opened or asked.
+
+    Args:
+        configuration: Names each Prometheus, and the plans.
+        embedded: What is reported to this server can be counted.
+
+    Returns:
+        Every Prometheus by its name.
+
+    Raises:
+        UsageError: As `open_sources`.
+    """
+    found: dict[str, PrometheusCounts] = {}
     for name, settings in configuration.prometheus.items():
         if name == EMBEDDED:
             raise UsageError(
@@ -49,12 +68,14 @@ def open_sources(
             found[name] = PrometheusCounts(name, settings)
         except DeploymarkError as error:
             raise UsageError(error.message, hint=error.hint, field=f"/prometheus/{name}") from error
+    known = [*([EMBEDDED] if embedded else ()), *found]
     for (service, environment), plan in configuration.plans.items():
         field = f"/rollouts/{service}/{environment}"
-        if plan.source not in found:
+        if plan.source not in known:
             raise UsageError(
                 f"The plan of {service} in {environment} counts from {plan.source!r}, which is no "
-                f"source; known: {', '.join(found) or 'none'}.",
+                f"source; known: {', '.join(known) or 'none'}.",
+                hint="Name one of those, or describe another as [prometheus.NAME].",
                 field=f"{field}/source",
             )
         if plan.source == EMBEDDED:

@@ -43,8 +43,11 @@ async def act(desk: Desk, request: Request) -> Answer:
     await catch_up(desk)  # what is asked is held against all that was said before
     actor = request.caller.principal
     now_ms = desk.parts.clock.now_ms()
+    remark = await run_in_threadpool(_rollouts(desk).remark, asked)
     index = await run_in_threadpool(_rollouts(desk).ask, asked, actor, now_ms)
     answer: dict[str, Any] = {"decision_index": index, "action": asked.action, "actor": actor}
+    if remark:
+        answer["remark"] = remark
     return json_answer(answer, status=_ACCEPTED)
 
 

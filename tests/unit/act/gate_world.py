@@ -9,6 +9,7 @@ from deploymark.act.backing import LogBacking
 from deploymark.act.budgets import Budgets
 from deploymark.act.gate_book import GateBook
 from deploymark.act.gating import Gating, Grounds, Told
+from deploymark.act.hearing import Hearing
 from deploymark.act.plan import RolloutPlan
 from deploymark.act.rollouts import ActionRequest, Rollouts
 from deploymark.ingest.callers import PLATFORM
@@ -64,6 +65,7 @@ class Gate:
         plans: Mapping[tuple[str, str], RolloutPlan] | None = None,
     ) -> None:
         self.world = world
+        self.hearing = Hearing(world.traffic, lambda: 0)
         self.plans = {SCOPE: world.plan} if plans is None else dict(plans)
         query, rolling = GateQuery(world.views), RollingQuery(world.views)
         self.grounds = Grounds(
@@ -74,7 +76,8 @@ class Gate:
             query=query,
             backed=LogBacking(world.store, world.log.ring),
             load=self.load,
-            budgets=Budgets(self.plans, {"telemetry": world.traffic}, query),
+            budgets=Budgets(self.plans, {"telemetry": self.hearing}, query),
+            silence=lambda _: self.hearing.silence(),
         )
         self.lost: set[str] = set()
         self.gating = Gating(self.grounds)
@@ -87,6 +90,7 @@ class Gate:
             self.tell,
             lambda: world.controller.wanted,
             next_looks=lambda: world.controller.next_looks,
+            silence=lambda _: self.hearing.silence(),
         )
 
     def load(self, digest: str) -> bytes:

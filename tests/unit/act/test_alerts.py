@@ -237,3 +237,9 @@ def test_who_was_killed_between_deciding_and_sending_tells_the_same_again() -> N
     assert again == decided
     # The canary was rolled back meanwhile: that it had failed is told all the same.
     assert told(lasted(0, 10 * SECOND), concerns[1], at=NOW + 3 * MINUTE) == decided
+
+
+def test_what_a_person_asked_for_is_not_said_to_be_the_machines_wish() -> None:
+    held = TELLINGS[AlertCode.GUARD_HELD]
+    assert "machine" not in held.says
+    assert "who wanted it" in held.remedy

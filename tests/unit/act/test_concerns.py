@@ -225,3 +225,18 @@ def test_another_beginning_is_another_concern() -> None:
     lately, later = Lately(), replace(HELD_UP, began_ms=15)
     lately.after([HELD_UP], 10)
     assert lately.after([later], 20) == [later, replace(HELD_UP, ended_ms=20)]
+
+
+def test_a_pause_that_was_refused_waits_for_nobody() -> None:
+    refused = decision("resume", "outcome", outcome="failed", reason="ada asked to resume: no.")
+    assert of_rollout("shop", "prod", NAME, told(refused)) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "seen"),
+    [("a sale", "ada: a sale."), ("ada asked: a sale", "ada asked: a sale."), ("It!", "ada: It!")],
+)
+def test_who_broke_the_glass_is_named_once_in_a_whole_sentence(reason: str, seen: str) -> None:
+    broken = decision("promote", actor="ada", break_glass=True, reason=reason)
+    (found,) = of_rollout("shop", "prod", NAME, told(broken))
+    assert found.seen == seen

@@ -104,14 +104,17 @@ def test_a_request_that_makes_no_sense_is_refused_in_the_log_and_only_once(
     assert not _asked(world, canary)
 
 
-def test_a_pause_that_is_refused_pauses_nothing(world: RolloutWorld) -> None:
+def test_pausing_twice_is_pausing_once(world: RolloutWorld) -> None:
     canary = world.deploy("v2", weight=0)
     world.go_on(10)
     world.ask("pause", canary, reason="Wait.")
     world.go_on(5)
-    second = world.ask("pause", canary, reason="Wait!")
+    second = world.ask("pause", canary, reason="Wait!", actor="bob")
     world.go_on(5)
-    assert _answers(world, second) == ["pause outcome failed"]
+    assert _answers(world, second) == ["pause decided"]
+    rolling = RollingQuery(world.views).named(*SCOPE, f"{canary}~1")
+    assert rolling is not None
+    assert course_of(rolling).paused_by == "ada"
     world.ask("resume", canary, reason="Go on.")
     world.go_on(300, tick=5)
     assert world.splitter.deeds == ["shift", "shift", "promote"]
@@ -179,18 +182,33 @@ def test_a_crash_between_putting_away_and_returning_forgets_no_request(
     assert _answers(world, asked) == ["roll_back decided"]
 
 
-def test_a_promoted_release_that_replaced_another_is_returned_by_who_breaks_the_glass(
-    world: RolloutWorld,
-) -> None:
+def test_a_promoted_release_is_returned_to_the_one_that_it_replaced(world: RolloutWorld) -> None:
     canary = world.deploy("v2", weight=0)
     world.go_on(500, tick=2)
     assert world.splitter.deeds[-1] == "promote"
-    refused = world.ask("roll_back", canary, reason="It is slow.")
-    world.go_on(10)
-    assert _answers(world, refused) == ["roll_back outcome failed"]
-    asked = world.ask("roll_back", canary, reason="It is slow.", break_glass=True)
+    asked = world.ask("roll_back", canary, reason="It is slow.")
     world.go_on(60)
     assert _answers(world, asked) == ["roll_back decided"]
     stable = world.splitter.orders[-1].stable
     assert stable is not None
     assert stable.version == "v1"
+    assert world.deployment(canary)["state"] == "rolled_back"
+
+
+def test_a_promoted_release_that_replaced_an_unknown_one_is_returned_by_who_breaks_the_glass() -> (
+    None
+):
+    with RolloutWorld() as world:
+        stable = world.deploy("v1")
+        world.traffic.share({stable: 200.0})
+        world.clock.advance(400)
+        canary = world.deploy("v2", weight=0)
+        world.go_on(500, tick=2)
+        assert world.splitter.deeds[-1] == "promote"
+        refused = world.ask("roll_back", canary, reason="It is slow.")
+        world.go_on(10)
+        assert _answers(world, refused) == ["roll_back outcome failed"]
+        assert "runs beside it" not in world.entries("decision")[-1].reason
+        asked = world.ask("roll_back", canary, reason="It is slow.", break_glass=True)
+        world.go_on(60)
+        assert _answers(world, asked) == ["roll_back decided"]

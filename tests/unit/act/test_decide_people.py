@@ -51,7 +51,8 @@ def test_a_person_pauses_and_resumes() -> None:
     assert _asking(Wanted.PAUSE).move is Move.PAUSE
     assert _asking(Wanted.RESUME, rollout=PAUSED).move is Move.RESUME
     assert _asking(Wanted.RESUME).move is Move.REFUSE
-    assert _asking(Wanted.PAUSE, rollout=PAUSED).move is Move.REFUSE
+    assert _asking(Wanted.PAUSE, rollout=PAUSED).move is Move.PAUSE
+    assert _asking(Wanted.PAUSE, rollout=rollout(stage=Stage.PROMOTED)).move is Move.REFUSE
 
 
 def test_a_person_returns_what_was_promoted_but_not_what_is_over() -> None:

@@ -39,9 +39,10 @@ from deploymark.act.facts import (
     Recovery,
     Request,
     Shadow,
+    Stage,
     Wanted,
 )
-from deploymark.act.guards import BIND_A_PERSON, GUARDS, against, check_guards
+from deploymark.act.guards import BIND_A_PERSON, GUARDS, against, check_guards, guard_target
 from deploymark.act.plan import RollBackPlan, RolloutPlan, WithoutControl
 from deploymark.judge.verdict import Judgement
 from deploymark.model.entries import GuardResult
@@ -399,3 +400,20 @@ def test_what_a_person_asks_for_again_is_a_deed_of_its_own() -> None:
     assert _said("once", facts(history=before, request=again)).held
     earlier = replace(again, index=40)
     assert not _said("once", facts(history=before, request=earlier)).held
+
+
+def test_only_a_person_returns_what_was_promoted_to_what_it_replaced() -> None:
+    replaced = target(concurrent=False, replaced=True)
+    request = Request(Wanted.ROLL_BACK, "ann", "it is slow", 77)
+    promoted = rollout(stage=Stage.PROMOTED, step=2)
+    asked = facts(target=replaced, rollout=promoted, request=request)
+    assert guard_target(asked, Deed.ROLL_BACK).held
+    for other in (
+        replace(asked, request=None),
+        replace(asked, rollout=rollout()),
+        replace(asked, target=target(concurrent=False)),
+        replace(asked, target=replace(replaced, trust=None)),
+        replace(asked, target=replace(replaced, signed=False)),
+        replace(asked, target=replace(replaced, irreversible=True)),
+    ):
+        assert not guard_target(other, Deed.ROLL_BACK).held

@@ -10,7 +10,7 @@ from rollout_world import ENVIRONMENT, PLAN, SCOPE, SERVICE, RolloutWorld
 from deploymark.act.controller import Controller
 from deploymark.act.plan import RollBackPlan
 from deploymark.act.rollouts import ActionRequest, Rollouts
-from deploymark.errors import ActionRefusedError
+from deploymark.errors import ActionRefusedError, QueryError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.judge.replay import digest_of
 from deploymark.model.instants import parse_instant
@@ -23,6 +23,7 @@ class People:
 
     def __init__(self, world: RolloutWorld) -> None:
         self._world = world
+        self.silence = ""
         query, store = RollingQuery(world.views), world.store
         self.rollouts = Rollouts(
             {SCOPE: world.plan},
@@ -32,6 +33,7 @@ class People:
             lambda fields: world.intake.say(DECISION, dict(fields), PLATFORM).index,
             lambda: world.controller.wanted,
             next_looks=lambda: world.controller.next_looks,
+            silence=lambda _: self.silence,
         )
 
     def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
@@ -189,3 +191,97 @@ def test_evidence_names_the_verdict_of_each_look(world: RolloutWorld) -> None:
     for each in (evidence["basis"], *evidence["looks"]):
         assert digest_of(each["text"].encode()) == each["digest"]
     assert (shown["service"], shown["environment"]) == (SERVICE, ENVIRONMENT)
+
+
+def _promoted(world: RolloutWorld) -> str:
+    canary = _going(world)
+    People(world).ask("promote", canary)
+    world.go_on(10)
+    assert world.splitter.deeds == ["shift", "promote"]
+    return canary
+
+
+def test_a_promoted_release_shows_what_it_replaced_and_that_it_is_being_returned(
+    world: RolloutWorld,
+) -> None:
+    canary, people = _promoted(world), People(world)
+    shown = people.rollouts.show(canary)
+    assert (shown["ended"], shown["doing"], shown["failed"]) == ("promoted", None, None)
+    old = shown["target_deployment_id"]
+    assert old is not None
+    people.ask("roll_back", canary)
+    world.go_on(3)
+    shown = people.rollouts.show(canary)
+    assert (shown["ended"], shown["doing"]) == ("promoted", "roll_back")
+    world.traffic.share({canary: 200.0})  # it never leaves
+    world.go_on(90)
+    shown = people.rollouts.show(canary)
+    assert (shown["failed"]["action"], shown["doing"]) == ("roll_back", None)
+    assert "not well again" in shown["failed"]["reason"]
+    world.clock.advance(1)
+    world.deploy("v0", weight=0)
+    assert people.rollouts.show(canary)["target_deployment_id"] == old
+
+
+def test_a_freeze_is_shown_and_what_it_led_to_no_longer_when_it_is_lifted(
+    world: RolloutWorld,
+) -> None:
+    canary, people = world.deploy("v2", weight=0), People(world)
+    world.rule("freeze", service=None, reason="A sale goes on.")
+    world.go_on(3)
+    (shown,) = people.rollouts.newest()
+    assert [each["by"] for each in shown["frozen"]] == ["ada"]
+    assert "A sale goes on." in shown["wants"]["reason"]
+    world.rule("unfreeze", service=None)
+    # Whatever holds the controller up now, nobody is told of the freeze any more.
+    shown = people.rollouts.show(canary)
+    assert (shown["frozen"], shown["wants"]) == ([], None)
+    world.go_on(3)
+    assert "A sale goes on." not in people.rollouts.show(canary)["wants"]["reason"]
+
+
+def test_what_is_being_carried_out_is_not_asked_for_again(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    people.ask("roll_back", canary)
+    world.go_on(3)
+    with pytest.raises(ActionRefusedError, match="is being carried out"):
+        people.ask("roll_back", canary)
+    world.go_on(60)
+    with pytest.raises(ActionRefusedError, match="rolled back already"):
+        people.ask("roll_back", canary)
+
+
+def test_who_looks_sees_that_the_source_does_not_answer(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    assert people.rollouts.show(canary)["silence"] is None
+    people.silence = "The Prometheus main did not answer: timed out."
+    assert people.rollouts.show(canary)["silence"] == people.silence
+
+
+def test_a_step_that_the_plan_does_not_have_is_refused_with_those_it_has(
+    world: RolloutWorld,
+) -> None:
+    canary, rollouts = _going(world), People(world).rollouts
+    asked = ActionRequest(action="approve", deployment_id=canary, step=7)
+    with pytest.raises(QueryError, match=r"There is no step 7.*has 2 steps") as refused:
+        rollouts.ask(asked, "ada", world.clock.now_ms())
+    assert "0 (before the first one) to 2" in refused.value.hint
+    rollouts.ask(structs.replace(asked, step=2), "ada", world.clock.now_ms())
+
+
+def test_who_approves_what_is_paused_hears_when_it_counts(world: RolloutWorld) -> None:
+    canary, people = _going(world), People(world)
+    asked = ActionRequest(action="approve", deployment_id=canary)
+    assert people.rollouts.remark(asked) == ""
+    people.ask("pause", canary)
+    world.go_on(2)
+    assert "takes effect when it is resumed" in people.rollouts.remark(asked)
+
+
+def test_who_freezes_what_nobody_knows_hears_that(world: RolloutWorld) -> None:
+    _going(world)
+    people = People(world).rollouts
+    freeze = ActionRequest(action="freeze", environment=ENVIRONMENT)
+    assert people.remark(freeze) == ""
+    misspelt = structs.replace(freeze, environment="prd")
+    assert people.remark(misspelt) == "Nothing is known of prd here; did you mean prod?"

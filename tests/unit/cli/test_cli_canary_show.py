@@ -28,6 +28,9 @@ SHOWN: dict[str, Any] = {
     "ended": None,
     "superseded_by": None,
     "unknown": None,
+    "failed": None,
+    "silence": None,
+    "frozen": [],
     "doing": None,
     "wants": None,
     "instances": {"started": 4, "running": 4, "observed": 4, "other": 0},
@@ -75,3 +78,74 @@ def test_an_older_canary_that_is_being_returned_needs_nobody() -> None:
     wants = {"move": "wait", "reason": "because", "guards": [], "older_deployment_id": "d-older~1"}
     what, _ = next(next_of({**SHOWN, "step": 0, "wants": wants}))
     assert what.startswith("Nothing")
+
+
+RETURNED = {"index": 50, "action": "roll_back", "reason": "Things are not well again."}
+FREEZE = {"service": "shop", "environment": "prod", "by": "ada", "reason": "A sale goes on."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "next_"),
+    [
+        ({"doing": "roll_back"}, "It is being done: roll back.", "Wait"),
+        ({"failed": RETURNED}, "To roll back it failed (entry 50)", "Look at what the traffic"),
+        ({"unknown": 51}, "What came of entry 51 is not known", "Look at what the traffic"),
+    ],
+    ids=["under way", "failed", "not known"],
+)
+def test_a_promoted_release_that_is_returned_is_not_said_to_be_done(
+    changes: dict[str, Any], now: str, next_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = {**SHOWN, "ended": "promoted", "weight": 100, **changes}
+    assert standing(shown).startswith(now)
+    what, _ = next(next_of(shown))
+    assert what.startswith(next_)
+    said = _said(capsys, ended="promoted", weight=100, **changes)
+    assert "Nothing: it is done" not in said
+    assert "100 % of the traffic" not in said
+    assert "deploymark promote" not in said  # it was
+
+
+def test_what_could_not_be_done_is_resumed_and_not_approved() -> None:
+    shown = {**SHOWN, "failed": {"index": 50, "action": "shift", "reason": "The mesh is away."}}
+    assert standing(shown) == "To shift it failed (entry 50): The mesh is away."
+    commands = [command for _, command in next_of(shown)]
+    assert any(each.startswith("deploymark canary resume d-new~1") for each in commands)
+    assert not any(each.startswith("deploymark approve") for each in commands)
+
+
+def test_a_freeze_is_said_with_how_to_lift_it(capsys: pytest.CaptureFixture[str]) -> None:
+    wants: dict[str, Any] = {
+        "move": "hold",
+        "reason": "Guarded.",
+        "guards": [],
+        "older_deployment_id": None,
+    }
+    shown = {**SHOWN, "frozen": [FREEZE], "wants": wants}
+    frozen = "Frozen by ada: A sale goes on. Nothing is done by itself."
+    assert standing(shown) == frozen
+    said = _said(capsys, frozen=[FREEZE], wants=wants)
+    assert f"frozen         {frozen}" in said
+    assert "deploymark freeze --lift --environment prod --service shop --reason" in said
+    everywhere = {**FREEZE, "service": "*", "environment": "*"}
+    assert "--lift --environment '*' --reason" in _said(capsys, frozen=[everywhere])
+
+
+def test_where_a_return_leads_is_said_of_what_was_returned_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "returned to    d-old~1" in _said(capsys, ended="rolled_back")
+    assert "no earlier release is known here" in _said(capsys, target_deployment_id=None)
+
+
+def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    away = "The Prometheus main did not answer: timed out."
+    assert standing({**SHOWN, "silence": away}) == away
+    wants: dict[str, Any] = {
+        "move": "wait",
+        "reason": "It is open.",
+        "guards": [],
+        "older_deployment_id": None,
+    }
+    assert standing({**SHOWN, "silence": away, "wants": wants}) == f"It is open. {away}"
+    assert f"source         {away}" in _said(capsys, silence=away)

@@ -107,8 +107,12 @@ def test_a_token_that_ends_soon_and_one_that_may_too_much_are_named(run: Run) ->
 def test_unsigned_markers_are_counted(run: Run) -> None:
     marked = run("mark applied --service unsigned --environment prod --version 1 --json")
     run("show", json.loads(marked.stdout)["deployment_id"])  # waits until it can be found
-    told = said(found(run), "markers")
-    assert re.search(r"(is not signed by its|are not signed by their) producer", told)
+    looked = found(run)
+    assert re.search(
+        r"(is not signed by its|are not signed by their) producer", said(looked, "markers")
+    )
+    hints = [each["hint"] for each in looked if each["check"] == "markers"]
+    assert "Where an environment's `action_assurance` is signed" in hints[0]  # elsewhere they do
 
 
 def test_what_is_expected_of_services_is_shown_value_by_value(run: Run, team: Path) -> None:
@@ -234,3 +238,44 @@ def test_plans_that_never_go_on_are_noise() -> None:
     applied = [view(60 + n, deployment=f"d-{n}") for n in range(5)]
     assert not list(unfinished([*plans, *applied], later_ms))
     assert not list(unfinished(plans, later_ms - 2 * 3_600_000))
+
+
+NOT_STARTING = {
+    "an actuator that there is not": (
+        '[rollouts.shop.prod.actuator]\nkind = "comand"\n',
+        "There is no actuator 'comand'.",
+    ),
+    "an actuator without what it needs": (
+        '[rollouts.shop.prod.actuator]\nkind = "command"\n',
+        "The options of the actuator command are wrong",
+    ),
+    "a source that there is not": (
+        '[rollouts.shop.prod]\nsource = "prometeus"\n',
+        "counts from 'prometeus', which is no source",
+    ),
+    "a secret that is not there": (
+        (
+            '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+            'secret_file = "nowhere"\n'
+        ),
+        "secret",
+    ),
+    "a secret that cannot be read": (
+        '[dialects.github_webhooks]\nsecret_file = "nowhere"\n',
+        "The secret file nowhere cannot be read.",
+    ),
+    "an address that is none": ('[server]\nlisten = "abc"\n', "'abc' is no address to listen on"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), NOT_STARTING.values(), ids=NOT_STARTING)
+def test_what_keeps_a_server_from_starting_is_wrong(
+    run: Run, team: Path, content: str, why: str
+) -> None:
+    assert "keeps the server from starting" in said(found(run, "doctor --data data"), "start")
+    (team / "bad.toml").write_text(content)
+    told = found(run, "doctor --data data --config bad.toml")
+    wrong = [each for each in told if each["check"] == "start"]
+    assert [each["finding"] for each in wrong] == ["wrong"]
+    assert wrong[0]["says"].startswith("The server would not start: ")
+    assert why in wrong[0]["says"]

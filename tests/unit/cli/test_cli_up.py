@@ -110,3 +110,26 @@ def test_what_keeps_it_from_starting_is_said_in_plain_words(run: Run, place: Pat
             assert words in refused.stderr, flags
             assert "Errno" not in refused.stderr
             assert "Free disk space" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[rollouts.shop.prod.actuator]\nkind = "comand"\n',
+        '[rollouts.shop.prod]\nsource = "prometeus"\n',
+        '[dialects.github_webhooks]\nsecret_file = "nowhere"\n',
+        (
+            '[[alerts.notifiers]]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+            'secret_file = "nowhere"\n'
+        ),
+    ],
+    ids=["actuator", "source", "dialect", "notifier"],
+)
+def test_what_cannot_be_had_is_refused_before_a_log_is_made(
+    run: Run, place: Path, content: str
+) -> None:
+    (place / "bad.toml").write_text(content)
+    refused = run("up --data fresh --listen 127.0.0.1:0 --config bad.toml")
+    assert refused.returncode == 64, refused.stderr
+    assert not (place / "fresh").exists()
+    assert not (place / "fresh.guard").exists()

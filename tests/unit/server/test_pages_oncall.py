@@ -243,6 +243,9 @@ class OneRollout:
             "service": "checkout",
             "environment": "prod",
             "target_deployment_id": None,
+            "unknown": None,
+            "failed": None,
+            "frozen": [],
             "strategy": "canary",
             "step": 1,
             "steps": [5.0, 25.0],
@@ -269,6 +272,28 @@ _STATES: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "going back": ({"doing": "roll_back"}, "rolling_back", "It is being rolled back."),
     "one cutover": ({"strategy": "blue_green"}, "rolling_out", None),
     "over": ({"ended": "promoted"}, "healthy", None),
+    "going back after it was over": (
+        {"ended": "promoted", "doing": "roll_back"},
+        "rolling_back",
+        "It is being rolled back.",
+    ),
+    "not gone back after it was over": (
+        {
+            "ended": "promoted",
+            "failed": {"index": 9, "action": "roll_back", "reason": "The mesh is away."},
+        },
+        "paused",
+        "The mesh is away.",
+    ),
+    "frozen": (
+        {
+            "frozen": [
+                {"service": "*", "environment": "prod", "by": "ana", "reason": "A sale goes on."}
+            ]
+        },
+        "canary",
+        "Frozen by ana: A sale goes on.",
+    ),
 }
 
 

@@ -63,18 +63,31 @@ def rolling_of(asked: Asked) -> Rolling:
     found: dict[tuple[str, str, str], Standing] = {}
     recent = asked.sources.rolling
     for each in rollouts.newest() if recent is None else recent.read():
-        if each["ended"] is None:
+        # A promoted release that is being returned, or could not be, is under way again.
+        if each["ended"] is None or _is_unsettled(each):
             state, reason = _state_of(each)
             name = (each["service"], each["environment"], each["deployment_id"])
             found[name] = Standing(each, state, reason)
     return found
 
 
+def _is_unsettled(rollout: Mapping[str, Any]) -> bool:
+    failed = (rollout["unknown"], rollout["failed"]) != (None, None)
+    return failed or rollout["doing"] is not None
+
+
 def _state_of(rollout: Mapping[str, Any]) -> tuple[ShownState, str | None]:
-    wants = rollout["wants"]
+    wants, failed = rollout["wants"], rollout["failed"]
     reason = None if wants is None else wants["reason"]
     if rollout["doing"] == "roll_back":
         return ShownState.ROLLING_BACK, reason
+    if rollout["unknown"] is not None:
+        return ShownState.PAUSED, f"What came of entry {rollout['unknown']} is not known."
+    if failed is not None:
+        return ShownState.PAUSED, failed["reason"] or f"Entry {failed['index']} failed."
+    if rollout["frozen"] and not rollout["paused_by"]:
+        frozen = rollout["frozen"][0]
+        reason = f"Frozen by {frozen['by']}: {frozen['reason'] or 'no reason given'}"
     if rollout["paused_by"]:
         return ShownState.PAUSED, reason or f"Paused by {rollout['paused_by']}."
     if rollout["strategy"] == "blue_green":
