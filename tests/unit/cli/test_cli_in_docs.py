@@ -23,8 +23,8 @@ def in_blocks(text: str) -> Iterator[list[str]]:
     """Yield the words of every `deploymark` command in the shell blocks of a page."""
     for block in _BLOCK.finditer(text):
         for line in block[2].replace("\\\n", " ").splitlines():
-            words = shlex.split(line.partition("||")[0], comments=True)
-            if words[:1] == ["deploymark"]:
+            if line.lstrip().startswith("deploymark "):  # others may quote over several lines
+                words = shlex.split(line.partition("||")[0], comments=True)
                 yield words[1 : words.index(">")] if ">" in words else words[1:]
 
 
