@@ -177,9 +177,9 @@ def marker_of(  # noqa: PLR0913 - what `mapped` takes, and what an unmapped chan
 ) -> dict[str, Any]:
     """Return the marker that text and tags make: a deployment where they name one.
 
-    Otherwise it is a change of the infrastructure whose revision is a hash of text, tags and
-    minute, so that a retry is the same and nothing is lost. Service and environment are then
-    `unmapped` where nobody says them.
+    Otherwise it is a change of the infrastructure whose revision is a hash of text, tags, stated
+    fields and minute, so that a retry is the same and nothing is lost. Service and environment are
+    then `unmapped` where nobody says them.
 
     Args:
         text: Free text; others keep it.
@@ -194,7 +194,10 @@ def marker_of(  # noqa: PLR0913 - what `mapped` takes, and what an unmapped chan
     fields.setdefault("phase", Phase.APPLIED.value)
     if names_deployment(fields):
         return fields
-    return unmapped(fields, key, revision_of(text, tags, at_ms))
+    # What is stated as fields tells such changes apart, too; how far one has come does not.
+    told = [f"{name}:{value}" for name, value in sorted(stated.items()) if value]
+    own = [each for each in told if not each.startswith("phase:")]
+    return unmapped(fields, key, revision_of(text, [*tags, *own], at_ms))
 
 
 def names_deployment(fields: Mapping[str, Any]) -> bool:

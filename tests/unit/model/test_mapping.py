@@ -102,6 +102,17 @@ def test_what_names_no_deployment_is_kept_as_a_change_of_the_infrastructure() ->
     }
 
 
+def test_two_changes_without_a_text_are_told_apart_by_what_they_state() -> None:
+    def revision(**stated: str | None) -> str:
+        made = marker_of("", [], 0, NO_MAPPING, key="x", stated=stated)
+        return str(made["revision"])
+
+    assert revision(version="1") != revision(version="2")
+    assert revision(deployer="ann") != revision(deployer="bob")
+    assert revision(deployer="ann", phase="applying") == revision(deployer="ann", phase="applied")
+    assert revision(deployer=None) == revision_of("", [], 0)
+
+
 def test_text_tags_and_minute_make_the_revision() -> None:
     revisions = {
         revision_of(*each)
