@@ -78,6 +78,7 @@ COMMANDS = {
     "verify": "check a receipt, envelope, artifact or export offline",
     "schema": "the schemas of markers and entries",
     "doctor": "say what is configured, what is missing, and what is wrong",
+    "doctor dialect": "show how a request of another system's client is understood",
     "gameday": "inject faults into a simulated fleet and score what a server finds",
     "openapi": "print the description of the HTTP interface",
     "completion": "print what makes a shell complete this command",

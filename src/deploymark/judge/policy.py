@@ -231,7 +231,8 @@ class Identity(_Part, frozen=True):
 
     Attributes:
         git_names: Names of authors as commits carry them.
-        subjects: Subjects of identity tokens.
+        subjects: Principals of calls: `token:NAME`, and `oidc:RULE:SUB` for the subject of an
+            identity token that came by a rule of `[oidc]`.
     """
 
     git_names: Names = ()

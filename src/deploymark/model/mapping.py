@@ -1,12 +1,13 @@
 """From text and tags of another system to fields of a marker, as a team's configuration says.
 
-Pure. Three sources, the first that says something wins: tags such as `service:checkout`, then the
-configured patterns with named groups, in their order, then the defaults. A value that no marker
-could hold (a commit that is none) says nothing; the text itself is kept by others.
+Pure. Five sources, the first that says something wins: what the client stated as a field, tags such
+as `service:checkout`, then the configured patterns with named groups, in their order, then the
+defaults, then what the dialect guesses. A value that no marker could hold (a commit that is none)
+says nothing; the text itself is kept by others.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
@@ -17,7 +18,7 @@ from msgspec import Meta, Struct
 
 from deploymark.errors import UsageError
 from deploymark.model.canonical import encode
-from deploymark.model.limits import Name, Text, Value
+from deploymark.model.limits import TEXT_BYTES, Name, Text, Value
 from deploymark.model.tolerant import bounded, commit_of, digest_of, text_of
 from deploymark.model.vocabulary import Kind, Phase
 
@@ -38,6 +39,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "commit": ("commit_hash",),
     "digest": ("artifact", "digest"),
     "image": ("artifact", "name"),
+    "image_tag": ("artifact", "tag"),
     "phase": ("phase",),
     "run": ("action",),
     "repository": ("repository",),
@@ -65,6 +67,10 @@ _WORDS: Final = {
     "action": "run",
 }
 """What a tag may call a field."""
+
+
+Stated = Mapping[str, str | None]
+"""Texts by the names of `FIELDS`; None says nothing."""
 
 
 class Pattern(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -125,33 +131,32 @@ def check_mapping(mapping: TextMapping, field: str = "") -> None:
 def mapped(
     text: str,
     tags: Sequence[str],
-    defaults: Mapping[str, str],
-    patterns: Sequence[Pattern],
-    stated: Mapping[str, str | None] = MappingProxyType({}),
+    mapping: TextMapping,
+    *,
+    stated: Stated = MappingProxyType({}),
+    guessed: Stated = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the fields of a flat marker that text and tags say.
+    """Return the fields of a flat marker that a request says.
 
     Args:
         text: Free text; no more than `SEARCHED_CHARACTERS` of it are looked at.
         tags: Such as `service:checkout` or `env=prod`; others say nothing.
-        defaults: As in `TextMapping`.
-        patterns: As in `TextMapping`; checked before.
-        stated: Fields that the client said as such, by the names of `FIELDS`; they go first.
+        mapping: Of the caller; checked before.
+        stated: What the client said as fields, by the names of `FIELDS`; goes first.
+        guessed: What to take where nobody says it, such as the name of the repository.
 
     Returns:
         Fields that a marker can hold; nothing for what nobody says.
     """
     said: dict[str, str] = {}
-    for field, known in stated.items():
-        _say(said, field, known)
+    _say_all(said, stated.items())
     for tag in tags:
         if (found := _TAG.fullmatch(tag)) and (name := _WORDS.get(found[1].lower())):
             _say(said, name, found[2])
-    for pattern in patterns:
-        for name, value in _groups(pattern, text, tags):
-            _say(said, name, value)
-    for name, value in defaults.items():
-        _say(said, name, value)
+    for pattern in mapping.patterns:
+        _say_all(said, _groups(pattern, text, tags))
+    _say_all(said, mapping.defaults.items())
+    _say_all(said, guessed.items())
     fields: dict[str, Any] = {}
     for name, value in said.items():
         *outer, last = FIELDS[name]
@@ -160,20 +165,21 @@ def mapped(
     return fields
 
 
-def marker_of(
+def marker_of(  # noqa: PLR0913 - what `mapped` takes, and what an unmapped change needs
     text: str,
     tags: Sequence[str],
     at_ms: int,
     mapping: TextMapping,
     *,
     key: str,
-    stated: Mapping[str, str | None] = MappingProxyType({}),
+    stated: Stated = MappingProxyType({}),
+    guessed: Stated = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the marker that text and tags make: a deployment where they name one.
 
-    Otherwise it is a change of the infrastructure whose revision is a hash of text, tags and
-    minute, so that a retry is the same and nothing is lost. Service and environment are then
-    `unmapped` where nobody says them.
+    Otherwise it is a change of the infrastructure whose revision is a hash of text, tags, stated
+    fields and minute, so that a retry is the same and nothing is lost. Service and environment are
+    then `unmapped` where nobody says them.
 
     Args:
         text: Free text; others keep it.
@@ -181,13 +187,17 @@ def marker_of(
         at_ms: The claimed time, else when it came; only the minute counts.
         mapping: Of the caller.
         key: What changed, where nothing else says it: the name of the dialect.
-        stated: Fields by the names of `FIELDS` that the client said as such; they go first.
+        stated: As in `mapped`.
+        guessed: As in `mapped`.
     """
-    fields = mapped(text, tags, mapping.defaults, mapping.patterns, stated)
+    fields = mapped(text, tags, mapping, stated=stated, guessed=guessed)
     fields.setdefault("phase", Phase.APPLIED.value)
     if names_deployment(fields):
         return fields
-    return unmapped(fields, key, revision_of(text, tags, at_ms))
+    # What is stated as fields tells such changes apart, too; how far one has come does not.
+    told = [f"{name}:{value}" for name, value in sorted(stated.items()) if value]
+    own = [each for each in told if not each.startswith("phase:")]
+    return unmapped(fields, key, revision_of(text, [*tags, *own], at_ms))
 
 
 def names_deployment(fields: Mapping[str, Any]) -> bool:
@@ -214,40 +224,6 @@ def unmapped(fields: Mapping[str, Any], key: str, revision: str) -> dict[str, An
         "key": key,
         "revision": revision,
     }
-
-
-def completed(
-    stated: Mapping[str, Any],
-    text: str,
-    tags: Sequence[str],
-    mapping: TextMapping,
-    guessed: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return what a request states, completed by what its text says and the configuration.
-
-    Args:
-        stated: Fields that the request itself names; they win. None and {} state nothing.
-        text: Free text that came with it.
-        tags: As in `mapped`.
-        mapping: Of the caller.
-        guessed: What to take where nobody says it, such as the name of the repository.
-    """
-    fields: dict[str, Any] = {}
-    said = mapped(text, tags, mapping.defaults, mapping.patterns)
-    for source in (guessed or {}, said, stated):
-        for name, value in source.items():
-            over = _over(fields.get(name), value)
-            if over is not None:
-                fields[name] = over
-    return fields
-
-
-def _over(stands: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a value over what stands, an object part by part; None where there is nothing."""
-    if not isinstance(value, Mapping):
-        return value
-    inner = {name: each for name, each in value.items() if each is not None}
-    return {**(stands if isinstance(stands, Mapping) else {}), **inner} or None
 
 
 def revision_of(text: str, tags: Sequence[str], at_ms: int) -> str:
@@ -291,9 +267,16 @@ def _say(said: dict[str, str], name: str, value: str | None) -> None:
             text = text.lower()
             if text not in set(Phase):
                 return
+        case "repository":
+            text = bounded(text, TEXT_BYTES) or text
         case _:
             text = bounded(text, _VALUE_BYTES) or text
     said[name] = text
+
+
+def _say_all(said: dict[str, str], pairs: Iterable[tuple[str, str | None]]) -> None:
+    for name, value in pairs:
+        _say(said, name, value)
 
 
 def _groups(pattern: Pattern, text: str, tags: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -29,6 +29,7 @@ from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
 from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
 from deploymark.runtime.dialects import DialectSection, check_dialects
+from deploymark.runtime.identities import identified
 from deploymark.runtime.zones import time_zones
 from deploymark.telemetry.limits import (
     BODY_BYTES,
@@ -351,13 +352,15 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
     for (service, environment), plan in configuration.plans.items():
         lag_seconds = _lag_of(plan, configuration)
         _check_plan(plan, name, f"/rollouts/{service}/{environment}", lag_seconds)
-    _check_rules(configuration.policy.rules, configuration.auth.identities, name)
     _check_dialects(configuration.dialects, name)
     try:
         check_oidc(configuration.oidc)
+        people = identified(configuration.auth.identities, configuration.oidc)
     except UsageError as error:
         raise UsageError(f"{name}: {error.message}", hint=error.hint, field=error.field) from None
-    return configuration
+    _check_rules(configuration.policy.rules, people, name)
+    auth = msgspec.structs.replace(configuration.auth, identities=people)
+    return msgspec.structs.replace(configuration, auth=auth)
 
 
 def _lag_of(plan: RolloutPlan, configuration: Configuration) -> int | None:

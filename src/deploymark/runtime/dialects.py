@@ -121,6 +121,16 @@ def mounted_dialects(sections: Mapping[str, DialectSection]) -> list[Mounted]:
     return found
 
 
+def mappings_of(sections: Mapping[str, DialectSection]) -> list[Mounted]:
+    """Return the dialects that a server speaks with their mappings, and no secret of any."""
+    found = []
+    for dialect in all_dialects():
+        section = sections.get(dialect.name, DialectSection())
+        if section.enabled:
+            found.append(Mounted(dialect, section.mapping, section.tokens))
+    return found
+
+
 def _check_secrets(dialect: Dialect, file: str) -> None:
     signatures = [
         each

@@ -7,7 +7,7 @@ is ours.
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -85,7 +85,10 @@ class Application:
         for operation in (*OPERATIONS, *operations_of(dialects)):
             by_path.setdefault(operation.path, {})[operation.method] = operation
         self._router = Router(
-            [Route(path, _Resource(self, methods)) for path, methods in by_path.items()],
+            [
+                _Address(path, _Resource(self, methods), methods)
+                for path, methods in by_path.items()
+            ],
             redirect_slashes=False,  # one address, and no answer that clients must not follow
             default=_Resource(self, {}),
         )
@@ -195,6 +198,20 @@ class Application:
         if access.anonymous:
             return Caller("", frozenset(), network=network)
         raise UnauthenticatedError("This needs a token, and the request carries none.")
+
+
+class _Address(Route):
+    """One address among others that it may fit, too: the first one that takes the method answers.
+
+    GitLab's project may have any name, also one under which another dialect takes deploys. Where no
+    address takes the method, the first one that fits says so.
+    """
+
+    def __init__(self, path: str, resource: "_Resource", methods: Iterable[str]) -> None:
+        super().__init__(path, resource, methods=list(methods))
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 class _Resource:

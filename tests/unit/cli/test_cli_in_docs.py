@@ -23,11 +23,9 @@ def in_blocks(text: str) -> Iterator[list[str]]:
     """Yield the words of every `deploymark` command in the shell blocks of a page."""
     for block in _BLOCK.finditer(text):
         for line in block[2].replace("\\\n", " ").splitlines():
-            # Other programs may be given text that goes over several lines.
-            if line.split()[:1] != ["deploymark"]:
-                continue
-            words = shlex.split(line.partition("||")[0], comments=True)
-            yield words[1 : words.index(">")] if ">" in words else words[1:]
+            if line.lstrip().startswith("deploymark "):  # others may quote over several lines
+                words = shlex.split(line.partition("||")[0], comments=True)
+                yield words[1 : words.index(">")] if ">" in words else words[1:]
 
 
 _LINES = {

@@ -366,3 +366,10 @@ def test_an_id_that_cannot_be_told_is_an_error_because_no_deploy_hangs_on_it(run
     said = run("id --service basket")
     assert (said.returncode, said.stdout) == (64, "")
     assert "environment" in said.stderr
+
+
+def test_an_empty_variable_of_the_pipeline_says_nothing(run: Run) -> None:
+    empty = "--strategy '' --track '' --timestamp '' --owner ''"
+    about = "--service a --environment b --version 1"
+    assert run(f"id {about} {empty}").stdout == run(f"id {about}").stdout
+    assert run(f"mark applied {about} {empty}").returncode == 0

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from deploymark.errors import UsageError
 from deploymark.model.canonical import encode
 from deploymark.model.mapping import (
+    NO_MAPPING,
     SEARCHED_CHARACTERS,
     Pattern,
     TextMapping,
     check_mapping,
-    completed,
     mapped,
     marker_of,
     names_deployment,
@@ -81,13 +81,13 @@ SAID: dict[str, tuple[str, list[str], TextMapping, dict[str, Any]]] = {
 def test_what_is_said_becomes_fields(case: str) -> None:
     text, tags, mapping, wanted = SAID[case]
     check_mapping(mapping)
-    assert mapped(text, tags, mapping.defaults, mapping.patterns) == wanted
+    assert mapped(text, tags, mapping) == wanted
 
 
 def test_a_pattern_sees_no_further_than_its_bound() -> None:
-    pattern = (Pattern(text="(?P<version>9)"),)
-    assert mapped("x" * (SEARCHED_CHARACTERS - 1) + "9", [], {}, pattern) == {"version": "9"}
-    assert mapped("x" * SEARCHED_CHARACTERS + "9", [], {}, pattern) == {}
+    mapping = TextMapping(patterns=(Pattern(text="(?P<version>9)"),))
+    assert mapped("x" * (SEARCHED_CHARACTERS - 1) + "9", [], mapping) == {"version": "9"}
+    assert mapped("x" * SEARCHED_CHARACTERS + "9", [], mapping) == {}
 
 
 def test_what_names_no_deployment_is_kept_as_a_change_of_the_infrastructure() -> None:
@@ -100,6 +100,17 @@ def test_what_names_no_deployment_is_kept_as_a_change_of_the_infrastructure() ->
         "key": "grafana",
         "revision": revision_of("Rebooted", ["env:prod"], 119_000),
     }
+
+
+def test_two_changes_without_a_text_are_told_apart_by_what_they_state() -> None:
+    def revision(**stated: str | None) -> str:
+        made = marker_of("", [], 0, NO_MAPPING, key="x", stated=stated)
+        return str(made["revision"])
+
+    assert revision(version="1") != revision(version="2")
+    assert revision(deployer="ann") != revision(deployer="bob")
+    assert revision(deployer="ann", phase="applying") == revision(deployer="ann", phase="applied")
+    assert revision(deployer=None) == revision_of("", [], 0)
 
 
 def test_text_tags_and_minute_make_the_revision() -> None:
@@ -141,22 +152,25 @@ def test_what_a_request_states_wins_over_its_text_and_that_over_a_guess() -> Non
         defaults={"environment": "prod", "cluster": "eu-1", "service": "unused"},
         patterns=(Pattern(text="(?P<service>web) is out"),),
     )
-    stated = {
-        "version": "1.2",
-        "commit_hash": None,
-        "target": {"namespace": "shop", "cluster": None},
-        "artifact": {"digest": None},
-    }
-    assert completed(stated, "web is out", ["env:stage"], mapping, {"service": "repository"}) == {
+    stated = {"version": "1.2", "commit": None, "namespace": "shop", "cluster": None}
+    guessed = {"service": "repository"}
+    said = mapped("web is out", ["env:stage"], mapping, stated=stated, guessed=guessed)
+    assert said == {
         "service": "web",
         "environment": "stage",
         "version": "1.2",
         "target": {"cluster": "eu-1", "namespace": "shop"},
     }
-    assert completed({"service": "own"}, "web is out", [], mapping)["service"] == "own"
-    assert completed({}, "", [], TextMapping(), {"service": "repository", "ref": None}) == {
-        "service": "repository"
-    }
+    assert mapped("web is out", [], mapping, stated={"service": "own"})["service"] == "own"
+    said = mapped("", [], NO_MAPPING, guessed={"service": "repository", "ref": None})
+    assert said == {"service": "repository"}
+
+
+def test_an_address_of_a_repository_may_be_longer_than_a_name() -> None:
+    address = f"https://git.example/{'group/' * 60}web"
+    said = mapped("", [], NO_MAPPING, stated={"repository": address, "ref": address})
+    assert said["repository"] == address
+    assert len(said["ref"].encode()) == 256
 
 
 def test_a_deployment_has_a_service_an_environment_and_a_subject() -> None:

@@ -167,6 +167,37 @@ def test_a_signed_webhook_is_a_caller_with_the_scope_of_its_section(side: _Side)
     assert side.say(other, x_signature=signature).status == 403
 
 
+def test_an_address_that_fits_two_dialects_is_answered_by_the_one_that_takes_the_method(
+    side: _Side,
+) -> None:
+    shows = Dialect(
+        "other",
+        "Others",
+        (
+            Route(
+                "GET",
+                "/dialect/{name:path}",
+                "Show.",
+                Read(lambda *_: in_json("shown"), looks=False),
+            ),
+            Route(
+                "PUT", "/dialect/{name:path}", "Put.", Read(lambda *_: in_json("put"), looks=False)
+            ),
+        ),
+        _refuse,
+    )
+    says = _dialect(BEARER)
+    says = Dialect(says.name, says.title, says.routes[:1], says.refuse)
+    side.door.app = Application(side.door.parts, Settings(), [Mounted(shows), Mounted(says)])
+
+    assert side.say(authorization=f"Bearer {side.token}").status == 202
+    path = "/dialect/x/say"
+    assert side.door.ask("GET", path, Role.EMITTER).json == "shown"
+    refused = side.door.ask("DELETE", path, Role.EMITTER)
+    assert (refused.status, refused.json["code"]) == (405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET, HEAD, PUT"
+
+
 def test_a_scope_and_a_role_hold_as_for_markers(side: _Side, door: Door) -> None:
     narrow = door.parts.tokens.issue(
         "narrow", [Role.EMITTER], Scope(services=("api",), environments=("*",)), None, LOCAL

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import bounded, text_of
 from deploymark.ports import (
     ForeignRequest,
@@ -29,8 +29,9 @@ def deployed(request: ForeignRequest) -> Said:
         "",
         (),
         request.received_ms,
-        request.mapping.over(TextMapping(defaults=nowhere)),
+        request.mapping,
         key=NAME,
+        guessed=nowhere,
         stated={
             "environment": text_of(body.get("environment")),
             "deployer": text_of(body.get("username")),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from deploymark.errors import DialectError
 from deploymark.model.canonical import encode
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import completed, names_deployment, unmapped
+from deploymark.model.mapping import mapped, names_deployment, unmapped
 from deploymark.model.tolerant import bounded, commit_of, instant_of, text_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import ForeignRequest, Said, Translated
@@ -44,10 +44,12 @@ def notified(request: ForeignRequest) -> Said:
             hint="Use the template of docs/howto/argocd.md.",
         )
     message = text_of(body.get("message")) or ""
-    fields = completed(_stated(body, phase), message, (), request.mapping, {"service": application})
+    stated, guessed = _stated(body, phase), {"service": application}
+    fields = mapped(message, (), request.mapping, stated=stated, guessed=guessed)
+    fields |= _around(body, phase)
     kept = not names_deployment(fields)
     if kept:
-        known = [application, text_of(body.get("revision")), phase.value, fields.get("timestamp")]
+        known = [application, text_of(body.get("revision")), phase.value, fields["timestamp"]]
         fields = unmapped(fields, application, sha256(encode(known)).hexdigest())
     fields["labels"] = _labels(body, application)
     note = "kept: it names no environment, or no revision"
@@ -56,23 +58,26 @@ def notified(request: ForeignRequest) -> Said:
     return Said((Translated(fields, message, within=_value(body.get("project")) or ""),), note=note)
 
 
-def _stated(body: Mapping[str, Any], phase: Phase) -> dict[str, Any]:
+def _stated(body: Mapping[str, Any], phase: Phase) -> dict[str, str | None]:
     revision = text_of(body.get("revision"))
     commit = commit_of(revision) if revision and len(revision) in {40, 64} else None
+    return {
+        "service": text_of(body.get("service")),
+        "environment": text_of(body.get("environment")),
+        "phase": phase.value,
+        "commit": commit,
+        "version": text_of(body.get("version")) or (None if commit else revision),
+        "repository": text_of(body.get("repository")),
+        "deployer": text_of(body.get("initiated_by")),
+        "cluster": text_of(body.get("cluster")),
+        "namespace": text_of(body.get("namespace")),
+    }
+
+
+def _around(body: Mapping[str, Any], phase: Phase) -> dict[str, str | None]:
     ended = body.get("finished_at") if phase is not Phase.APPLYING else None
     return {
-        "service": _value(body.get("service")),
-        "environment": _value(body.get("environment")),
-        "phase": phase.value,
-        "commit_hash": commit,
-        "version": _value(body.get("version")) or (None if commit else _value(revision)),
-        "repository": bounded(text_of(body.get("repository")), TEXT_BYTES),
         "build_url": bounded(text_of(body.get("url")), TEXT_BYTES),
-        "deployer": _value(body.get("initiated_by")),
-        "target": {
-            "cluster": _value(body.get("cluster")),
-            "namespace": _value(body.get("namespace")),
-        },
         "timestamp": instant_of(ended) or instant_of(body.get("started_at")),
     }
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import bounded, instant_of, milliseconds_of, text_of, texts_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import (
@@ -15,7 +15,7 @@ from deploymark.ports import (
 NAME: Final = "bigpanda_deployments"
 
 _FAILED: Final = frozenset({"failure", "failed", "error", "aborted"})
-_NOWHERE: Final = TextMapping(defaults={"service": UNMAPPED, "environment": UNMAPPED})
+_NOWHERE: Final = {"service": UNMAPPED, "environment": UNMAPPED}
 
 
 def started(request: ForeignRequest) -> Said:
@@ -39,8 +39,9 @@ def _said(request: ForeignRequest, phase: Phase) -> Said:
         text,
         (),
         at or request.received_ms,
-        request.mapping.over(_NOWHERE),
+        request.mapping,
         key=NAME,
+        guessed=_NOWHERE,
         stated={
             "service": text_of(body.get("component")),
             "environment": text_of(body.get("env")) or text_of(body.get("environment")),

@@ -30,7 +30,7 @@ def kind_of(event: CloudEvent) -> str | None:
     return f"{found['subject']}.{found['predicate']}" if found else None
 
 
-def stated(event: CloudEvent) -> dict[str, Any]:
+def stated(event: CloudEvent) -> dict[str, str | None]:
     """Return the fields that an event of a service or an environment states."""
     content = member(event.data, "subject", "content")
     chain = text_of(member(event.data, "context", "chainId"))
@@ -38,8 +38,7 @@ def stated(event: CloudEvent) -> dict[str, Any]:
     return {
         "service": None if about_environment else last_part(_subject(event)),
         "environment": _environment(content) or (_subject(event) if about_environment else None),
-        "action": bounded(f"cdevents:{chain}", VALUE_BYTES) if chain else None,
-        "timestamp": event.at,
+        "run": f"cdevents:{chain}" if chain else None,
         **artifact_of(text_of(member(content, "artifactId"))),
     }
 
@@ -49,14 +48,14 @@ def phase_of(kind: str) -> Phase:
     return Phase.REMOVED if kind == REMOVED else Phase.APPLIED
 
 
-def artifact_of(purl: str | None) -> dict[str, Any]:
+def artifact_of(purl: str | None) -> dict[str, str | None]:
     """Return artifact, version and commit of a package URL; what is none is a version.
 
     Source: github.com/package-url/purl-spec; of the type `oci` the version is a digest, and the
     qualifier `repository_url` the image's whole name.
     """
     if purl is None or not purl.startswith("pkg:"):
-        return {"version": bounded(purl, VALUE_BYTES)}
+        return {"version": purl}
     path, _, qualifiers = purl.removeprefix("pkg:").partition("#")[0].partition("?")
     name, _, version = path.partition("@")
     said = dict(parse_qsl(qualifiers))
@@ -65,13 +64,11 @@ def artifact_of(purl: str | None) -> dict[str, Any]:
     commit = commit_of(version) if len(version) >= _WHOLE_COMMIT else None
     named = said.get("repository_url") or unquote(name).partition("/")[2]
     return {
-        "artifact": {
-            "name": bounded(named or None, VALUE_BYTES) if digest else None,
-            "digest": digest,
-            "tag": bounded(said.get("tag"), VALUE_BYTES) if digest else None,
-        },
-        "version": None if digest or commit else bounded(version or purl, VALUE_BYTES),
-        "commit_hash": commit,
+        "image": named if digest else None,
+        "digest": digest,
+        "image_tag": said.get("tag") if digest else None,
+        "version": None if digest or commit else version or purl,
+        "commit": commit,
     }
 
 

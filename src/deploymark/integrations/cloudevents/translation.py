@@ -23,7 +23,7 @@ from deploymark.integrations.cloudevents.envelope import CloudEvent, events_of
 from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import completed, names_deployment, unmapped
+from deploymark.model.mapping import NO_MAPPING, mapped, names_deployment, unmapped
 from deploymark.model.tolerant import bounded, member, text_of
 from deploymark.model.vocabulary import Kind, Phase
 from deploymark.ports import (
@@ -57,7 +57,9 @@ def told(request: ForeignRequest, records: DialectRecords) -> Said:
 
 
 def _must_look(event: CloudEvent) -> bool:
-    return kind_of(event) == REMOVED and not names_deployment(_present(stated(event)))
+    return kind_of(event) == REMOVED and not names_deployment(
+        mapped("", (), NO_MAPPING, stated=stated(event))
+    )
 
 
 def _said(
@@ -78,8 +80,8 @@ def _marker(
     request: ForeignRequest, event: CloudEvent, kind: str, records: DialectRecords | None
 ) -> Translated:
     text, tags = _text(event, kind), [] if kind else _tags(event)
-    said = stated(event) if kind else {"timestamp": event.at}
-    fields = completed(said, text, tags, request.mapping)
+    fields = mapped(text, tags, request.mapping, stated=stated(event) if kind else {})
+    fields["timestamp"] = event.at
     deploys = kind in {*APPLIED, REMOVED} or not kind
     if kind == REMOVED and records is not None and not names_deployment(fields):
         fields |= _removed(fields, records)
@@ -112,10 +114,6 @@ def _ran(record: Record) -> bool:
 
 def _unique(event: CloudEvent) -> str:
     return sha256(encode([event.source, event.id])).hexdigest()
-
-
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}
 
 
 def _text(event: CloudEvent, kind: str) -> str:

@@ -14,6 +14,7 @@ from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.mapping import UNMAPPED, mapped, marker_of, subject_of
 from deploymark.model.tolerant import (
     bounded,
+    digest_of,
     flag_of,
     milliseconds_of,
     number_of,
@@ -122,7 +123,7 @@ def image_built(request: ForeignRequest, records: DialectRecords) -> Said:
     if commit is None or image is None:
         raise DialectError("An image is joined to a commit by `image` and `commit_sha`.")
     artifact = artifact_of(image)
-    named = mapped(image, (), request.mapping.defaults, request.mapping.patterns)
+    named = mapped(image, (), request.mapping)
     service = named.get("service") or artifact["name"].rpartition("/")[2]
     fields: dict[str, Any] = {
         "kind": Kind.INFRASTRUCTURE.value,
@@ -163,8 +164,9 @@ def artifact_of(image: str) -> dict[str, str]:
     found = {"name": bounded(head, VALUE_BYTES) or UNMAPPED}
     if tag:
         found["tag"] = bounded(tag, VALUE_BYTES) or ""
-    said = mapped("", (), {"digest": digest}, ()).get("artifact") if at else None
-    return {**found, **(said or {})}
+    if known := digest_of(digest) if at else None:
+        found["digest"] = known
+    return found
 
 
 def found(request: ForeignRequest, records: DialectRecords, *sorts: str) -> Record:

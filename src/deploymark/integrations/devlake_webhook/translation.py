@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploymark.model.limits import CHANGES, TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import bounded, instant_of, milliseconds_of, text_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import (
@@ -44,8 +44,9 @@ def _markers(request: ForeignRequest, said: Mapping[str, Any]) -> list[Translate
         text,
         (),
         ended or began or request.received_ms,
-        request.mapping.over(TextMapping(defaults=nowhere)),
+        request.mapping,
         key=NAME,
+        guessed=nowhere,
         stated={
             "environment": text_of(said.get("environment")),
             "run": text_of(said.get("id")),

@@ -14,7 +14,7 @@ from typing import Any, Final
 from deploymark.errors import DialectError
 from deploymark.model.canonical import encode
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import completed, names_deployment, unmapped
+from deploymark.model.mapping import mapped, names_deployment, unmapped
 from deploymark.model.tolerant import bounded, commit_of, instant_of, member, text_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import ForeignRequest, Said, Translated
@@ -57,13 +57,14 @@ def happened(request: ForeignRequest) -> Said:
     phase = _phase(body) if kind in _DEPLOYING else None
     stated = {
         "phase": phase.value if phase else None,
-        "timestamp": instant_of(body.get("timestamp")),
         **(_revision(_of_metadata(body, "revision")) if phase else {}),
     }
     if phase and (commit := _origin(body)):
-        stated["commit_hash"] = commit  # of what was packed, where the source is an OCI artifact
-    guessed = {"service": bounded(name, VALUE_BYTES)} if phase else {}
-    fields = completed(stated, message if phase else "", _tags(body), request.mapping, guessed)
+        stated["commit"] = commit  # of what was packed, where the source is an OCI artifact
+    guessed = {"service": name} if phase else {}
+    text, tags = message if phase else "", _tags(body)
+    fields = mapped(text, tags, request.mapping, stated=stated, guessed=guessed)
+    fields["timestamp"] = instant_of(body.get("timestamp"))
     within = "/".join(filter(None, (text_of(member(body, "involvedObject", "namespace")), name)))
     if phase is None or not names_deployment(fields):
         fields = unmapped(fields, f"flux-{kind}"[:VALUE_BYTES], _event(body))
@@ -96,12 +97,12 @@ def _revision(text: str | None) -> dict[str, str | None]:
     found = _REVISION.fullmatch(text or "")
     commit = found and (found["commit"] or (found["scheme"] == "sha1" and found["hash"]))
     if found and commit:
-        return {"commit_hash": commit_of(commit)}
-    return {"version": bounded(text, VALUE_BYTES)}
+        return {"commit": commit_of(commit)}
+    return {"version": text}
 
 
 def _origin(body: Mapping[str, Any]) -> str | None:
-    return _revision(_of_metadata(body, "originRevision")).get("commit_hash")
+    return _revision(_of_metadata(body, "originRevision")).get("commit")
 
 
 def _of_metadata(body: Mapping[str, Any], wanted: str) -> str | None:

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 from deploymark.errors import DialectError
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import completed, names_deployment
+from deploymark.model.mapping import mapped, names_deployment
 from deploymark.model.tolerant import (
     bounded,
-    commit_of,
     flag_of,
     instant_of,
     member,
@@ -60,15 +59,16 @@ def delivered(request: ForeignRequest) -> Said:
         state = text_of(member(status, "state"))
         return _nothing(f"The state {state} says nothing of a deployment that we do not know")
     told = member(body, _DEPLOYMENT)
-    fields = completed(
-        _stated(body, status, phase),
+    fields = mapped(
         text := _text(told, status),
         _tags(member(told, "payload")),
         request.mapping,
-        {"service": bounded(text_of(member(body, "repository", "name")), VALUE_BYTES)},
+        stated=_stated(body, phase),
+        guessed={"service": text_of(member(body, "repository", "name"))},
     )
     if not names_deployment(fields):
         raise DialectError("The body names no repository, or no commit: is it from GitHub?")
+    fields |= _around(body, status)
     fields["labels"] = _labels(request, body)
     within = text_of(member(body, "repository", "full_name")) or ""
     marker = Translated(fields, text, within=within)
@@ -102,25 +102,31 @@ def _phase(body: Mapping[str, Any], status: Any) -> Phase | None:  # noqa: ANN40
     return _PHASES.get(state)
 
 
-def _stated(body: Mapping[str, Any], status: Any, phase: Phase) -> dict[str, Any]:  # noqa: ANN401
+def _stated(body: Mapping[str, Any], phase: Phase) -> dict[str, str | None]:
     told = member(body, _DEPLOYMENT)
+    return {
+        "environment": text_of(member(told, "environment")) or "production",
+        "phase": phase.value,
+        "commit": text_of(member(told, "sha")),
+        "repository": text_of(member(body, "repository", "html_url")),
+        "ref": text_of(member(told, "ref")),
+        "run": _action(body),
+        "deployer": text_of(member(told, "creator", "login")),
+    }
+
+
+def _around(body: Mapping[str, Any], status: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    """Return what no text says: time, attempt and where to read on."""
     run = body.get("workflow_run")
-    at = member(status, "created_at") or member(told, "created_at")
+    at = member(status, "created_at") or member(body, _DEPLOYMENT, "created_at")
     links = (
         member(status, "log_url"),
         member(status, "target_url"),
         member(run, "html_url"),
     )
     return {
-        "environment": bounded(text_of(member(told, "environment")), VALUE_BYTES) or "production",
-        "phase": phase.value,
-        "commit_hash": commit_of(member(told, "sha")),
-        "repository": bounded(text_of(member(body, "repository", "html_url")), TEXT_BYTES),
-        "ref": bounded(text_of(member(told, "ref")), VALUE_BYTES),
-        "action": _action(body),
         "attempt": _attempt(run),
         "build_url": next((url for link in links if (url := _url(link))), None),
-        "deployer": bounded(text_of(member(told, "creator", "login")), VALUE_BYTES),
         "timestamp": instant_of(at),
     }
 

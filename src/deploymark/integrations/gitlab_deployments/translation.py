@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from deploymark.errors import DialectError, NotFoundError
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import completed, names_deployment
+from deploymark.model.mapping import mapped, names_deployment
 from deploymark.model.tolerant import (
     bounded,
     commit_of,
@@ -56,16 +56,16 @@ def created(request: ForeignRequest) -> Said:
     said = asked(request)
     status = _status(said, "created")
     sha, ref = text_of(said.get("sha")), text_of(said.get("ref"))
-    fields = completed(
-        {
-            "environment": bounded(text_of(said.get("environment")), VALUE_BYTES),
-            "phase": PHASES[status].value,
-            **_revision(sha, ref, tagged=flag_of(said.get("tag")) is True),
-        },
+    fields = mapped(
         "",
         (),
         request.mapping,
-        {"service": _service(project_of(request))},
+        stated={
+            "environment": text_of(said.get("environment")),
+            "phase": PHASES[status].value,
+            **_revision(sha, ref, tagged=flag_of(said.get("tag")) is True),
+        },
+        guessed={"service": _service(project_of(request))},
     )
     if "environment" not in fields:
         raise DialectError("environment is missing.")
@@ -136,15 +136,15 @@ def _service(project: str | None) -> str | None:
     return (project or "").rpartition("/")[2] or None
 
 
-def _revision(sha: str | None, ref: str | None, *, tagged: bool) -> dict[str, Any]:
+def _revision(sha: str | None, ref: str | None, *, tagged: bool) -> dict[str, str | None]:
     """Return commit, ref and version: that of a tag, else what the commit is called otherwise."""
     commit, ref = commit_of(sha), (ref or "").removeprefix("refs/heads/")
     tag = ref.removeprefix("refs/tags/") if tagged or ref.startswith("refs/tags/") else ""
     full = f"refs/tags/{tag}" if tag else f"refs/heads/{ref}" if ref else None
     return {
-        "commit_hash": commit,
-        "ref": bounded(full, VALUE_BYTES),
-        "version": bounded(tag or (None if commit else sha), VALUE_BYTES),
+        "commit": commit,
+        "ref": full,
+        "version": tag or (None if commit else sha),
     }
 
 
@@ -166,27 +166,29 @@ def hooked(request: ForeignRequest) -> Said:
     project = text_of(member(body, "project", "path_with_namespace"))
     title = bounded(text_of(body.get("commit_title")), TEXT_BYTES)
     commit = _commit(body)
-    fields = completed(
-        {
-            **_revision(commit, text_of(body.get("ref")), tagged=flag_of(body.get("tag")) is True),
-            "environment": bounded(text_of(body.get("environment")), VALUE_BYTES),
-            "phase": PHASES[status].value,
-            "repository": bounded(text_of(member(body, "project", "web_url")), TEXT_BYTES),
-            "build_url": bounded(text_of(body.get("deployable_url")), TEXT_BYTES),
-            "deployer": bounded(text_of(member(body, "user", "username")), VALUE_BYTES),
-            "timestamp": instant_of(body.get("status_changed_at")),
-            "changes": [{"commit": commit, "title": title}] if commit and title else None,
-        },
+    fields = mapped(
         title or "",
         (),
         request.mapping,
-        {"service": bounded(_service(project), VALUE_BYTES)},
+        stated={
+            **_revision(commit, text_of(body.get("ref")), tagged=flag_of(body.get("tag")) is True),
+            "environment": text_of(body.get("environment")),
+            "phase": PHASES[status].value,
+            "repository": text_of(member(body, "project", "web_url")),
+            "deployer": text_of(member(body, "user", "username")),
+        },
+        guessed={"service": _service(project)},
     )
     if not names_deployment(fields):
         raise DialectError(
             "The body names no project, no environment or no commit: is it from GitLab?"
         )
-    fields["labels"] = _labels(request, body, status)
+    fields |= {
+        "build_url": bounded(text_of(body.get("deployable_url")), TEXT_BYTES),
+        "timestamp": instant_of(body.get("status_changed_at")),
+        "changes": [{"commit": commit, "title": title}] if commit and title else None,
+        "labels": _labels(request, body, status),
+    }
     note = f"{fields['phase']} in {fields['environment']}"
     return Said((Translated(fields, within=project or ""),), note=note)
 

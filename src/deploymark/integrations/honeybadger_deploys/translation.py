@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import bounded, text_of
 from deploymark.ports import (
     ForeignRequest,
@@ -25,8 +25,9 @@ def deployed(request: ForeignRequest) -> Said:
         "",
         (),
         request.received_ms,
-        request.mapping.over(TextMapping(defaults=nowhere)),
+        request.mapping,
         key=NAME,
+        guessed=nowhere,
         stated={
             "environment": text_of(body.get("environment")),
             "deployer": text_of(body.get("local_username")),

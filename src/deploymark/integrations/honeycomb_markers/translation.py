@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from deploymark.errors import NotFoundError
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import SEARCHED_CHARACTERS, TextMapping, marker_of
+from deploymark.model.mapping import SEARCHED_CHARACTERS, marker_of
 from deploymark.model.tolerant import (
     bounded,
     date_of,
@@ -50,8 +50,9 @@ def added(request: ForeignRequest) -> Said:
         message,
         message[:SEARCHED_CHARACTERS].split(),
         began or ended or request.received_ms,
-        request.mapping.over(TextMapping(defaults=known)),
+        request.mapping,
         key=NAME,
+        guessed=known,
     )
     sort = bounded(text_of(body.get("type")), VALUE_BYTES)
     fields["labels"] = {_TYPE_LABEL: sort} if sort else {}

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from deploymark.errors import NotFoundError
 from deploymark.model.limits import VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import (
     bounded,
     date_of,
@@ -54,8 +54,9 @@ def deployed(request: ForeignRequest) -> Said:
         f"{name}\n{text}",
         (),
         at or request.received_ms,
-        request.mapping.over(TextMapping(defaults={"service": name, "environment": UNMAPPED})),
+        request.mapping,
         key=NAME,
+        guessed={"service": name, "environment": UNMAPPED},
         stated={"deployer": text_of(body.get("user")), **subject_of(revision)},
     )
     label = bounded(revision, VALUE_BYTES)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from deploymark.errors import DialectError
 from deploymark.integrations.newrelic_graphql.document import Asked, read_mutation
 from deploymark.model.limits import TEXT_BYTES, VALUE_BYTES
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, revision_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, revision_of, subject_of
 from deploymark.model.tolerant import bounded, instant_of, milliseconds_of, text_of
 from deploymark.model.vocabulary import Kind
 from deploymark.ports import ForeignRequest, Said, Translated
@@ -117,8 +117,9 @@ def _marker(request: ForeignRequest, change: _Change, sort: str | None) -> Trans
         text,
         tags,
         at or request.received_ms,
-        request.mapping.over(TextMapping(defaults={"service": entity, "environment": UNMAPPED})),
+        request.mapping,
         key=NAME,
+        guessed={"service": entity, "environment": UNMAPPED},
         stated={
             "deployer": text_of(said.get("user")),
             "run": text_of(said.get("groupId")),

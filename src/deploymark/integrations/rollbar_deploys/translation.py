@@ -6,7 +6,7 @@ It names no service: the token does, by the defaults of the configuration.
 from typing import Any, Final
 
 from deploymark.errors import NotFoundError
-from deploymark.model.mapping import UNMAPPED, TextMapping, marker_of, subject_of
+from deploymark.model.mapping import UNMAPPED, marker_of, subject_of
 from deploymark.model.tolerant import number_of, text_of
 from deploymark.model.vocabulary import Phase
 from deploymark.ports import DialectRecords, ForeignRequest, Record, Said, Translated
@@ -21,7 +21,7 @@ _PHASES: Final = {
 }
 _STATUSES: Final = {"applying": "started", "failed": "failed"}
 _TOLD_AGAIN: Final = ("kind", "service", "environment", "version", "commit_hash", "key", "revision")
-_NOWHERE: Final = TextMapping(defaults={"service": UNMAPPED, "environment": UNMAPPED})
+_NOWHERE: Final = {"service": UNMAPPED, "environment": UNMAPPED}
 
 
 def deployed(request: ForeignRequest) -> Said:
@@ -33,8 +33,9 @@ def deployed(request: ForeignRequest) -> Said:
         comment,
         (),
         request.received_ms,
-        request.mapping.over(_NOWHERE),
+        request.mapping,
         key=NAME,
+        guessed=_NOWHERE,
         stated={
             "environment": text_of(body.get("environment")),
             "deployer": user,
