@@ -7,6 +7,7 @@ import { Measures } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Version } from "../parts/version.tsx";
 import { When } from "../parts/when.tsx";
 import { counted } from "../parts/words.ts";
 
@@ -45,7 +46,7 @@ export default function ServicesPage({ document: shown }: { document: Services }
                           <li key={chip.id} class="nowrap">
                             {chip.environment}{" "}
                             <ToDeployment id={chip.id}>
-                              <span class="mono">{chip.version}</span>
+                              <Version of={chip.version} />
                             </ToDeployment>{" "}
                             <StateMark state={chip.state} />{" "}
                             <span class="calm small">
