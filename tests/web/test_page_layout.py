@@ -58,6 +58,32 @@ def test_the_frame_takes_one_line_from_1024_px_on(
     assert story
 
 
+def test_the_frame_takes_two_lines_on_a_tablet(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=768)
+    expect(page.locator(".ranges")).to_be_visible()
+    assert page.evaluate("document.querySelector('.top').clientHeight") < 90
+    assert story
+
+
+def test_on_a_phone_the_newest_of_a_timeline_is_seen_first(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, f"/debug?dep={story['checkout']}~1", width=390)
+    newest = page.locator(".timeline circle").last
+    expect(newest).to_be_attached()
+    newest.scroll_into_view_if_needed()
+    page.locator(".timeline").scroll_into_view_if_needed()
+    page.reload()
+    expect(newest).to_be_attached()
+    inside = newest.evaluate(
+        "(dot) => dot.getBoundingClientRect().right <="
+        " dot.closest('.scroll').getBoundingClientRect().right + 1"
+    )
+    assert inside
+
+
 def test_on_a_phone_the_navigation_shows_where_one_is(
     open_page: Open, server: PageServer, story: dict[str, str]
 ) -> None:

@@ -1,7 +1,9 @@
 """Every state that a page can be in: signed out, loading, empty, stale, not found, cut off."""
 
+import re
 from typing import Any
 
+import pytest
 from page_server import TOKEN, Open, PageServer
 from playwright.sync_api import expect
 
@@ -120,13 +122,19 @@ def test_loading_says_so(open_page: Open, server: PageServer, story: dict[str, s
     assert story
 
 
+@pytest.mark.parametrize("chosen", [False, True], ids=["by the system", "by hand"])
 def test_the_executive_page_prints_without_its_frame(
-    open_page: Open, server: PageServer, story: dict[str, str]
+    open_page: Open, server: PageServer, story: dict[str, str], *, chosen: bool
 ) -> None:
-    page = open_page(server, "/exec")
+    page = open_page(server, "/exec", theme="light" if chosen else "dark")
+    if chosen:
+        page.get_by_role("button", name="Light or dark").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Executive")
     page.emulate_media(media="print")
     expect(page.locator(".top")).to_be_hidden()
+    for text in ("h1", ".panel h2", ".figure-value", "td"):  # ink on paper, in the dark theme too
+        colour = page.locator(text).first.evaluate("(e) => getComputedStyle(e).color")
+        assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 128, (text, colour)
     expect(page.get_by_text("Success rate of deployments, 30 days")).to_be_visible()
     assert len(page.pdf(format="A4")) > 10_000
     assert story

@@ -147,7 +147,7 @@ function Days({ days }: { days: Exec["days"] }) {
           );
         })}
       </svg>
-      <p class="calm small row spread">
+      <p class="calm small row spread days-key">
         <span>{days[0]?.date}</span>
         <span>
           <span class="key-good">■</span> succeeded <span class="key-back">■</span> rolled back{" "}

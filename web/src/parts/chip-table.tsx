@@ -93,7 +93,7 @@ export function ChipTable({
                   : ""}
               </td>
               <td>{chip.owner ?? chip.author ?? "–"}</td>
-              <td>
+              <td class="nowrap">
                 {chip.ticket === null ? (
                   "–"
                 ) : (
