@@ -15,7 +15,7 @@ export default function ExecPage({ document: shown }: { document: Exec }) {
   return (
     <PageFrame
       title="Executive"
-      note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)}`}
+      note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)} UTC`}
       class="exec"
     >
       <div class="grid-2">

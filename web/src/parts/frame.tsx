@@ -166,7 +166,7 @@ function WindowPicker() {
   const { since, until } = span.value;
   return (
     <>
-      <nav class="ranges" aria-label="Window" title={written(since, until)}>
+      <nav class="ranges" aria-label="Window" title={`${written(since, until)} UTC`}>
         {RANGES.map((range) => (
           <a
             key={range}
@@ -178,7 +178,7 @@ function WindowPicker() {
         ))}
       </nav>
       <span class={`calm nowrap window-text ${"range" in window ? "is-named" : ""}`}>
-        {written(since, until)}
+        <span class="window-ends">{written(since, until)}</span> UTC
       </span>
     </>
   );
