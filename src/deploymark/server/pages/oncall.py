@@ -26,7 +26,7 @@ from deploymark.server.pages.chips import (
     worst_first,
 )
 from deploymark.server.pages.events import event_of, finding_of, silent_places
-from deploymark.server.pages.selection import selected_of
+from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
     Chip,
     DeltaResult,
@@ -66,16 +66,21 @@ class _Suspects(NamedTuple):
     total: int
     newest: Sequence[MarkRow]
     uneasy: Sequence[MarkRow]
+    known: Mapping[str, MarkRow]
 
 
 def oncall(asked: Asked) -> OnCall:
-    """Return the page.
+    """Return the page, all of it as of one commit of the views.
 
     Raises:
         RequestError: Window or filter are none.
-        NotFoundError: `dep` names no deployment.
         StoreUnavailableError: The views are being built, or a medium refuses.
     """
+    with asked.sources.one_commit():
+        return _oncall(asked)
+
+
+def _oncall(asked: Asked) -> OnCall:
     window, chosen = asked.window(), asked.filter()
     query = chosen.query(window.since_ms, asked.until_ms(window))
     rolling = rolling_of(asked)
@@ -89,7 +94,7 @@ def oncall(asked: Asked) -> OnCall:
     canaries = canaries_of(asked, bench, rolling, suspects.uneasy)
     rollbacks = rollbacks_of(asked, bench, rolling, suspects.uneasy)
     streamed = asked.sources.stream.window(query, STREAM)
-    selected = _selected(asked, bench, suspects.chips)
+    selected = _selected(asked, bench, suspects)
     deltas = _deltas(bench, suspects.newest)
     _tell_missing(asked, seen)
     counts = _counts(seen, overlaid)
@@ -162,7 +167,8 @@ def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) ->
     doubted.sort(key=lambda chip: chip.at, reverse=True)  # among equals, the newest
     doubted.sort(key=_suspicion)
     total = len(doubted) + max(0, len(uneasy) - _LOOKED_INTO)
-    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy)
+    known = {mark_id(mark): mark for mark in doubtful.values()}
+    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy, known)
 
 
 def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
@@ -313,10 +319,16 @@ def _deltas(bench: Bench, newest: Sequence[MarkRow]) -> list[ServiceDelta]:
     return sorted(found, key=lambda each: -(each.delta.points or 0.0))
 
 
-def _selected(asked: Asked, bench: Bench, suspects: Sequence[Chip]) -> Selected | None:
+def _selected(asked: Asked, bench: Bench, suspects: _Suspects) -> Selected | None:
     """Return what the address selects; the worst suspect where it selects nothing."""
-    name: str | None = asked.parameters.get("dep") or (suspects[0].id if suspects else None)
+    name: str | None = asked.parameters.get("dep")
     if name is None:
+        name = suspects.chips[0].id if suspects.chips else ""
+    mark = suspects.known.get(name)
+    told = None if mark is None else bench.told(mark)
+    if mark is not None and told is not None:  # it was read whole already
+        return selection(asked, bench, told.document, mark)
+    if not name:
         return None
     try:
         return selected_of(asked, bench, name)
