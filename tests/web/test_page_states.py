@@ -1,6 +1,7 @@
 """Every state that a page can be in: signed out, loading, empty, stale, not found, cut off."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_filter_that_lets_nothing_through_says_what_to_do(
     page = open_page(server, "/deployments?q=svc:nobody")
     expect(page.locator("main")).to_contain_text("Choose a longer window, or clear the filter.")
     assert story
+
+
+def test_a_server_without_data_says_what_to_do_first(open_page: Open, tmp_path: Path) -> None:
+    with PageServer(tmp_path, "") as served:
+        page = open_page(served, "/services", width=390)
+        expect(page.locator("main")).to_contain_text("`deploymark mark` or a pipeline says")
+        page.goto("/oncall")
+        expect(page.locator(".selection")).to_contain_text("choose a row with j and k")
+        expect(page.locator(".selection kbd").first).to_be_visible()
+        expect(page.locator(".verdict")).to_contain_text("UTC to")
 
 
 def test_what_is_not_there_is_said_with_a_hint(open_page: Open, server: PageServer) -> None:

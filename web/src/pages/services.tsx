@@ -10,13 +10,18 @@ import { StateMark } from "../parts/state-mark.tsx";
 import { Version } from "../parts/version.tsx";
 import { When } from "../parts/when.tsx";
 import { counted } from "../parts/words.ts";
+import { address } from "../state/app.ts";
 
 export default function ServicesPage({ document: shown }: { document: Services }) {
   return (
     <PageFrame title="Services" note={counted(shown.total, "service")}>
       <section class="panel" aria-label="Services">
         {shown.items.length === 0 ? (
-          <Empty>No service has a deployment that the filter lets through.</Empty>
+          <Empty>
+            {address.value.filter
+              ? "No service has a deployment that the filter lets through."
+              : "No service has been deployed yet: `deploymark mark` or a pipeline says the first deployment."}
+          </Empty>
         ) : (
           <div class="scroll" tabIndex={0}>
             <table>
