@@ -68,8 +68,10 @@ def open_page(browser: Browser) -> Iterator[Open]:
         theme: str = "dark",
         token: str | None = TOKEN,
         allowed: tuple[str, ...] = (),
+        zone: str = "UTC",
     ) -> Page:
         context = browser.new_context(
+            timezone_id=zone,
             viewport={"width": width, "height": height},
             color_scheme="dark" if theme == "dark" else "light",
             base_url=server.url,

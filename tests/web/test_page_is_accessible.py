@@ -21,6 +21,7 @@ PAGES = {
     "audit": "/audit",
     "entry": "/audit/5",
     "an unknown page": "/nowhere",
+    "a filter that is not understood": "/deployments?q=colour:red",
 }
 WIDTHS = (390, 1024, 1440)
 RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"

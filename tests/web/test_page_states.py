@@ -1,7 +1,10 @@
 """Every state that a page can be in: signed out, loading, empty, stale, not found, cut off."""
 
+import re
+from pathlib import Path
 from typing import Any
 
+import pytest
 from page_server import TOKEN, Open, PageServer
 from playwright.sync_api import expect
 
@@ -41,6 +44,16 @@ def test_a_filter_that_lets_nothing_through_says_what_to_do(
     page = open_page(server, "/deployments?q=svc:nobody")
     expect(page.locator("main")).to_contain_text("Choose a longer window, or clear the filter.")
     assert story
+
+
+def test_a_server_without_data_says_what_to_do_first(open_page: Open, tmp_path: Path) -> None:
+    with PageServer(tmp_path, "") as served:
+        page = open_page(served, "/services", width=390)
+        expect(page.locator("main")).to_contain_text("`deploymark mark` or a pipeline says")
+        page.goto("/oncall")
+        expect(page.locator(".selection")).to_contain_text("choose a row with j and k")
+        expect(page.locator(".selection kbd").first).to_be_visible()
+        expect(page.locator(".verdict")).to_contain_text("UTC to")
 
 
 def test_what_is_not_there_is_said_with_a_hint(open_page: Open, server: PageServer) -> None:
@@ -120,13 +133,19 @@ def test_loading_says_so(open_page: Open, server: PageServer, story: dict[str, s
     assert story
 
 
+@pytest.mark.parametrize("chosen", [False, True], ids=["by the system", "by hand"])
 def test_the_executive_page_prints_without_its_frame(
-    open_page: Open, server: PageServer, story: dict[str, str]
+    open_page: Open, server: PageServer, story: dict[str, str], *, chosen: bool
 ) -> None:
-    page = open_page(server, "/exec")
+    page = open_page(server, "/exec", theme="light" if chosen else "dark")
+    if chosen:
+        page.get_by_role("button", name="Light or dark").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Executive")
     page.emulate_media(media="print")
     expect(page.locator(".top")).to_be_hidden()
+    for text in ("h1", ".panel h2", ".figure-value", "td"):  # ink on paper, in the dark theme too
+        colour = page.locator(text).first.evaluate("(e) => getComputedStyle(e).color")
+        assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 128, (text, colour)
     expect(page.get_by_text("Success rate of deployments, 30 days")).to_be_visible()
     assert len(page.pdf(format="A4")) > 10_000
     assert story

@@ -26,6 +26,7 @@ from deploymark.errors import (
     ForbiddenError,
     NotFoundError,
     QueryError,
+    RefusedError,
     StaleActionError,
 )
 from deploymark.log.steps import counted
@@ -276,6 +277,20 @@ class Rollouts:
                 return "It is paused: this takes effect when it is resumed (`canary resume`)."
         return ""
 
+    def refused(self, name: str, scope: Scope, actor: str) -> dict[str, str]:
+        """Return which actions would be refused to somebody now, each with why.
+
+        Raises:
+            NotFoundError, QueryError, StoreUnavailableError: As `show`.
+        """
+        rolling, found = self._named(name, *scope), {}
+        for action in OF_A_ROLLOUT:
+            try:
+                self._about(rolling, ActionRequest(action=action), actor)
+            except RefusedError as error:
+                found[action] = error.message
+        return found
+
     def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
         if asked.expected_index is not None and asked.expected_index != course.newest:
@@ -284,11 +299,8 @@ class Rollouts:
                 field="/expected_index",
             )
         # Rules ask for approvals, whether or not there is a plan.
-        if (
-            asked.action in OF_A_ROLLOUT
-            and asked.action != "approve"
-            and (rolling.service, rolling.environment) not in self._plans
-        ):
+        needs_plan = asked.action in OF_A_ROLLOUT and asked.action != "approve"
+        if needs_plan and (rolling.service, rolling.environment) not in self._plans:
             raise NotFoundError(
                 f"{rolling.service} in {rolling.environment} has no rollout plan.",
                 hint="Add one to the configuration: [rollouts.SERVICE.ENVIRONMENT].",

@@ -73,6 +73,7 @@ class Views:
         self.when_damaged: Callable[[], None] = lambda: None
         self._gate = threading.Condition()
         self._users = 0
+        self._lent = threading.local()
         self._ready = False
         self._damaged = False
 
@@ -85,9 +86,16 @@ class Views:
     def reading(self) -> Iterator[Connection]:
         """Lend a connection that sees one commit until the end of the block.
 
+        Inside of `one_commit` it is the connection of that.
+
         Raises:
             StoreUnavailableError: The views are not built yet, damaged, or the medium refuses.
         """
+        lent: Connection | None = getattr(self._lent, "connection", None)
+        if lent is not None:
+            with self._explained():
+                yield lent
+            return
         with self._gate:
             if not self._ready or self._damaged:
                 raise ViewsBuildingError("The views are being built from the log.")
@@ -99,6 +107,22 @@ class Views:
             with self._gate:
                 self._users -= 1
                 self._gate.notify_all()
+
+    @contextmanager
+    def one_commit(self) -> Iterator[None]:
+        """Let this thread see one commit until the end of the block, whatever it asks.
+
+        Each question would else pay for a transaction of its own, and might see another commit.
+
+        Raises:
+            StoreUnavailableError: As `reading`.
+        """
+        with self.reading() as connection:
+            self._lent.connection = connection
+            try:
+                yield
+            finally:
+                self._lent.connection = None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

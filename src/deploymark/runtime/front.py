@@ -202,6 +202,7 @@ def _pages(
         book=RunBook(views),
         stream=Stream(views),
         fleet=FleetBook(views),
+        one_commit=views.one_commit,
         deltas=deltas,
         series=open_series(configuration, telemetry),
         drawn_from={scope: plan.source for scope, plan in plans.items()},

@@ -1,6 +1,7 @@
 """What only pages ask of the rooms behind the door; `runtime.front` fills it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class PageSources:
         assets: Files of the page; those of this installation when left out.
         rolling: The rollouts under way, asked for once in a moment however many look; None asks
             each time.
+        one_commit: Until its end, this thread sees the views as of one commit, and asks them by
+            one connection.
         look_seconds: How long a rollout waits between two looks, by service and environment.
     """
 
@@ -45,6 +48,7 @@ class PageSources:
     assets: Assets | None = None
     expectations: Expectations = field(default_factory=Expectations)
     rolling: Recent[list[Any]] | None = None
+    one_commit: Callable[[], AbstractContextManager[object]] = nullcontext
     look_seconds: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def series_of(self, service: str | None, environment: str | None) -> SeriesSource | None:

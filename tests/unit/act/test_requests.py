@@ -169,6 +169,19 @@ def test_what_is_not_rolled_out_any_more_is_refused_at_once(world: RolloutWorld)
         People(world).ask("pause", first)
 
 
+def test_what_would_be_refused_is_known_before_it_is_asked_for(world: RolloutWorld) -> None:
+    first, people = world.deploy("v1", weight=0), People(world)
+    world.go_on(1)
+    assert people.rollouts.refused(first, SCOPE, "ada") == {}
+    world.deploy("v2", weight=0)
+    refused = people.rollouts.refused(first, SCOPE, "ada")
+    assert set(refused) == {"promote", "pause", "resume", "roll_back"}
+    for action, why in refused.items():
+        with pytest.raises(ActionRefusedError) as told:
+            people.ask(action, first)
+        assert told.value.message == why
+
+
 def test_who_looks_sees_the_guards_that_keep_it_back(world: RolloutWorld) -> None:
     canary = world.deploy("v2", weight=0, instances=0)
     world.go_on(3)

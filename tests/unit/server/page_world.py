@@ -150,6 +150,7 @@ class PageDoor(Door):
                 series={"telemetry": EmbeddedSeries(room.reader, 10)},
                 assets=build_assets(folder / "assets"),
                 expectations=expectations,
+                one_commit=self.file.one_commit,
                 **sources,
             ),
         )

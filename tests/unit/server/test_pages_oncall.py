@@ -18,6 +18,7 @@ from deploymark.projections.expectations import (
 from deploymark.testing.clock import START_MS
 
 MINUTE, HOUR = 60, 3_600
+CALLER = "token:operator"
 
 
 @pytest.fixture
@@ -225,6 +226,19 @@ def test_the_selected_deployment_says_what_may_be_done_and_what_not(door: PageDo
     assert "rolls nothing out" in reply.json["selected"]["actions"][0]["why_not"]
 
 
+def test_the_first_suspect_is_selected_where_the_address_selects_nothing(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="failed")
+    page = _oncall(door)
+    assert page["selected"]["chip"]["id"] == page["suspects"][0]["id"]
+    assert page["selected"] == _oncall(door, f"?dep={page['suspects'][0]['id']}")["selected"]
+
+
+def test_of_two_that_failed_the_newest_is_the_first_suspect(door: PageDoor) -> None:
+    for number in range(4):
+        door.say(number * MINUTE, service=f"s{number}", version="1.0", phase="failed")
+    assert [chip["service"] for chip in _oncall(door)["suspects"]] == ["s3", "s2", "s1", "s0"]
+
+
 def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
     page = _oncall(door, f"?dep=d-{'0' * 26}~1")
     assert page["selected"] is None
@@ -238,6 +252,7 @@ class OneRollout:
     """A controller with one rollout, in whatever state it is told."""
 
     def __init__(self, name: str, **state: object) -> None:
+        self.refuses: dict[str, str] = {}
         self._shown = {
             "deployment_id": name,
             "service": "checkout",
@@ -260,6 +275,10 @@ class OneRollout:
 
     def newest(self) -> list[dict[str, Any]]:
         return [self._shown]
+
+    def refused(self, name: str, scope: tuple[str, str], actor: str) -> dict[str, str]:
+        assert (name, scope, actor) == (self._shown["deployment_id"], ("checkout", "prod"), CALLER)
+        return self.refuses
 
 
 _STATES: dict[str, tuple[dict[str, Any], str, str | None]] = {
@@ -334,6 +353,20 @@ def test_actions_are_offered_with_what_was_seen_of_the_rollout(tmp_path: Path) -
         "approve": (True, None),
     }
     assert {offer["expected_index"] for offer in offers} == {17}
+
+
+def test_an_action_that_would_be_refused_is_not_offered(tmp_path: Path) -> None:
+    with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied")
+        name = door.look("/deployments").json["items"][0]["id"]
+        rollouts = OneRollout(name, ended="promoted")
+        rollouts.refuses = {"roll_back": "Something else is rolled out."}
+        door.use(rollouts=rollouts)
+        offers = door.look(f"/oncall?dep={name}", Role.OPERATOR).json["selected"]["actions"]
+    told = {offer["action"]: (offer["allowed"], offer["why_not"]) for offer in offers}
+    assert told["roll_back"] == (False, "Something else is rolled out.")
+    assert told["promote"] == (False, "It is not being rolled out.")
 
 
 # What keeps it live ------------------------------------------------------------------------------

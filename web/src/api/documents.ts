@@ -26,6 +26,7 @@ export type FieldDiff = Schemas["FieldDiff"];
 export type Figure = Schemas["Figure"];
 export type Fleet = Schemas["Fleet"];
 export type Frozen = Schemas["Frozen"];
+export type KeptView = Schemas["KeptView"];
 export type InstanceCounts = Schemas["InstanceCounts"];
 export type Lane = Schemas["Lane"];
 export type Mark = Schemas["Mark"];

@@ -1981,7 +1981,7 @@ export interface components {
          *             stream: The newest first.
          *             stream_total: In the window and filter; counted to 10,000.
          *             findings: Open ones that matter now, the worst first.
-         *             selected: The deployment of `dep`.
+         *             selected: The deployment of `dep`; without it the first suspect.
          */
         OnCall: {
             as_of: number;

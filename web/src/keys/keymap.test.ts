@@ -19,6 +19,7 @@ test.each([
   ["r", "roll-back"],
   ["y", "copy-link"],
   ["/", "filter"],
+  ["f", "freeze"],
   ["[", "pan-earlier"],
   ["]", "pan-later"],
   ["+", "zoom-in"],

@@ -8,6 +8,7 @@ export type Command =
   | "roll-back"
   | "copy-link"
   | "filter"
+  | "freeze"
   | "palette"
   | "pan-earlier"
   | "pan-later"
@@ -38,6 +39,7 @@ export const BINDINGS: Record<Command, Binding> = {
   compare: { keys: ["c"], shown: "c", says: "compare it with the one before" },
   "roll-back": { keys: ["r"], shown: "r", says: "roll back, after you typed its service" },
   "copy-link": { keys: ["y"], shown: "y", says: "copy a link to what you see" },
+  freeze: { keys: ["f"], shown: "f", says: "freeze this view under an address of its own" },
   filter: { keys: ["/"], shown: "/", says: "filter" },
   palette: { keys: ["ctrl-k", "meta-k"], shown: "Ctrl K or ⌘ K", says: "go to anything by name" },
   "pan-earlier": { keys: ["["], shown: "[", says: "look earlier" },

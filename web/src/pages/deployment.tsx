@@ -5,7 +5,7 @@ import "../style/deployment.css";
 import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
 import { go } from "../address/router.ts";
-import type { DeploymentPage } from "../api/documents.ts";
+import type { DeploymentPage, Offer } from "../api/documents.ts";
 import { onAll } from "../keys/keyboard.ts";
 import { ActionButton, askFor } from "../parts/actions.tsx";
 import { Command } from "../parts/copy.tsx";
@@ -123,13 +123,11 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
             </a>
           </div>
           <ul class="calm small not-printed">
-            {selected.actions
-              .filter((offer) => !offer.allowed && offer.why_not !== null)
-              .map((offer) => (
-                <li key={offer.action} class="break">
-                  {sentence(offer.action)}: {offer.why_not}
-                </li>
-              ))}
+            {refusals(selected.actions).map(([why, actions]) => (
+              <li key={why} class="break">
+                {actions.map(sentence).join(", ")}: {why}
+              </li>
+            ))}
           </ul>
         </div>
       </section>
@@ -314,6 +312,15 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
       <AllMissing missing={shown.missing} />
     </PageFrame>
   );
+}
+
+/** Why actions are not offered, each reason once with the actions that it is the reason for. */
+function refusals(offers: readonly Offer[]): [string, string[]][] {
+  const found = new Map<string, string[]>();
+  for (const { action, allowed, why_not } of offers) {
+    if (!allowed && why_not !== null) found.set(why_not, [...(found.get(why_not) ?? []), action]);
+  }
+  return [...found];
 }
 
 function Looks({ looks, total }: { looks: DeploymentPage["looks"]; total: number }) {

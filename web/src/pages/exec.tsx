@@ -15,7 +15,7 @@ export default function ExecPage({ document: shown }: { document: Exec }) {
   return (
     <PageFrame
       title="Executive"
-      note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)}`}
+      note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)} UTC`}
       class="exec"
     >
       <div class="grid-2">
@@ -147,7 +147,7 @@ function Days({ days }: { days: Exec["days"] }) {
           );
         })}
       </svg>
-      <p class="calm small row spread">
+      <p class="calm small row spread days-key">
         <span>{days[0]?.date}</span>
         <span>
           <span class="key-good">■</span> succeeded <span class="key-back">■</span> rolled back{" "}

@@ -7,6 +7,7 @@ import { To, ToDeployment } from "../parts/link.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Version } from "../parts/version.tsx";
 import { count, counted } from "../parts/words.ts";
 import { dayAndClock, parsed } from "../time/instant.ts";
 
@@ -83,7 +84,7 @@ function Place({ cell }: { cell: Cell | undefined }) {
         <span class="calm">nothing known</span>
       ) : (
         <ToDeployment id={cell.id}>
-          <span class="mono">{cell.version ?? cell.id}</span>
+          <Version of={cell.version ?? cell.id} />
         </ToDeployment>
       )}{" "}
       {cell.versions > 1 ? <span class="tone-warn small">▲ {cell.versions} versions</span> : null}

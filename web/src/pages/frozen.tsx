@@ -29,13 +29,13 @@ export default function FrozenPage({ document: shown }: { document: Frozen }) {
   }, [shown.page]);
   return (
     <>
-      <div class="banner warn">
+      <aside class="banner warn" aria-label="Frozen view">
         <strong>Frozen.</strong>
         <span class="break">
           As {shown.frozen_by} saw it on <When at={shown.frozen_at} /> UTC. Kept under{" "}
           <span class="mono">{shown.digest}</span>. <a href={shown.address}>See it as it is now</a>
         </span>
-      </div>
+      </aside>
       {Page === null ? (
         <PageFrame title="Frozen view">{""}</PageFrame>
       ) : (

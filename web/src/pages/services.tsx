@@ -7,15 +7,21 @@ import { Measures } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Version } from "../parts/version.tsx";
 import { When } from "../parts/when.tsx";
 import { counted } from "../parts/words.ts";
+import { address } from "../state/app.ts";
 
 export default function ServicesPage({ document: shown }: { document: Services }) {
   return (
     <PageFrame title="Services" note={counted(shown.total, "service")}>
       <section class="panel" aria-label="Services">
         {shown.items.length === 0 ? (
-          <Empty>No service has a deployment that the filter lets through.</Empty>
+          <Empty>
+            {address.value.filter
+              ? "No service has a deployment that the filter lets through."
+              : "No service has been deployed yet: `deploymark mark` or a pipeline says the first deployment."}
+          </Empty>
         ) : (
           <div class="scroll" tabIndex={0}>
             <table>
@@ -45,7 +51,7 @@ export default function ServicesPage({ document: shown }: { document: Services }
                           <li key={chip.id} class="nowrap">
                             {chip.environment}{" "}
                             <ToDeployment id={chip.id}>
-                              <span class="mono">{chip.version}</span>
+                              <Version of={chip.version} />
                             </ToDeployment>{" "}
                             <StateMark state={chip.state} />{" "}
                             <span class="calm small">

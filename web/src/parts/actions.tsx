@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { ask, Problem } from "../api/client.ts";
 import type { BootProblem, Offer, Selected } from "../api/documents.ts";
-import { say } from "../state/app.ts";
+import { address, say } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { Dialog } from "./dialog.tsx";
 import { ProblemNote } from "./problem.tsx";
@@ -32,7 +32,8 @@ export function offerOf(selected: Selected, action: string): Offer | undefined {
 /** Open the dialog, or say why it may not be asked for. */
 export function askFor(selected: Selected, action: string): void {
   const offer = offerOf(selected, action);
-  if (offer === undefined) say(`${WORDS[action] ?? action} cannot be asked for here.`);
+  if (address.peek().page === "frozen") say("This is a frozen view: see it as it is now to act.");
+  else if (offer === undefined) say(`${WORDS[action] ?? action} cannot be asked for here.`);
   else if (!offer.allowed) say(offer.why_not ?? "That may not be asked for now.");
   else asking.value = { selected, offer };
 }
@@ -52,7 +53,7 @@ export function ActionButton({
     <button
       type="button"
       class={`button ${offer.action === "roll_back" ? "danger" : ""}`}
-      aria-disabled={!offer.allowed}
+      aria-disabled={!offer.allowed || address.value.page === "frozen"}
       data-action={offer.action}
       title={offer.allowed ? undefined : (offer.why_not ?? undefined)}
       onClick={() => askFor(selected, offer.action)}

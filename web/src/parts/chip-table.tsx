@@ -9,6 +9,7 @@ import { address } from "../state/app.ts";
 import { Empty } from "./empty.tsx";
 import { ToDeployment } from "./link.tsx";
 import { StateMark } from "./state-mark.tsx";
+import { Version } from "./version.tsx";
 import { When } from "./when.tsx";
 import { deltaWords, isWorse, score } from "./words.ts";
 
@@ -74,7 +75,7 @@ export function ChipTable({
               </td>
               <th scope="row">
                 <ToDeployment id={chip.id}>
-                  <strong>{chip.service}</strong> <span class="mono">{chip.version}</span>
+                  <strong>{chip.service}</strong> <Version of={chip.version} />
                 </ToDeployment>
                 {chip.kind === "deployment" ? null : (
                   <span class="calm small"> {chip.kind.replaceAll("_", " ")}</span>
@@ -92,7 +93,7 @@ export function ChipTable({
                   : ""}
               </td>
               <td>{chip.owner ?? chip.author ?? "–"}</td>
-              <td>
+              <td class="nowrap">
                 {chip.ticket === null ? (
                   "–"
                 ) : (

@@ -28,6 +28,7 @@ import { load } from "../state/load.ts";
 import { written } from "../time/instant.ts";
 import { panned, RANGES, zoomed } from "../time/window.ts";
 import { copy } from "./copy.tsx";
+import { freeze } from "./freeze.ts";
 import { Help } from "./help.tsx";
 import { Palette } from "./palette.tsx";
 import { ProblemNote } from "./problem.tsx";
@@ -95,8 +96,16 @@ export function Frame({ children }: { children: ComponentChildren }) {
 function Navigation() {
   const { page } = address.value;
   const current = PARENTS[page] ?? page;
+  const nav = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    // On a phone the line scrolls: where one is stands in the middle of it.
+    const here = nav.current?.querySelector<HTMLElement>("[aria-current]");
+    if (nav.current === null || !here) return;
+    nav.current.scrollLeft =
+      here.offsetLeft - nav.current.offsetLeft - (nav.current.clientWidth - here.clientWidth) / 2;
+  }, [current]);
   return (
-    <nav class="nav" aria-label="Pages">
+    <nav class="nav" aria-label="Pages" ref={nav}>
       {NAVIGATION.map(([name, words]) => (
         <a
           key={name}
@@ -157,7 +166,7 @@ function WindowPicker() {
   const { since, until } = span.value;
   return (
     <>
-      <nav class="ranges" aria-label="Window">
+      <nav class="ranges" aria-label="Window" title={`${written(since, until)} UTC`}>
         {RANGES.map((range) => (
           <a
             key={range}
@@ -168,7 +177,9 @@ function WindowPicker() {
           </a>
         ))}
       </nav>
-      <span class="calm nowrap window-text">{written(since, until)}</span>
+      <span class={`calm nowrap window-text ${"range" in window ? "is-named" : ""}`}>
+        <span class="window-ends">{written(since, until)}</span> UTC
+      </span>
     </>
   );
 }
@@ -256,6 +267,9 @@ function Account() {
         >
           Go to… <kbd>Ctrl K</kbd>
         </button>
+        <button type="button" class="button" onClick={() => void freeze()}>
+          Freeze this view <kbd>f</kbd>
+        </button>
         <button type="button" class="button" onClick={() => void signOut()}>
           Sign out
         </button>
@@ -282,10 +296,10 @@ function Banners() {
   return (
     <>
       {boot.settings.simulated || shown?.simulated ? (
-        <div class="banner warn">
+        <aside class="banner warn" aria-label="Simulated">
           <strong>Simulated.</strong> The fleet on this page is made up by{" "}
           <code class="mono">deploymark demo --fleet</code>.
-        </div>
+        </aside>
       ) : null}
       {live.value === "silent" &&
       session.value !== null &&
@@ -296,15 +310,19 @@ function Banners() {
         </div>
       ) : null}
       {problem.value !== null && shown !== undefined ? (
-        <div class="banner bad">
+        <aside class="banner bad" aria-label="Old data">
           <strong>Old data.</strong> The page could not be made anew.
           <ProblemNote problem={problem.value} />
           <button type="button" class="button" onClick={() => void load()}>
             Try again
           </button>
-        </div>
+        </aside>
       ) : null}
-      {filter?.not_understood ? <div class="banner warn">{filter.not_understood}</div> : null}
+      {filter?.not_understood ? (
+        <aside class="banner warn" aria-label="Filter">
+          {filter.not_understood}
+        </aside>
+      ) : null}
     </>
   );
 }
@@ -341,6 +359,7 @@ function startKeys(): () => void {
     help: () => {
       opened.value = "help";
     },
+    freeze: () => void freeze(),
     pause: togglePause,
     theme: toggleTheme,
   });

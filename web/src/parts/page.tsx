@@ -2,7 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { isLoading } from "../state/app.ts";
+import { TAKES } from "../address/address.ts";
+import { address, isLoading } from "../state/app.ts";
 
 interface PageFrameProps {
   title: string;
@@ -21,6 +22,7 @@ export function PageFrame({ title, heading, note, class: more = "", children }: 
       <div class="page-head">
         <h1>{heading ?? title}</h1>
         {note === undefined ? null : <div class="calm">{note}</div>}
+        {TAKES[address.value.page].window ? null : <div class="calm small zone">times in UTC</div>}
       </div>
       {children}
     </main>

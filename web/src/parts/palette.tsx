@@ -7,11 +7,14 @@ import type { Chip } from "../api/documents.ts";
 import { address, loaded } from "../state/app.ts";
 import { Dialog } from "./dialog.tsx";
 import { NAVIGATION } from "./frame.tsx";
+import { freeze } from "./freeze.ts";
 
 interface Place {
   words: string;
   hint: string;
   href: string;
+  /** What it does, where it leads nowhere. */
+  run?: () => void;
 }
 
 const MOST = 12;
@@ -24,7 +27,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const follow = (place: Place | undefined) => {
     if (place === undefined) return;
     onClose();
-    goTo(place.href);
+    if (place.run === undefined) goTo(place.href);
+    else place.run();
   };
   const move = (step: number) =>
     setChosen((chosen + step + found.length) % Math.max(1, found.length));
@@ -133,7 +137,8 @@ function knownPlaces(): Place[] {
       href: formatAddress(at(here, "service", chip.service)),
     });
   }
-  return [...pages, ...deployments.values(), ...services.values()];
+  const commands = [{ words: "Freeze this view", hint: "f", href: "", run: () => void freeze() }];
+  return [...pages, ...commands, ...deployments.values(), ...services.values()];
 }
 
 /** Every deployment that a document names, wherever it stands in it. */

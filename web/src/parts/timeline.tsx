@@ -1,6 +1,7 @@
 // One wide timeline of a deployment: a lane each for markers, phases, alerts and findings, logs and
 // traces. Drawn as SVG, because one deployment has few of them; the list below says the same.
 
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Debug } from "../api/documents.ts";
 import { ticks } from "../time/axis.ts";
 import { exact, parsed } from "../time/instant.ts";
@@ -23,8 +24,13 @@ export function Timeline({ document: shown }: { document: Debug }) {
   const x = (at: number) =>
     LEFT + ((at - since_ms) / Math.max(1, until_ms - since_ms)) * (WIDTH - LEFT - 12);
   const height = lanes.length * LANE + 26;
+  const scroll = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    // Where it is wider than the screen, the newest is seen first.
+    if (scroll.current !== null) scroll.current.scrollLeft = scroll.current.scrollWidth;
+  }, []);
   return (
-    <div class="scroll" tabIndex={0}>
+    <div class="scroll" tabIndex={0} ref={scroll} role="group" aria-label="Timeline">
       <svg
         class="timeline"
         viewBox={`0 0 ${WIDTH} ${height}`}

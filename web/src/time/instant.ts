@@ -35,12 +35,18 @@ export function exact(at: number): string {
 /** The ends of a window; the day of the second one is left out when it is in the middle of a night. */
 export function written(since: number, until: number): string {
   const end = until - since > DAY ? dayAndClock(until) : clock(until);
-  return `${dayAndClock(since)} – ${end} UTC`;
+  return `${dayAndClock(since)} – ${end}`;
 }
 
 /** A clock, with its day before it in windows that are longer than one. */
 export function placed(at: number, windowMs: number): string {
   return windowMs > DAY ? dayAndClock(at) : clock(at);
+}
+
+/** With the year, where it may be another one than whoever reads has in mind. */
+export function dated(at: number, now: number): string {
+  const isNear = Math.abs(now - at) < 300 * DAY;
+  return isNear ? dayAndClock(at) : `${new Date(at).getUTCFullYear()}-${dayAndClock(at)}`;
 }
 
 /** How long ago, in one unit: `21m ago`. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { ticks } from "./axis.ts";
-import { ago, exact, parsed, written } from "./instant.ts";
+import { ago, clock, dated, exact, parsed, written } from "./instant.ts";
 import { panned, spanOf, zoomed } from "./window.ts";
 
 const NOW = Date.UTC(2026, 10, 22, 2, 0);
@@ -29,8 +29,8 @@ test("zooming stops at a minute", () => {
 });
 
 test("times show dates when the window exceeds a day", () => {
-  expect(written(NOW - 6 * HOUR, NOW)).toBe("11-21 20:00 – 02:00 UTC");
-  expect(written(NOW - 168 * HOUR, NOW)).toBe("11-15 02:00 – 11-22 02:00 UTC");
+  expect(written(NOW - 6 * HOUR, NOW)).toBe("11-21 20:00 – 02:00");
+  expect(written(NOW - 168 * HOUR, NOW)).toBe("11-15 02:00 – 11-22 02:00");
 });
 
 test("ticks stand on round instants, and midnight is told by its date", () => {
@@ -57,4 +57,16 @@ test("nonsense is no instant", () => {
   expect(parsed("yesterday")).toBeNull();
   expect(exact(Number.NaN)).toBe("–");
   expect(exact(0)).toBe("1970-01-01 00:00:00.000 UTC");
+});
+
+test("a date of another year says which, and a day of a change of clocks has no gap", () => {
+  expect(dated(NOW - HOUR, NOW)).toBe("11-22 01:00");
+  expect(dated(NOW - 400 * 24 * HOUR, NOW)).toMatch(/^\d{4}-\d\d-\d\d 02:00$/);
+  const change = Date.UTC(2026, 9, 25, 0, 30);
+  expect([0, 1, 2, 3].map((hours) => clock(change + hours * HOUR))).toEqual([
+    "00:30",
+    "01:30",
+    "02:30",
+    "03:30",
+  ]);
 });

@@ -87,6 +87,15 @@ def asked_of(
     return Asked(parts, parts.pages, settings, caller, parameters, parts.clock.now_ms(), [])
 
 
+def told_at(instant: str) -> str:
+    """Return a stored instant as sentences say it: `2026-11-23 18:36 UTC`.
+
+    Args:
+        instant: As `format_instant` writes it.
+    """
+    return f"{instant[:10]} {instant[11:16]} UTC"
+
+
 def window_of(
     parameters: Mapping[str, Any], now_ms: int, default: Range = Range.SIX_HOURS
 ) -> Window:

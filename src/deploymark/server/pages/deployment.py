@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from deploymark.errors import DeploymarkError
 from deploymark.projections.broker.shown_state import ShownState
-from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.asked import Asked, told_at
 from deploymark.server.pages.audit import verify_command
 from deploymark.server.pages.canaries import canary_of
 from deploymark.server.pages.chips import Bench, mark_id, rolling_of
@@ -97,8 +97,8 @@ def _verdict(selected: Selected, item: Item) -> str:
         return chip.reason
     said = _SENTENCES[chip.state]
     if chip.state in _ENDED and item["ended_at"]:
-        return f"{said} since {item['ended_at']}."
-    return f"{said}." if not chip.live else f"{said}; live since {chip.at}."
+        return f"{said} since {told_at(item['ended_at'])}."
+    return f"{said}." if not chip.live else f"{said}; live since {told_at(chip.at)}."
 
 
 _SENTENCES: Final = {

@@ -105,7 +105,7 @@ def trail_of(item: Item, entries: Sequence[EntryLine]) -> list[Trail]:
     phases: Item = item["phases"]
     oldest = list(reversed(entries))
     intent = _first(oldest, lambda e: e.type == MARKER and (e.source or "human") in _INTENT)
-    applied = _phase(oldest, phases, Phase.APPLIED, Phase.CUTOVER, Phase.APPLYING)
+    applied = _phase(oldest, phases, Phase.APPLIED, Phase.CUTOVER)
     running = _phase(oldest, phases, Phase.RUNNING)
     passed = _first(oldest, lambda e: e.type == "verdict" and e.event == "pass")
     promoted = _phase(oldest, phases, Phase.PROMOTED) or _first(

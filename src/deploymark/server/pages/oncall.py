@@ -14,7 +14,7 @@ from deploymark.model.instants import format_instant
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.marks_query import MarkQuery, Overview
 from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownState
-from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.asked import Asked, told_at
 from deploymark.server.pages.canaries import canaries_of, rollbacks_of
 from deploymark.server.pages.chips import (
     MAX_DELTAS,
@@ -26,7 +26,7 @@ from deploymark.server.pages.chips import (
     worst_first,
 )
 from deploymark.server.pages.events import event_of, finding_of, silent_places
-from deploymark.server.pages.selection import selected_of
+from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
     Chip,
     DeltaResult,
@@ -66,16 +66,21 @@ class _Suspects(NamedTuple):
     total: int
     newest: Sequence[MarkRow]
     uneasy: Sequence[MarkRow]
+    known: Mapping[str, MarkRow]
 
 
 def oncall(asked: Asked) -> OnCall:
-    """Return the page.
+    """Return the page, all of it as of one commit of the views.
 
     Raises:
         RequestError: Window or filter are none.
-        NotFoundError: `dep` names no deployment.
         StoreUnavailableError: The views are being built, or a medium refuses.
     """
+    with asked.sources.one_commit():
+        return _oncall(asked)
+
+
+def _oncall(asked: Asked) -> OnCall:
     window, chosen = asked.window(), asked.filter()
     query = chosen.query(window.since_ms, asked.until_ms(window))
     rolling = rolling_of(asked)
@@ -89,7 +94,7 @@ def oncall(asked: Asked) -> OnCall:
     canaries = canaries_of(asked, bench, rolling, suspects.uneasy)
     rollbacks = rollbacks_of(asked, bench, rolling, suspects.uneasy)
     streamed = asked.sources.stream.window(query, STREAM)
-    selected = _selected(asked, bench)
+    selected = _selected(asked, bench, suspects)
     deltas = _deltas(bench, suspects.newest)
     _tell_missing(asked, seen)
     counts = _counts(seen, overlaid)
@@ -159,9 +164,11 @@ def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) ->
             doubted.append(replace(chip, reason=_rose(chip)))
         elif RANK[state] < RANK[ShownState.PLANNED]:
             doubted.append(chip)
+    doubted.sort(key=lambda chip: chip.at, reverse=True)  # among equals, the newest
     doubted.sort(key=_suspicion)
     total = len(doubted) + max(0, len(uneasy) - _LOOKED_INTO)
-    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy)
+    known = {mark_id(mark): mark for mark in doubtful.values()}
+    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy, known)
 
 
 def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
@@ -178,12 +185,12 @@ _LOOKED_AT: Final = 64
 _LOOKED_INTO: Final = 8
 
 
-def _suspicion(chip: Chip) -> tuple[int, float, str]:
+def _suspicion(chip: Chip) -> tuple[int, float]:
     """Order suspects: what failed, then what fails now, then what is undecided."""
     points = 0.0 if chip.delta is None or chip.delta.points is None else chip.delta.points
     worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
     rank = RANK[chip.state]
-    return (min(rank, RANK[ShownState.PAUSED]) if worse else rank), -points, chip.id
+    return (min(rank, RANK[ShownState.PAUSED]) if worse else rank), -points
 
 
 def _rose(chip: Chip) -> str:
@@ -213,10 +220,10 @@ def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window) -> Judgem
     silent = [lane for lane in lanes if lane.missing_since_at is not None]
     if silent:
         names = ", ".join(lane.name for lane in silent)
-        since = silent[0].missing_since_at
+        since = min(lane.missing_since_at or "" for lane in silent)
         return Judgement(
             Level.BLIND,
-            f"Markers are missing from {names} since {since}",
+            f"Markers are missing from {names} since {told_at(since)}",
             "What was deployed there is not known; look at the findings.",
             None,
         )
@@ -224,7 +231,7 @@ def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window) -> Judgem
         return Judgement(
             Level.QUIET,
             "No deployment in view went live",
-            f"Nothing went live from {window.since_at} to {window.until_at}.",
+            f"Nothing went live from {told_at(window.since_at)} to {told_at(window.until_at)}.",
             None,
         )
     return Judgement(
@@ -312,9 +319,16 @@ def _deltas(bench: Bench, newest: Sequence[MarkRow]) -> list[ServiceDelta]:
     return sorted(found, key=lambda each: -(each.delta.points or 0.0))
 
 
-def _selected(asked: Asked, bench: Bench) -> Selected | None:
+def _selected(asked: Asked, bench: Bench, suspects: _Suspects) -> Selected | None:
+    """Return what the address selects; the worst suspect where it selects nothing."""
     name: str | None = asked.parameters.get("dep")
     if name is None:
+        name = suspects.chips[0].id if suspects.chips else ""
+    mark = suspects.known.get(name)
+    told = None if mark is None else bench.told(mark)
+    if mark is not None and told is not None:  # it was read whole already
+        return selection(asked, bench, told.document, mark)
+    if not name:
         return None
     try:
         return selected_of(asked, bench, name)

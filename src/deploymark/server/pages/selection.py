@@ -9,7 +9,7 @@ from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.questions import named
 from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.asked import Asked
-from deploymark.server.pages.chips import Bench
+from deploymark.server.pages.chips import Bench, mark_id
 from deploymark.server.pages.shapes import ActionName, ActionOffer, Selected, Source
 
 _SOURCES: Final = (
@@ -98,11 +98,13 @@ def offers_of(asked: Asked, bench: Bench, item: Item, mark: MarkRow) -> list[Act
     """Return what the caller could ask for, each with why not."""
     standing = bench.standing(mark)
     why_none = _why_none(asked, item, mark)
+    refused = {} if why_none else _refused(asked, mark)
     newest = None if standing is None else standing.rollout["newest_index"]
     state = bench.state(mark)
     offers = []
     for action in ActionName:
         why_not = why_none or _why_not(action, state, is_rolling=standing is not None)
+        why_not = why_not or refused.get(action.value)
         offers.append(ActionOffer(action, why_not is None, why_not, newest))
     return offers
 
@@ -120,6 +122,18 @@ def _why_none(asked: Asked, item: Item, mark: MarkRow) -> str | None:
             f" add [rollouts.{mark.service}.{mark.environment}] to the configuration."
         )
     return None
+
+
+def _refused(asked: Asked, mark: MarkRow) -> Mapping[str, str]:
+    """Return what the answer to `POST /v1/actions` would be, as far as it would be no."""
+    rollouts = asked.parts.rollouts
+    if rollouts is None:
+        return {}
+    scope = mark.service, mark.environment
+    try:
+        return rollouts.refused(mark_id(mark), scope, asked.caller.principal)
+    except NotFoundError as error:
+        return {action.value: error.message for action in ActionName}
 
 
 def _why_not(action: ActionName, state: ShownState, *, is_rolling: bool) -> str | None:

@@ -130,7 +130,7 @@ class OnCall(Document, frozen=True, kw_only=True):
         stream: The newest first.
         stream_total: In the window and filter; counted to 10,000.
         findings: Open ones that matter now, the worst first.
-        selected: The deployment of `dep`.
+        selected: The deployment of `dep`; without it the first suspect.
     """
 
     window: Window

@@ -6,6 +6,7 @@ import { Nothing } from "../../parts/empty.tsx";
 import { ToDeployment } from "../../parts/link.tsx";
 import { Panel } from "../../parts/panel.tsx";
 import { ResultMark, StateMark } from "../../parts/state-mark.tsx";
+import { Version } from "../../parts/version.tsx";
 import { count, deltaWords, isWorse, points, sentence, share, shownOf } from "../../parts/words.ts";
 import { now } from "../../state/app.ts";
 import { ago, clock, exact, parsed } from "../../time/instant.ts";
@@ -39,7 +40,7 @@ export function CanaryLine({ canary }: { canary: Canary }) {
       <div class="row spread">
         <span class="clip">
           <ToDeployment id={chip.id}>
-            <strong>{chip.service}</strong> <span class="mono">{chip.version}</span>
+            <strong>{chip.service}</strong> <Version of={chip.version} />
           </ToDeployment>
         </span>
         <span class="calm">
@@ -148,7 +149,7 @@ function RollbackLine({ rollback }: { rollback: Rollback }) {
       <div class="row spread">
         <span class="clip">
           <ToDeployment id={chip.id}>
-            <strong>{chip.service}</strong> <span class="mono">{chip.version}</span>
+            <strong>{chip.service}</strong> <Version of={chip.version} />
           </ToDeployment>{" "}
           → <span class="mono">{rollback.to_version ?? rollback.to ?? "unknown"}</span>
         </span>
@@ -221,7 +222,7 @@ function DeltaRow({ each }: { each: ServiceDelta }) {
     <tr>
       <th scope="row">
         <ToDeployment id={chip.id}>
-          {each.service} <span class="mono">{chip.version}</span>
+          {each.service} <Version of={chip.version} />
         </ToDeployment>
       </th>
       <td class="number">{share(delta.before)}</td>

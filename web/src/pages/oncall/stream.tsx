@@ -75,7 +75,8 @@ export function Stream({ document, chosen }: { document: OnCall; chosen: string 
   useEffect(
     () =>
       onNews((index) => {
-        if (document.window.follows_now && index > newest) void fetchNew(index);
+        const isFrozen = address.peek().page === "frozen";
+        if (document.window.follows_now && !isFrozen && index > newest) void fetchNew(index);
       }),
     [document],
   );

@@ -1,0 +1,118 @@
+"""Nothing sticks out, is cut off or pushed away, whatever is called how, at any width."""
+
+from collections.abc import Iterator
+
+import pytest
+from page_server import Open, PageServer, marker
+from playwright.sync_api import expect
+
+LONG = "v" + "1234567890" * 25
+NAMED = "a-service-with-quite-a-long-name-that-somebody-in-platform-engineering-liked-very-much"
+WIDTHS = (390, 768, 1024, 1440, 1920)
+
+
+@pytest.fixture(scope="module")
+def wordy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A server of its own, because names on it are as long as they may be."""
+    with PageServer(tmp_path_factory.mktemp("wordy"), "") as served:
+        rolling = {"rollout": {"strategy": "canary", "track": "canary", "weight": 10}}
+        served.mark(
+            marker(NAMED, LONG, "applying", 0, owner="o" * 80, cluster="c" * 60, **rolling),
+            marker("short", "1.0", "applied", 0, owner="ana", cluster="eu-1"),
+        )
+        yield served
+
+
+@pytest.mark.parametrize("path", ["/deployments", "/services", "/fleet"])
+def test_a_long_version_pushes_no_column_out_of_sight(
+    open_page: Open, wordy: PageServer, path: str
+) -> None:
+    page = open_page(wordy, path, width=1920)
+    version = page.locator(".version").filter(has_text=LONG)
+    expect(version).to_have_attribute("title", LONG)
+    box = version.bounding_box()
+    assert box is not None
+    assert box["width"] < 300
+
+
+def test_panels_keep_what_is_in_them(open_page: Open, wordy: PageServer) -> None:
+    page = open_page(wordy, "/oncall")
+    expect(page.locator(".list li").first).to_contain_text(NAMED)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = page.evaluate(
+            "[...document.querySelectorAll('.panel:has(> .list)')]"
+            ".filter((panel) => panel.scrollWidth > panel.clientWidth + 1).length"
+        )
+        assert wide == 0, width
+
+
+def test_the_frame_takes_one_line_from_1024_px_on(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=1024)
+    expect(page.locator(".ranges")).to_be_visible()
+    for width in (1024, 1200, 1280, 1379, 1380, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.querySelector('.top').clientHeight") < 50, width
+    assert story
+
+
+def test_the_frame_takes_two_lines_on_a_tablet(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=768)
+    expect(page.locator(".ranges")).to_be_visible()
+    assert page.evaluate("document.querySelector('.top').clientHeight") < 90
+    assert story
+
+
+def test_on_a_phone_the_newest_of_a_timeline_is_seen_first(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, f"/debug?dep={story['checkout']}~1", width=390)
+    newest = page.locator(".timeline circle").last
+    expect(newest).to_be_attached()
+    newest.scroll_into_view_if_needed()
+    page.locator(".timeline").scroll_into_view_if_needed()
+    page.reload()
+    expect(newest).to_be_attached()
+    inside = newest.evaluate(
+        "(dot) => dot.getBoundingClientRect().right <="
+        " dot.closest('.scroll').getBoundingClientRect().right + 1"
+    )
+    assert inside
+
+
+def test_on_a_phone_the_navigation_shows_where_one_is(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/audit", width=390)
+    expect(page.get_by_role("link", name="Audit", exact=True)).to_be_in_viewport(ratio=1)
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    expect(page.get_by_role("link", name="On-call", exact=True)).to_be_in_viewport(ratio=1)
+    assert story
+
+
+def test_the_name_of_a_suspect_is_whole(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=1440)
+    names = page.locator(".suspects .suspect-head .clip")
+    expect(names.first).to_contain_text("checkout 2.31.0")
+    cut = names.evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length")
+    assert cut == 0
+    assert story
+
+
+def test_the_first_suspect_costs_no_request_of_its_own(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/exec")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/oncall")
+    expect(page.locator("[data-action=roll_back][aria-disabled=false]")).to_be_visible()
+    assert [url for url in asked if "/d/d-" in url] == []
+    assert story
