@@ -46,7 +46,7 @@ COUNTED, NO_TELEMETRY, NOT_OVER = "counted", "no_telemetry", "not_over"
 NOT_KEPT, WAITING = "not_kept", "waiting"
 
 _MS: Final = 1_000
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 10_000
 
 _Key = tuple[str, str, int] | tuple[str, str, int, int]
 

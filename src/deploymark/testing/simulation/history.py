@@ -29,14 +29,18 @@ _HOUR: Final = 3_600.0
 _MINUTE: Final = 60.0
 _RECENT: Final = 6 * _HOUR
 _SILENT_SINCE: Final = 45 * _MINUTE
+_FAILED: Final = ("reco", 3)
+"""A canary that failed whatever chance says: a service, and how many deploys came before."""
+
+_CALM: Final = 3 * _DAY
 _GAP: Final = (0.4 * _DAY, 4.2 * _DAY)
 _STOPPED: Final = 90.0
 _SHAPES: Final = {
     Shape.ROLLING: 56,
     Shape.CANARY: 18,
     Shape.BLUE_GREEN: 6,
-    Shape.FAILING: 5,
-    Shape.ROLLBACK: 3,
+    Shape.FAILING: 3,
+    Shape.ROLLBACK: 2,
     Shape.CONFIG: 4,
     Shape.FLAG: 3,
     Shape.MIGRATION: 3,
@@ -164,16 +168,21 @@ class _Course:
         """Yield its deploys in the order of time."""
         at = until_s - HISTORY_DAYS * _DAY + self._chance.uniform(0, _GAP[1])
         while at < until_s - _RECENT - _HOUR:
-            yield self._deploy(_Recent(until_s - at, self._service.name, self._shape()), until_s)
+            ago = until_s - at
+            yield self._deploy(_Recent(ago, self._service.name, self._shape(ago)), until_s)
             at += self._chance.uniform(*_GAP)
         for each in _TOLD:
             if each.service == self._service.name:
                 yield self._deploy(each, until_s)
 
-    def _shape(self) -> Shape:
+    def _shape(self, ago: float) -> Shape:
         shape = self._chance.choices(list(_SHAPES), list(_SHAPES.values()))[0]
+        if (self._service.name, self._count) == _FAILED:
+            return Shape.FAILING
         if not self._succeeded:
             return Shape.ROLLING
+        if shape is Shape.FAILING and ago < _CALM:
+            return Shape.ROLLING  # what is wrong now is told, and not by chance
         # Taken back is only what replaced something, and not twice.
         return Shape.ROLLING if shape is Shape.ROLLBACK and not self._may_go_back() else shape
 
