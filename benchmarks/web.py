@@ -2,8 +2,9 @@
 
 Run alone: `python benchmarks/web.py [--quick] [--json]`; needs Chromium and the built page. The
 views hold 100,000 deployments of a week: the simulated fleet's, copied in the database, since
-telling them takes minutes; --quick only watches the live page for less long. CPU is that of the browser's main thread or of the
-server's process, by their ticks. Only what the goal itself states in wall time is measured in it.
+telling them takes minutes; --quick only watches the live page for less long. CPU is that of the
+browser's main thread or of the server's process, by their ticks. Only what the goal itself states
+in wall time is measured in it.
 """
 
 import json
@@ -66,7 +67,7 @@ def serving(place: Path) -> Iterator[tuple[str, int]]:
         encoding="utf-8",
     )
     try:
-        yield json.loads(cast(IO[str], process.stdout).readline())["url"], process.pid
+        yield json.loads(cast("IO[str]", process.stdout).readline())["url"], process.pid
     finally:
         process.terminate()
         process.wait()
