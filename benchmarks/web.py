@@ -88,7 +88,8 @@ def _copy(base: sqlite3.Connection, count: int) -> None:
     """Copy runs and marks under other ids, at times spread over the last week."""
     chance, now_ms = random.Random(1), SystemClock().now_ms()
     base.row_factory = sqlite3.Row
-    wanted = "select * from broker_run where kind_key = '' and settled_ms is not null"
+    # Those that are over: what is under way by the hundred is no ordinary day.
+    wanted = "select * from broker_run where state = 'superseded' and settled_ms is not null"
     runs = base.execute(wanted).fetchall()
     marks: dict[tuple[str, str], list[sqlite3.Row]] = {}
     for row in base.execute("select * from broker_mark").fetchall():

@@ -95,14 +95,15 @@ class ErrorDeltas:
             StoreUnavailableError: The views are being built, or a medium refuses.
         """
         runs: list[Any] = []
-        behind: At | None = None
         with self._views.reading() as connection:
-            while True:
-                page = live_deployments(connection, window, behind, _AT_ONCE)
-                runs += page
-                if len(page) < _AT_ONCE:
-                    break
-                behind = _at(page[-1])
+            for part in window.slices():
+                behind: At | None = None
+                while True:
+                    page = live_deployments(connection, part, behind, _AT_ONCE)
+                    runs += page
+                    if len(page) < _AT_ONCE:
+                        break
+                    behind = _at(page[-1])
         total, left_out, deployments = Difference(), dict[str, int](), 0
         for each in self._compare(runs, window.now_ms):
             if each.result == COUNTED:

@@ -48,7 +48,6 @@ from deploymark.projections.outcomes import (
 )
 
 _AT_ONCE: Final = 10_000
-"""Each page sorts all that is left of the window, so there must be few of them."""
 
 Counter = Callable[[Connection, Window, At | None, int], list[Counted]]
 """Returns what a measure counts in a window behind a place, the latest first; full pages but for
@@ -295,7 +294,7 @@ class Outcomes:
         """
         with self._views.reading() as connection:
             readings = _by_results(connection, window) | {
-                name: _reading(every(counter, connection, window), window, name)
+                name: _reading(_counted(name, connection, window), window, name)
                 for name, counter in COUNTERS.items()
                 if name not in _RESULTS
             }
@@ -335,9 +334,19 @@ def as_of(connection: Connection) -> int:
     return min(projected_size(connection, name) for name in (NAME, BROKER))
 
 
+_SLICED: Final = ("M1", "M7", "M9")
+"""Measures of deployments, each counted at one time: a window is the sum of its parts."""
+
+
+def _counted(measure: str, connection: Connection, window: Window) -> Iterator[Counted]:
+    """Yield what a measure counts; each page of deployments sorts its window, so in short ones."""
+    for part in window.slices() if measure in _SLICED else (window,):
+        yield from every(COUNTERS[measure], connection, part)
+
+
 def _by_results(connection: Connection, window: Window) -> dict[str, Reading]:
     """Return what `_RESULTS` count, in one go over the deployments."""
-    found = Results(each.result for each in every(COUNTERS["M1"], connection, window))
+    found = Results(each.result for each in _counted("M1", connection, window))
     return {
         name: Reading(Proportion(found[result], found.total()), window.since_ms, window.until_ms)
         for name, result in _RESULTS.items()
