@@ -91,7 +91,7 @@ def replayed(steps: list[Json]) -> list[str]:
 
 
 def ask(places: Json, path: str) -> Json:
-    headers = {"Authorization": f"Bearer {places['token']}"}
+    headers = {"Authorization": f"Bearer {places['token']}", "Accept": "application/json"}
     reply = requests.get(f"{places['url']}{path}", headers=headers, timeout=SECONDS)
     found: Json = reply.json()
     return found
@@ -111,8 +111,39 @@ def command(places: Json, *words: str) -> str:
     return done.stdout
 
 
+def assert_every_page_has_something_to_show(places: Json) -> None:
+    """Look at the pages of a server that has a simulated fleet as well."""
+    for address in places["pages"]:
+        assert ask(places, address.removeprefix(places["url"]))["simulated"]
+    oncall = ask(places, "/oncall")
+    assert oncall["verdict"]["sentence"].startswith("checkout 2.31.")
+    assert "Errors rose" in oncall["verdict"]["reason"]
+    assert {"checkout", "catalog"} <= {each["service"] for each in oncall["suspects"]}
+    (silent,) = (each for each in oncall["lanes"] if each["missing_since_at"])
+    assert silent["name"] == "ap-1"
+    findings = {each["code"] for each in ask(places, "/v1/findings")["items"]}
+    assert {"instance_unmarked", "marker_forged"} <= findings
+    executive = ask(places, "/exec")
+    assert sum(each["failed"] for each in executive["days"]) > 0
+    assert sum(each["rolled_back"] for each in executive["days"]) > 0
+    assert sum(each["succeeded"] > 0 for each in executive["days"]) > 15
+    drawn = ask(places, "/v1/series?service=checkout&environment=prod&range=24h&width=400")
+    assert [each["missing"] for each in drawn["items"]] == [None] * 4
+    assert all(len(each["at_ms"]) > 200 for each in drawn["items"])
+
+
+def assert_the_link_signs_in_once(link: str) -> None:
+    with requests.Session() as browser:
+        browser.headers["Accept"] = "text/html"
+        shown = browser.get(link, timeout=SECONDS)
+        assert "token=" not in shown.url
+        assert b'"session":{' in shown.content
+    again = requests.get(link, headers={"Accept": "text/html"}, timeout=SECONDS)
+    assert b'"session":null' in again.content
+
+
 def test_a_healthy_release_is_promoted_and_a_failing_one_rolled_back(tmp_path: Path) -> None:
-    with demo(tmp_path, "--seed", "1") as process:
+    with demo(tmp_path, "--seed", "1", "--fleet") as process:
         steps = until(process, "places")
         assert decided(steps) == ["shift", "promote", "shift", "quarantine", "roll_back"]
         assert replayed(steps) == ["pass", "fail"]
@@ -133,6 +164,8 @@ def test_a_healthy_release_is_promoted_and_a_failing_one_rolled_back(tmp_path: P
             {"promoted"},
             {"rolled_back"},
         ]
+        assert_every_page_has_something_to_show(places)
+        assert_the_link_signs_in_once(steps[0]["sign_in"])
         for said in places["commands"]:
             assert command(places, *said.split()[1:])
         # Ctrl-C ends what stays up; the story was told before.

@@ -7,8 +7,10 @@ that end it. A signal is only noted, and everything ends in order at the next mo
 import argparse
 import shlex
 import signal
+import sys
 import textwrap
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -65,7 +67,16 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         help="end when the story has ended: exit code 0 if it ended as told, else 1",
     )
     parser.add_argument(
-        "--no-open", action="store_true", help="open no page; there is none yet to be opened"
+        "--fleet",
+        action="store_true",
+        help="beside what is real, a fleet with a month of history is simulated, so that every "
+        "page has something to show; each page says that it is simulated",
+    )
+    parser.add_argument(
+        "--no-open",
+        action="store_true",
+        help="open no browser; without it the page is opened where there is a desktop and somebody "
+        "sits at the terminal, unless --once or --json is given",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for each step")
     parser.set_defaults(run=_demo)
@@ -95,7 +106,11 @@ def _demo(options: argparse.Namespace, output: Output) -> int:
     def tell(told: Any) -> None:  # noqa: ANN401 - imported where it is needed
         _say(output, elapsed(), told.text, {"event": told.event, **told.facts})
 
-    wanted = Wanted(options.listen, options.seed, options.latency)
+        if told.event == "serving" and opens:
+            _open(told.facts["sign_in"])
+
+    opens = not (options.no_open or options.once or output.json) and sys.stdout.isatty()
+    wanted = Wanted(options.listen, options.seed, options.latency, options.fleet)
     with (
         _noted_signals() as noted,
         throw_away() as place,
@@ -121,18 +136,31 @@ def _say(output: Output, seconds: float, text: str, record: dict[str, Any]) -> N
     output.flush()
 
 
+def _open(link: str) -> None:
+    """Open a page in a browser of the desktop, if there is one; never one in this terminal."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    if type(browser) is not webbrowser.GenericBrowser:
+        browser.open(link)
+
+
 def _say_places(output: Output, stage: Any, ending: Any) -> None:  # noqa: ANN401 - imported where they are needed
     """Say where to look while all of it stays up."""
-    from deploymark.testing.demo.story import places  # noqa: PLC0415 - optional extra
+    from deploymark.testing.demo.story import pages, places  # noqa: PLC0415 - optional extra
 
     commands = [
         shlex.join(("deploymark", *words))
         for words in places(ending, str(stage.data))
         if words[0] in COMMANDS
     ]
+    shown = pages(ending)
     lines = [
         "",
-        "Look around in another terminal; Ctrl-C here ends everything and leaves nothing:",
+        "Look around in a browser, signed in by the link above or by the token below:",
+        *(f"  {stage.url}{path}  {what}" for path, what in shown.items()),
+        "Or in another terminal; Ctrl-C here ends everything and leaves nothing:",
         f"  export DEPLOYMARK_URL={stage.url} DEPLOYMARK_TOKEN={stage.token}",
         *(f"  {command}" for command in commands),
     ]
@@ -142,6 +170,7 @@ def _say_places(output: Output, stage: Any, ending: Any) -> None:  # noqa: ANN40
         "token": stage.token,
         "data": stage.data,
         "commands": commands,
+        "pages": [f"{stage.url}{path}" for path in shown],
     }
     output.say("\n".join(lines), record)
     output.flush()

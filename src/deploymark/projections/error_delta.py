@@ -46,7 +46,7 @@ COUNTED, NO_TELEMETRY, NOT_OVER = "counted", "no_telemetry", "not_over"
 NOT_KEPT, WAITING = "not_kept", "waiting"
 
 _MS: Final = 1_000
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 10_000
 
 _Key = tuple[str, str, int] | tuple[str, str, int, int]
 
@@ -95,14 +95,15 @@ class ErrorDeltas:
             StoreUnavailableError: The views are being built, or a medium refuses.
         """
         runs: list[Any] = []
-        behind: At | None = None
         with self._views.reading() as connection:
-            while True:
-                page = live_deployments(connection, window, behind, _AT_ONCE)
-                runs += page
-                if len(page) < _AT_ONCE:
-                    break
-                behind = _at(page[-1])
+            for part in window.slices():
+                behind: At | None = None
+                while True:
+                    page = live_deployments(connection, part, behind, _AT_ONCE)
+                    runs += page
+                    if len(page) < _AT_ONCE:
+                        break
+                    behind = _at(page[-1])
         total, left_out, deployments = Difference(), dict[str, int](), 0
         for each in self._compare(runs, window.now_ms):
             if each.result == COUNTED:

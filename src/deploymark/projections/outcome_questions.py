@@ -1,5 +1,6 @@
 """What may be asked of the outcomes, and what is answered: windows, and what is counted. Pure."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -24,6 +25,10 @@ _NEVER_MS: Final = 2**62
 _KEY: Final = 6  # two of the last item, four of the window
 
 
+_SLICE_MS: Final = 6 * 3_600_000
+_MOST_SLICES: Final = 64
+
+
 class Window(NamedTuple):
     """Where and when is counted.
 
@@ -45,6 +50,15 @@ class Window(NamedTuple):
     def over_ms(self) -> int:
         """Before when something must have happened that waits for its consequences."""
         return min(self.until_ms, self.now_ms)
+
+    def slices(self) -> Iterator["Window"]:
+        """Yield the same as windows one behind the other, the latest first."""
+        length_ms = max(_SLICE_MS, (self.until_ms - self.since_ms) // _MOST_SLICES)
+        before_ms, since_ms = self.before_ms, self.until_ms - length_ms
+        while since_ms > self.since_ms:
+            yield self._replace(since_ms=since_ms, before_ms=before_ms)
+            before_ms, since_ms = since_ms, since_ms - length_ms
+        yield self._replace(before_ms=before_ms)
 
 
 class SliQuery(Struct, frozen=True, kw_only=True):

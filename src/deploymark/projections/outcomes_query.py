@@ -8,6 +8,7 @@ The post-deploy error delta (M4) takes its deployments from here and its counts 
 (`error_delta`).
 """
 
+from collections import Counter as Results
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -46,7 +47,7 @@ from deploymark.projections.outcomes import (
     Named,
 )
 
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 10_000
 
 Counter = Callable[[Connection, Window, At | None, int], list[Counted]]
 """Returns what a measure counts in a window behind a place, the latest first; full pages but for
@@ -261,10 +262,13 @@ def _shown(row: Any) -> str:  # noqa: ANN401 - of a table of `outcomes`
     return f"{row.deployment}~{row.occurrence}" if row.occurrence else str(row.deployment)
 
 
+_RESULTS: Final = {"M1": "succeeded", "M7": "rolled_back"}
+"""Measures of the same deployments, by the result that they count."""
+
 COUNTERS: Final[dict[str, Counter]] = {
-    "M1": _by_result("succeeded"),
+    "M1": _by_result(_RESULTS["M1"]),
     "M6": _canaries,
-    "M7": _by_result("rolled_back"),
+    "M7": _by_result(_RESULTS["M7"]),
     "M9": _breaches,
     "M11": _rollbacks,
     "M14": _promotions,
@@ -289,9 +293,10 @@ class Outcomes:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
         with self._views.reading() as connection:
-            readings = {
-                name: _reading(every(counter, connection, window), window, name)
+            readings = _by_results(connection, window) | {
+                name: _reading(_counted(name, connection, window), window, name)
                 for name, counter in COUNTERS.items()
+                if name not in _RESULTS
             }
             return Taken(as_of(connection), readings)
 
@@ -327,6 +332,25 @@ class Taken(NamedTuple):
 def as_of(connection: Connection) -> int:
     """Return how many entries of the log both views had seen."""
     return min(projected_size(connection, name) for name in (NAME, BROKER))
+
+
+_SLICED: Final = ("M1", "M7", "M9")
+"""Measures of deployments, each counted at one time: a window is the sum of its parts."""
+
+
+def _counted(measure: str, connection: Connection, window: Window) -> Iterator[Counted]:
+    """Yield what a measure counts; each page of deployments sorts its window, so in short ones."""
+    for part in window.slices() if measure in _SLICED else (window,):
+        yield from every(COUNTERS[measure], connection, part)
+
+
+def _by_results(connection: Connection, window: Window) -> dict[str, Reading]:
+    """Return what `_RESULTS` count, in one go over the deployments."""
+    found = Results(each.result for each in _counted("M1", connection, window))
+    return {
+        name: Reading(Proportion(found[result], found.total()), window.since_ms, window.until_ms)
+        for name, result in _RESULTS.items()
+    }
 
 
 def _reading(items: Iterable[Counted], window: Window, measure: str) -> Reading:

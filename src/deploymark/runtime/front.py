@@ -292,15 +292,15 @@ def open_front(
         links = SignInLinks(clock, secrets.token_bytes)
         first = tokens.ensure_admin(admin_token)
         # 8. What the server measures of itself.
-        sources = sources_of(meter.distributions, ledger, telemetry, clock)
         deltas = deltas_of(views, telemetry)
         measuring = Measuring(
             BrokerCensus(views, expectations),
-            sources,
+            sources_of(meter.distributions, ledger, telemetry, clock),
             Outcomes(views),
             deltas,
             clock,
         )
+        stack.callback(measuring.close)
         parts = Parts(
             intake=intake,
             tokens=tokens,

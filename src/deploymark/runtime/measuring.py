@@ -4,7 +4,9 @@ A measure is plugged in here: one source, by its id; those of outcomes come toge
 source does not appear.
 """
 
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
 from deploymark.errors import NotFoundError
@@ -38,6 +40,9 @@ M8_WINDOW_SECONDS: Final = 86_400
 
 _SPANS_KEEP_SECONDS: Final = 60.0  # a day of spans is added up once a minute
 _WEEK_KEEP_SECONDS: Final = 15.0  # and a week of deployments for each scrape
+_PATIENCE_SECONDS: Final = 0.25
+"""How long a page waits for measures that are being counted."""
+
 _LISTS: Final = {
     "M2": "GET /v1/emitters tells how late each emitter is.",
     "M3": "GET /v1/emitters names the numbers that are missing.",
@@ -75,6 +80,10 @@ class Measuring:
         self._census = Recent(census.take, clock, KEEP_SECONDS)
         self._week = Recent(lambda: self._take(SliQuery()), clock, _WEEK_KEEP_SECONDS)
         self._delta = Recent(lambda: self._compare(SliQuery()), clock, _SPANS_KEEP_SECONDS)
+        self._counter = ThreadPoolExecutor(1, "measures")
+        self._lock = threading.Lock()
+        self._counting: Future[list[Item]] | None = None
+        self._lately: list[Item] | None = None
         self._sources = sources
         self._outcomes = outcomes
         self._deltas = deltas
@@ -120,6 +129,29 @@ class Measuring:
             found[DELTA] = shown_delta(MEASURES[DELTA], delta)
         return [found[name] for name in MEASURES if name in found]
 
+    def lately(self) -> list[Item] | None:
+        """Return the measures of the last week, without waiting for long until they are counted.
+
+        They are counted on a thread of their own when they are asked for, one at a time. Who asks
+        waits a moment for them, and then gets what was counted last.
+
+        Returns:
+            As `slis`; None while they are counted for the first time.
+
+        Raises:
+            StoreUnavailableError: As `readings`.
+        """
+        with self._lock:
+            if self._counting is None or self._counting.done():
+                self._counting = self._counter.submit(self._count_lately)
+            counting = self._counting
+        wait([counting], _PATIENCE_SECONDS)
+        return counting.result() if counting.done() else self._lately
+
+    def close(self) -> None:
+        """Count no more, and wait for what is being counted."""
+        self._counter.shutdown(cancel_futures=True)
+
     def items(self, query: SliQuery) -> Items:
         """Return what a measure counts, one by one, the latest first.
 
@@ -137,6 +169,10 @@ class Measuring:
             f"There is no list of a measure {query.measure[:16]!r}.",
             hint=_LISTS.get(query.measure, f"There is one of {', '.join((*COUNTERS, DELTA))}."),
         )
+
+    def _count_lately(self) -> list[Item]:
+        self._lately = self.slis(SliQuery())
+        return self._lately
 
     def _take(self, query: SliQuery) -> Taken:
         return self._outcomes.take(window_of(query, self._clock.now_ms()))

@@ -247,6 +247,10 @@ class Measures(Protocol):
         """Return all of them, as of an entry or later."""
         ...
 
+    def lately(self) -> Sequence[dict[str, Any]] | None:
+        """Return all of them as counted last, soon; None while they are first counted."""
+        ...
+
     def items(self, query: SliQuery) -> Items:
         """Return what one of them counts, or raise NotFoundError."""
         ...

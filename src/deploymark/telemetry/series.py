@@ -8,7 +8,7 @@ look. A request is counted once, of the protocol of which most were answered.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from deploymark.errors import QueryError
@@ -30,6 +30,9 @@ LATE_SECONDS: Final = 120
 
 SATURATIONS: Final = ("utilization", "saturation")
 """How names of gauges end that are shares of what there is at most."""
+
+LONGEST_REPORT_SECONDS: Final = 300
+"""Requests that come after a longer silence are taken for those of one bucket."""
 
 _HOUR_S: Final = 3_600
 _MS: Final = 1_000
@@ -125,7 +128,7 @@ class EmbeddedSeries:
             whole = [(at_s, each) for at_s, each in counted if each.requests > 0]
             values = [(at_s * _MS, min(1.0, each.errors / each.requests)) for at_s, each in whole]
         elif name == REQUESTS:
-            values = [(at_s * _MS, each.requests / seconds) for at_s, each in counted]
+            values = _rates([(at_s, each.requests) for at_s, each in counted], seconds)
         elif name == LATENCY_P95:
             values = [(at_s * _MS, x.p95_s) for at_s, x in counted if x.p95_s is not None]
         if not is_whole:
@@ -211,3 +214,22 @@ def quantile(latency: Histogram, share: float) -> float | None:
         if left <= 0:
             return bound
     return latency.bounds[-1]
+
+
+def _rates(counted: Sequence[tuple[int, float]], bucket_seconds: int) -> list[tuple[int, float]]:
+    """Return requests a second by the beginning of each bucket, in milliseconds.
+
+    Whoever reports more seldom than a bucket is long reports at once what came since its last
+    report, so a count is one of the time since the bucket before it.
+    """
+    rates = []
+    before_s: int | None = None
+    for place, (at_s, requests) in enumerate(counted):
+        gap_s = None if before_s is None else at_s - before_s
+        if gap_s is None and place + 1 < len(counted):
+            gap_s = counted[place + 1][0] - at_s  # as often as the next one
+        if gap_s is None or gap_s > LONGEST_REPORT_SECONDS:
+            gap_s = bucket_seconds
+        rates.append((at_s * _MS, requests / max(gap_s, bucket_seconds)))
+        before_s = at_s
+    return rates

@@ -1,5 +1,6 @@
 """The measures are counted from where they should be."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,7 +21,8 @@ from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.measures import Reading
 from deploymark.projections.outcome_questions import SliQuery
-from deploymark.projections.outcomes_query import Outcomes
+from deploymark.projections.outcomes_query import Outcomes, Taken
+from deploymark.runtime import measuring as measuring_module
 from deploymark.runtime.measuring import (
     Measuring,
     deltas_of,
@@ -36,6 +38,8 @@ from deploymark.telemetry.room import Settings, TelemetryRoom, make_room
 from deploymark.testing.clock import START_MS, ManualClock
 from deploymark.testing.meter import ListMeter
 from deploymark.testing.whole_log import WholeLog
+
+PATIENCE_SECONDS = 10
 
 
 def test_m2_counts_what_came_within_a_minute_since_the_process_started() -> None:
@@ -173,3 +177,24 @@ def test_who_asks_for_a_list_that_is_not_there_is_told_where_to_look(
     with pytest.raises(NotFoundError) as refused:
         measuring_of(story, asked_clock(), None).items(SliQuery(measure=measure))
     assert hint in refused.value.hint
+
+
+def test_who_shows_measures_waits_for_none_that_take_long(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measuring = measuring_of(story, asked_clock(), None)
+    monkeypatch.setattr(measuring_module, "_PATIENCE_SECONDS", 0.0)
+    go_on, count = threading.Event(), measuring._take
+
+    def slow(query: SliQuery) -> Taken:
+        assert go_on.wait(PATIENCE_SECONDS)
+        return count(query)
+
+    monkeypatch.setattr(measuring, "_take", slow)
+    assert measuring.lately() is None
+    assert measuring.lately() is None
+    go_on.set()
+    monkeypatch.setattr(measuring_module, "_PATIENCE_SECONDS", PATIENCE_SECONDS)
+    found = measuring.lately()
+    assert found == measuring.slis(SliQuery())
+    measuring.close()

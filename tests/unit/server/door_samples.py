@@ -152,6 +152,9 @@ class AskedMeasures:
     def slis(self, query: SliQuery, after: int) -> Sequence[dict[str, Any]]:
         return [{"environment": list(query.environment), "since": query.since, "after": after}]
 
+    def lately(self) -> Sequence[dict[str, Any]] | None:
+        return None
+
     def items(self, query: SliQuery) -> Items:
         if query.measure != "M1":
             raise NotFoundError("There is no list of it.")

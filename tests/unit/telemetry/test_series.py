@@ -117,6 +117,18 @@ def test_what_one_answer_may_not_read_comes_with_the_next(
     assert [len(each.samples) for each in found] == [2, 3, 4]
 
 
+def test_what_is_reported_seldom_is_spread_over_the_time_since_the_report_before(
+    store: SqliteTelemetryStore,
+) -> None:
+    first = START_S // 3_600 * 3_600
+    for at_s in (0, 60, 120, 130, 1_800):
+        _save(store, first + at_s, Load(60, 0, 0, 0.1))
+    embedded = EmbeddedSeries(TelemetryReader(store), 10)
+    found = embedded.sampled(_hours(1), (REQUESTS,))[REQUESTS].samples
+    # After a silence nobody knows since when it was counted.
+    assert [value for _, value in found] == [1.0, 1.0, 1.0, 6.0, 6.0]
+
+
 def test_a_request_is_counted_of_one_protocol(store: SqliteTelemetryStore) -> None:
     begin_s = START_S // 3_600 * 3_600
     _save(store, begin_s, Load(10, 0, 0, 0.1), "rpc")

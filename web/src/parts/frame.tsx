@@ -297,8 +297,11 @@ function Banners() {
     <>
       {boot.settings.simulated || shown?.simulated ? (
         <aside class="banner warn" aria-label="Simulated">
-          <strong>Simulated.</strong> The fleet on this page is made up by{" "}
-          <code class="mono">deploymark demo --fleet</code>.
+          <strong>Simulated.</strong>
+          <span>
+            The fleet on this page is made up; in <code class="mono">deploymark demo --fleet</code>{" "}
+            only the service shop is real.
+          </span>
         </aside>
       ) : null}
       {live.value === "silent" &&

@@ -4,15 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from deploymark.errors import StoreUnavailableError
 from deploymark.model.instants import format_instant
 from deploymark.model.proportion import Proportion
 from deploymark.projections.broker.fleet_query import DAY_MS, DayRow
 from deploymark.projections.broker.shown_state import SHOWN, ShownState
 from deploymark.projections.measures import MEASURES
-from deploymark.projections.outcome_questions import SliQuery
 from deploymark.server.pages.asked import Asked, window_of
-from deploymark.server.pages.measures import measured
+from deploymark.server.pages.measures import measured, measures_of
 from deploymark.server.pages.shapes import Window
 from deploymark.server.pages.shapes_overview import Aim, Day, Exec, Figure, Measured, Team
 
@@ -78,10 +76,10 @@ def _window(asked: Asked) -> Window:
 
 
 def _slis(asked: Asked, environment: str | None) -> Sequence[Mapping[str, Any]]:
-    """Return the measures of the last week, which the metrics take anyway.
+    """Return the measures of the last week, as they were counted last.
 
-    Taking all of them over thirty days, or of one environment, goes through each deployment; a page
-    must not wait for that.
+    Counting them over thirty days, or of one environment, goes through each deployment as well, and
+    nobody keeps what comes of it; a page must not wait for that.
     """
     if environment is not None:
         asked.miss(
@@ -90,11 +88,7 @@ def _slis(asked: Asked, environment: str | None) -> Sequence[Mapping[str, Any]]:
             f" GET /v1/slis?environment={environment}.",
         )
         return []
-    try:
-        return asked.parts.measures.slis(SliQuery(), -1)
-    except StoreUnavailableError as error:
-        asked.miss("measures", error.hint or "The measures are not there yet; try again.")
-        return []
+    return measures_of(asked)
 
 
 def _success(rows: Iterable[DayRow], window: Window, environment: str | None) -> Measured:

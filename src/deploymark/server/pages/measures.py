@@ -1,9 +1,11 @@
-"""The measures that the server takes of itself, as pages show them. Pure."""
+"""The measures that the server takes of itself, as pages show them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from deploymark.errors import StoreUnavailableError
+from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.shapes_overview import Aim, Measured
 
 _UNITS: Final = {"M4": "points"}
@@ -16,6 +18,18 @@ _ELSEWHERE: Final = {
 }
 
 Item = Mapping[str, Any]
+
+
+def measures_of(asked: Asked) -> Sequence[Item]:
+    """Return the measures of the last week that were counted last, noting when there are none."""
+    try:
+        items = asked.parts.measures.lately()
+    except StoreUnavailableError as error:
+        asked.miss("measures", error.hint or "The measures are not there yet; try again.")
+        return []
+    if items is None:
+        asked.miss("measures", "The measures are being counted; look again in a moment.")
+    return items or []
 
 
 def measured(item: Item) -> Measured:

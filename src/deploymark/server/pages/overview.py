@@ -2,17 +2,15 @@
 
 from msgspec.structs import replace
 
-from deploymark.errors import NotFoundError, StoreUnavailableError
+from deploymark.errors import NotFoundError
 from deploymark.projections.broker.marks_query import MarkQuery
 from deploymark.projections.broker.shown_state import RANK, ShownState
-from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.paging import DEFAULT_LIMIT, check_limit
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, rolling_of
-from deploymark.server.pages.measures import measured
+from deploymark.server.pages.measures import measured, measures_of
 from deploymark.server.pages.shapes import Chip, Range, StateCount
 from deploymark.server.pages.shapes_overview import (
-    Measured,
     ServiceLine,
     ServicePage,
     Services,
@@ -44,7 +42,7 @@ def services(asked: Asked) -> Services:
         items=[_line(asked, name, by[name]) for name in names],
         total=total,
         next_cursor=cursor,
-        measures=_measures(asked),
+        measures=[measured(item) for item in measures_of(asked)],
     )
 
 
@@ -58,15 +56,6 @@ def _owner(asked: Asked, name: str, newest: list[Chip]) -> str | None:
     if expected is not None and expected.owner:
         return expected.owner
     return next((chip.owner for chip in newest if chip.owner), None)
-
-
-def _measures(asked: Asked) -> list[Measured]:
-    try:
-        items = asked.parts.measures.slis(SliQuery(), -1)
-    except StoreUnavailableError as error:
-        asked.miss("measures", error.hint or "The measures are not there yet; try again.")
-        return []
-    return [measured(item) for item in items]
 
 
 def service(asked: Asked) -> ServicePage:

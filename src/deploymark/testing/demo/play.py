@@ -35,7 +35,9 @@ def play(stage: Stage, seed: int, *, latency: bool, tell: Tell, pause: Pause) ->
 
     watcher = Watcher(stage.reader, tell, checked)
     first, *others = story.acts(seed, latency=latency)
-    tell(story.serving(stage.url, keys=len(PRODUCERS)))
+    tell(story.serving(stage.url, keys=len(PRODUCERS), sign_in=stage.sign_in))
+    if stage.simulated is not None:
+        tell(story.simulated(stage.simulated.deployments, stage.simulated.markers))
     standing = _deploy(stage, first, watcher, weight=None)
     tell(story.adopted(first, stage.ask("adopt", standing, "It ran before deploymark came.")))
     stage.fleet.start_load(story.RATE)

@@ -35,6 +35,8 @@ from deploymark.testing.fleet.control import controlled
 from deploymark.testing.fleet.keeper import Fleet, FleetSettings
 from deploymark.testing.fleet.release import ReleaseDirectory, write_release
 from deploymark.testing.gameday.door import Door
+from deploymark.testing.simulation import services as simulated_services
+from deploymark.testing.simulation.player import Told, simulating
 
 PREFIX: Final = "deploymark-demo-"
 PRODUCERS: Final = ("ci", "observer")
@@ -56,11 +58,13 @@ class Wanted:
         listen: Where the server listens, `HOST:PORT`.
         seed: The same seed, the same chances.
         latency: Latency is compared as well.
+        fleet: A simulated fleet stands beside it.
     """
 
     listen: str
     seed: int
     latency: bool
+    fleet: bool = False
 
 
 class Stage:
@@ -72,12 +76,15 @@ class Stage:
         fleet: The processes of the service.
         reader: Asks the server what people may see.
         token: What a person takes to look around: reader and operator.
+        sign_in: A link that signs a browser in, once and within ten minutes.
+        simulated: What the server was told of a simulated fleet; None without one.
     """
 
     def __init__(
         self, place: Path, server: "_Server", fleet: Fleet, emitter: Emitter, observer: Command
     ) -> None:
         self.url, self.data, self.token = server.url, server.data, server.people
+        self.sign_in, self.simulated = server.sign_in, server.simulated
         self.reader, self.fleet = server.door, fleet
         self._server, self._observer = server.command, observer
         self._place = place
@@ -200,19 +207,27 @@ class _Server:
     tokens: dict[str, str]
     people: str
     door: Door
+    sign_in: str
+    simulated: Told | None
 
 
 def _start_server(
     stack: ExitStack, place: Path, wanted: Wanted, control: Path, pause: Pause
 ) -> _Server:
     written = configuration(str(control), latency=wanted.latency)
+    if wanted.fleet:
+        written += simulated_services.configuration()
     (place / "deploymark.toml").write_text(written, encoding="utf-8")
     words = ("up", "--data", "data", "--config", "deploymark.toml", "--listen", wanted.listen)
     command = Command((*words, "--json"), place, {})
     stack.callback(command.end)
     said = command.first_line(pause)
     url, data = str(said["url"]), place / "data"
+    simulated = None
     with closing(Door(url, str(said["admin_token"]))) as admin:
+        if wanted.fleet:
+            pause(0)
+            simulated = stack.enter_context(simulating(admin, wanted.seed, SystemClock()))
         scope = {"services": [SERVICE], "environments": [ENVIRONMENT]}
         tokens = {
             "ci": _issue(admin, "ci", ["emitter"], scope),
@@ -223,7 +238,7 @@ def _start_server(
         for name in PRODUCERS:
             _register(admin, DataDirectory(data), name, place / f"{name}.pem")
     door = stack.enter_context(closing(Door(url, people)))
-    return _Server(command, url, data, tokens, people, door)
+    return _Server(command, url, data, tokens, people, door, str(said["sign_in"]), simulated)
 
 
 def _start_observer(place: Path, server: _Server) -> Command:

@@ -144,13 +144,23 @@ options = {{ control = {json.dumps(control)} }}
 # What the steps tell ---------------------------------------------------------------------
 
 
-def serving(url: str, *, keys: int) -> Told:
-    """Tell that the server answers."""
+def serving(url: str, *, keys: int, sign_in: str) -> Told:
+    """Tell that the server answers, and how a person gets to its page."""
     text = (
         f"A server answers at {url}, on a log of its own; {counted(keys, 'producer key')} and "
-        "a token for each caller are registered."
+        "a token for each caller are registered. Look at its page, once and within ten minutes, "
+        f"by {sign_in}"
     )
-    return Told("serving", text, {"url": url})
+    return Told("serving", text, {"url": url, "sign_in": sign_in})
+
+
+def simulated(deployments: int, markers: int) -> Told:
+    """Tell that a fleet is made up beside what is real."""
+    text = (
+        f"Beside it stands a fleet that is simulated, and every page says so: {deployments} "
+        f"deployments of a month, told by {markers} markers, and two days of telemetry."
+    )
+    return Told("simulated", text, {"deployments": deployments, "markers": markers})
 
 
 def deployed(act: Act, deployment: str, digest: str, index: int | None) -> Told:
@@ -345,6 +355,23 @@ class Ending(NamedTuple):
     as_told: bool
     deployments: tuple[str, ...]
     verdicts: tuple[int, ...]
+
+
+PAGES: Final = {
+    "/oncall": "what is wrong now, whose it is and how bad",
+    "/deployments": "all that was deployed",
+    "/services": "each service, and how it fares",
+    "/fleet": "what runs where",
+    "/exec": "the month in numbers",
+    "/audit": "the log, and its proofs",
+}
+"""Addresses of the page, and what is there."""
+
+
+def pages(ending: Ending) -> dict[str, str]:
+    """Return addresses of the page that show more of it, and what is there."""
+    last = {f"/d/{each}": "the release that was judged last" for each in ending.deployments[-1:]}
+    return {**PAGES, **last}
 
 
 def places(ending: Ending, data: str) -> list[tuple[str, ...]]:

@@ -1,0 +1,359 @@
+"""What the web page costs: the goals of its specification, in a real browser and a real server.
+
+Run alone: `python benchmarks/web.py [--quick] [--json]`; needs Chromium and the built page. The
+views hold 100,000 deployments of a week: the simulated fleet's, copied in the database, since
+telling them takes minutes; --quick only watches the live page for less long. CPU is that of the
+browser's main thread or of the server's process, by their ticks. Only what the goal itself states
+in wall time is measured in it.
+"""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import requests
+from measuring import Row, options, report
+from playwright.sync_api import Page, sync_playwright
+
+from deploymark.model.instants import format_instant
+from deploymark.runtime.system import SystemClock
+from deploymark.testing.gameday.door import Door
+from deploymark.testing.simulation.player import tell
+from deploymark.testing.simulation.services import configuration
+
+TOKEN = "the-administrator-of-the-benchmark"  # noqa: S105 - of a server that is thrown away
+ASSETS = Path(__file__).parents[1] / "src" / "deploymark" / "server" / "assets"
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
+COUNT = 100_000
+WEEK_MS = 7 * 86_400_000
+_RUNS, _LOADS, _MOVES, _PER_SECOND = 60, 7, 60, 20
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def bundles() -> Iterator[Row]:
+    """Weigh what a browser loads."""
+    manifest = json.loads((ASSETS / "manifest.json").read_text(encoding="utf-8"))
+    first = manifest["pages"]["oncall"]
+    names = {name for each in (manifest, first) for name in (*each["scripts"], *each["styles"])}
+    oncall = sum((ASSETS / f"{name}.br").stat().st_size for name in names) / 1e3
+    whole = sum(each.stat().st_size for each in ASSETS.glob("*.br")) / 1e3
+    said = "brotli, files as served"
+    yield Row("JS and CSS of on-call", oncall, 0, "KB", "<= 60", oncall <= 60, said)
+    yield Row("JS and CSS of all pages", whole, 0, "KB", "<= 120", whole <= 120, said)
+
+
+@contextmanager
+def serving(place: Path) -> Iterator[tuple[str, int]]:
+    """Run a server over the data there; yield its address and process."""
+    (place / "deploymark.toml").write_text(configuration(), encoding="utf-8")
+    words = ("--data", "data", "--config", "deploymark.toml", "--listen", "127.0.0.1:0", "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploymark", "up", *words],
+        cwd=place,
+        env={"PATH": os.defpath, "DEPLOYMARK_ADMIN_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    try:
+        yield json.loads(cast("IO[str]", process.stdout).readline())["url"], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def fill(place: Path, count: int) -> None:
+    """Tell a server the simulated fleet, then copy its deployments until there are so many."""
+    with serving(place) as (url, _), closing(Door(url, TOKEN)) as door:
+        size = tell(door, 1, SystemClock().now_ms()).markers
+        while door.found("/oncall")["as_of"] < size:
+            time.sleep(0.2)
+    with closing(sqlite3.connect(place / "data" / "views.db")) as base:
+        _copy(base, count)
+        base.commit()
+
+
+def _copy(base: sqlite3.Connection, count: int) -> None:
+    """Copy runs and marks under other ids, at times spread over the last week."""
+    chance, now_ms = random.Random(1), SystemClock().now_ms()
+    base.row_factory = sqlite3.Row
+    # Those that are over: what is under way by the hundred is no ordinary day.
+    wanted = "select * from broker_run where state = 'superseded' and settled_ms is not null"
+    runs = base.execute(wanted).fetchall()
+    marks: dict[tuple[str, str], list[sqlite3.Row]] = {}
+    for row in base.execute("select * from broker_mark").fetchall():
+        marks.setdefault((row["service"], row["id"]), []).append(row)
+    for number in range(count):
+        run = runs[number % len(runs)]
+        name = f"{run['id'][:-6]}{number:06}"
+        shift = now_ms - chance.randrange(60_000, WEEK_MS) - run["settled_ms"]
+        _insert(base, "broker_run", run, name, shift)
+        for each in marks.get((run["service"], run["id"]), ()):
+            _insert(base, "broker_mark", each, name, shift)
+            if each["first"]:
+                more = "update broker_tally set count = count + 1 where rank = ?"
+                base.execute(more, (each["rank"],))
+
+
+def _insert(base: sqlite3.Connection, table: str, row: sqlite3.Row, name: str, shift: int) -> None:
+    before, values = row["id"], []
+    for column in row.keys():  # noqa: SIM118 - rows yield values
+        value = row[column]
+        if column == "id":
+            value = name
+        elif column.endswith("_ms") and value is not None:
+            value += shift
+        elif isinstance(value, str):
+            value = value.replace(before, name)
+        elif isinstance(value, bytes):
+            value = value.replace(before.encode(), name.encode())
+        values.append(value)
+    holes = ", ".join("?" * len(values))
+    base.execute(f"insert into {table} values ({holes})", values)  # noqa: S608 - our own names
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU that a process, or thread, has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def shells(url: str, process: int, runs: int, count: int) -> Iterator[Row]:
+    """Time the shell of the first page, and look at pages that show measures of the week."""
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {TOKEN}"
+
+        def ask(path: str, accept: str) -> requests.Response:
+            headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+            answer = session.get(f"{url}{path}", headers=headers, timeout=120)
+            answer.raise_for_status()
+            return answer
+
+        for path in ("/services", "/exec"):
+            before, began = cpu_seconds(process), time.perf_counter()
+            ask(path, "application/json")
+            took = time.perf_counter() - began
+            while (counted := ask("/services", "application/json").json())["measures"] == []:
+                time.sleep(0.1)
+            spent = cpu_seconds(process) - before
+            yield Row(
+                f"{path} asked first, {count:,} deployments",
+                took * 1e3,
+                0,
+                "ms",
+                "<= 1,000",
+                took <= 1,
+                f"until the measures of the week are counted {spent:.1f} s of CPU "
+                f"of the server; {len(counted['measures'])} measures",
+            )
+        times = []
+        packed = 0
+        for _ in range(runs):
+            began = time.perf_counter()
+            packed = int(ask("/oncall", "text/html").headers["Content-Length"])
+            times.append((time.perf_counter() - began) * 1e3)
+        before = cpu_seconds(process)
+        for _ in range(runs):
+            ask("/oncall", "text/html")
+        spent = (cpu_seconds(process) - before) / runs * 1e3
+        late = statistics.quantiles(times, n=20)[-1]
+        yield Row(
+            f"shell, server time p95, {count:,} deployments",
+            late,
+            0,
+            "ms",
+            "<= 15",
+            late <= 15,
+            f"wall, {runs} times; p50 {statistics.median(times):.1f} ms, CPU {spent:.1f} ms each",
+        )
+        yield Row(
+            "shell HTML, compressed", packed / 1e3, 0, "KB", "<= 25", packed <= 25_000, "gzip"
+        )
+
+
+class Browser:
+    """A page, and the CPU of its main thread.
+
+    Args:
+        page: Signed in.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def metric(self, name: str) -> float:
+        """Return one of the browser's own metrics; `TaskDuration` is CPU of the main thread."""
+        found = self._session.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in found if each["name"] == name))
+
+    def cpu_of(self, act: Callable[[int], object], times: int) -> float:
+        """Return milliseconds of main-thread CPU per act."""
+        before = self.metric("TaskDuration")
+        for number in range(times):
+            act(number)
+            self.page.wait_for_timeout(40)
+        return (self.metric("TaskDuration") - before) / times * 1e3
+
+
+def paints(page: Page, loads: int) -> Iterator[Row]:
+    """Time first paints."""
+    times = []
+    for _ in range(loads):
+        page.goto("/oncall", wait_until="load")
+        page.wait_for_timeout(500)
+        script = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
+        times.append(float(page.evaluate(script)))
+    median = statistics.median(times)
+    yield Row(
+        "first contentful paint p50",
+        median,
+        0,
+        "ms",
+        "<= 350",
+        median <= 350,
+        f"wall, {loads} loads, the files in the browser's cache after the first",
+    )
+
+
+def operations(browser: Browser, moves: int) -> Iterator[Row]:
+    """Weigh what a person does on the charts."""
+    page = browser.page
+    page.goto("/oncall?range=24h")
+    page.wait_for_timeout(2_000)
+    box = page.locator("canvas").first.bounding_box()
+    if box is None:
+        raise SystemExit("The page draws nothing.")
+    x, y, width = box["x"], box["y"] + box["height"] / 2, box["width"]
+    idle = browser.cpu_of(lambda _: None, moves)
+    acts: tuple[tuple[str, Callable[[int], object], int], ...] = (
+        ("hover", lambda n: page.mouse.move(x + width * (0.1 + 0.8 * n / moves), y), 8),
+        ("select", lambda _: page.keyboard.press("j"), 12),
+        ("zoom", lambda n: page.keyboard.press("+-"[n % 2]), 25),
+    )
+    for name, act, goal in acts:
+        spent = max(0.0, browser.cpu_of(act, moves) - idle)
+        yield Row(
+            f"{name}, CPU of the main thread",
+            spent,
+            0,
+            "ms",
+            f"<= {goal}",
+            spent <= goal,
+            f"{moves} times, less {idle:.1f} ms that the idle page takes in the same time; "
+            "TaskDuration by threadTicks",
+        )
+
+
+def live(browser: Browser, url: str, seconds: int) -> Iterator[Row]:
+    """Let 20 markers a second come, and see what that takes and when they are shown."""
+    page, door = browser.page, Door(url, TOKEN)
+    page.goto("/oncall?range=15m")
+    page.wait_for_timeout(2_000)
+    browser._session.send("HeapProfiler.collectGarbage")
+    heap, before, began = (
+        browser.metric("JSHeapUsedSize"),
+        browser.metric("TaskDuration"),
+        time.perf_counter(),
+    )
+    for number in range(seconds * _PER_SECOND):
+        door.post("/v1/markers", _marker(f"9.{number}.0"))
+        page.wait_for_timeout(
+            max(0.0, (began + (number + 1) / _PER_SECOND - time.perf_counter()) * 1e3)
+        )
+    took = time.perf_counter() - began
+    spent = (browser.metric("TaskDuration") - before) / took * 100
+    browser._session.send("HeapProfiler.collectGarbage")
+    grown = (browser.metric("JSHeapUsedSize") - heap) / 1e6
+    rate = seconds * _PER_SECOND / took
+    yield Row(
+        "20 events/s live, CPU of the main thread",
+        spent,
+        0,
+        "%",
+        "<= 7",
+        spent <= 7 and rate > 0.95 * _PER_SECOND,
+        f"{took:.0f} s at {rate:.1f}/s; TaskDuration by threadTicks",
+    )
+    yield Row(
+        "20 events/s live, growth of the heap",
+        grown,
+        0,
+        "MB",
+        "<= 10 a day",
+        grown <= 10,
+        f"in {took:.0f} s, after collecting; a day was not measured",
+    )
+    delays = []
+    for number in range(20):
+        version = f"8.{number}.0"
+        began = time.perf_counter()
+        door.post("/v1/markers", _marker(version))
+        page.get_by_text(version).first.wait_for(timeout=20_000)
+        delays.append((time.perf_counter() - began) * 1e3)
+    late = statistics.quantiles(delays, n=20)[-1]
+    yield Row(
+        "log append to on screen p95",
+        late,
+        0,
+        "ms",
+        "<= 1,000",
+        late <= 1_000,
+        f"wall, {len(delays)} times; p50 {statistics.median(delays):.0f} ms, from the POST",
+    )
+    door.close()
+
+
+def _marker(version: str) -> bytes:
+    said: dict[str, Any] = {
+        "service": "bench",
+        "environment": "prod",
+        "phase": "applied",
+        "version": version,
+        "timestamp": format_instant(SystemClock().now_ms()),
+    }
+    return json.dumps(said).encode()
+
+
+def rows(place: Path, *, quick: bool) -> Iterator[Row]:
+    """Measure all of it."""
+    program = shutil.which("chromium")
+    if program is None or not ASSETS.is_dir():
+        raise SystemExit("Needs Chromium (apt-get install chromium) and the page (make web).")
+    yield from bundles()
+    fill(place, COUNT)
+    with serving(place) as (url, process), sync_playwright() as playwright:
+        yield from shells(url, process, _RUNS, COUNT)
+        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        context = opened.new_context(viewport={"width": 1440, "height": 900}, base_url=url)
+        context.request.post("/v1/session", data={"token": TOKEN})
+        page = context.new_page()
+        yield from paints(page, _LOADS)
+        browser = Browser(page)
+        yield from operations(browser, _MOVES)
+        yield from live(browser, url, 15 if quick else 60)
+        opened.close()
+
+
+def main() -> None:
+    """Run and report."""
+    chosen = options(__doc__ or "")
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        measured = list(rows(Path(folder).resolve(), quick=chosen.quick))
+    report(measured, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
