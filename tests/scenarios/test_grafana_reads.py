@@ -261,6 +261,7 @@ def what_happened_is_shown(asking: Asking) -> None:
 
     # 1. A line is drawn when it happened, not when it was scraped.
     for board in ("oncall", "debug", "executive"):
+        await_(lambda board=board: shown(f"{board}: Went live", now()))  # type: ignore[misc]
         lines = shown(f"{board}: Went live", now(), "deployment_id")
         assert set(lines.values()) == {float(each) for each in asking.live}
         taken_back = shown(f"{board}: Rolled back", now(), "service", "owner")

@@ -293,8 +293,10 @@ class World(Truth):
             case Move.FREEZE:
                 self._freeze(Freeze("*", "prod", None, "policy", intent.reason))
             case Move.PAUSE:
-                assert rollout.stage is Stage.GOING
-                service.rollout = replace(rollout, stage=Stage.PAUSED, paused_by=intent.by)
+                # Twice is once: who paused first stays the one.
+                assert rollout.stage in {Stage.GOING, Stage.PAUSED}
+                if rollout.stage is Stage.GOING:
+                    service.rollout = replace(rollout, stage=Stage.PAUSED, paused_by=intent.by)
             case Move.RESUME:
                 stood = service.verdict.judgement if service.verdict else OPEN
                 advice = str(stood.advice) if stood.result is Result.FAIL else ""

@@ -224,7 +224,8 @@ def test_words_of_a_marker_stay_words(own: PageDoor, attack: str) -> None:
         assert rest == b"</body></html>\n", path
         for raw in (b"<", b">", b"&", "\u2028".encode(), "\u2029".encode()):
             assert raw not in inside, (path, raw)
-        if path != "/exec":
+        # Measures are counted beside: two answers may have them or not.
+        if path not in {"/exec", "/services"}:
             assert json.loads(inside)["document"] == own.look(path).json
 
 
