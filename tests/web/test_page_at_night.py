@@ -73,6 +73,7 @@ def test_a_pause_is_asked_for_carried_out_and_shown(open_page: Open, tmp_path: P
         # What was decided comes by the stream; nobody loads the page again.
         expect(page.locator(".page-head")).to_contain_text("paused", timeout=20_000)
         expect(page.locator("[data-action=resume]")).to_have_attribute("aria-disabled", "false")
+        page.close()  # before its server ends
 
 
 def test_who_may_not_act_reads_why(
