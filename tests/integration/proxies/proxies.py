@@ -98,14 +98,24 @@ class Client:
 
     def get(self, path: str = "/", headers: Iterable[Header] = ()) -> Answer:
         """Ask, with the headers as they are given, also several of one name."""
+        given = list(headers)
+        try:
+            response = self._asked(path, given)
+        except http.client.RemoteDisconnected:
+            # A process that took up other settings ends connections that are kept, and may do so
+            # just when the next question is on its way (RFC 9110, 9.2.2): it is asked anew, once.
+            self._connection.close()
+            response = self._asked(path, given)
+        body = response.read()
+        asked = json.loads(body)["headers"] if response.headers["X-Answered-By"] else []
+        return Answer(response.status, _lowered(response.getheaders()), _lowered(asked))
+
+    def _asked(self, path: str, headers: Iterable[Header]) -> http.client.HTTPResponse:
         self._connection.putrequest("GET", path, skip_accept_encoding=True)
         for name, value in headers:
             self._connection.putheader(name, value)
         self._connection.endheaders()
-        response = self._connection.getresponse()
-        body = response.read()
-        asked = json.loads(body)["headers"] if response.headers["X-Answered-By"] else []
-        return Answer(response.status, _lowered(response.getheaders()), _lowered(asked))
+        return self._connection.getresponse()
 
 
 def _lowered(headers: Iterable[Iterable[str]]) -> list[Header]:
