@@ -10,11 +10,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, insert
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -201,15 +203,19 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[objec
     The statement is SQLAlchemy's, the rows go to the driver as they are: naming each value of
     each row would take four times as long as inserting it.
     """
-    statement = insert(table).compile(dialect=connection.dialect)
-    connection.exec_driver_sql(str(statement), list(rows))
+    connection.exec_driver_sql(_inserting(table), list(rows))
 
 
 def replace_rows(connection: Connection, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
     """Insert rows as `insert_rows` does, in place of those with the same primary key."""
     if rows:
-        statement = insert(table).prefix_with("OR REPLACE").compile(dialect=connection.dialect)
-        connection.exec_driver_sql(str(statement), list(rows))
+        connection.exec_driver_sql(_inserting(table, "OR REPLACE"), list(rows))
+
+
+@cache
+def _inserting(table: Table, *prefixes: str) -> str:
+    """Return the statement of a table, compiled once: few rows cost less than compiling it."""
+    return str(insert(table).prefix_with(*prefixes).compile(dialect=sqlite.dialect()))
 
 
 def rows_with(

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, select
 
 from deploymark.ingest.registry_facts import kind_of
 from deploymark.model.environment import is_production
@@ -21,6 +21,7 @@ from deploymark.projections.broker.findings import TEXTS, describe, finding_id
 from deploymark.projections.broker.marks import MarkRow, marks_of, write_marks
 from deploymark.projections.broker.run import Group, Run
 from deploymark.projections.broker.scope import (
+    KEPT_RUNS,
     Scope,
     Settled,
     decode_run,
@@ -53,6 +54,39 @@ _FINDING_OF: Final = FINDING.columns.keys().index("deployment_id")
 ScopeName = tuple[str, str]
 _RunName = tuple[str, str, int]
 _Row = tuple[Any, ...]
+
+
+def _forgotten(wanted: ColumnElement[bool]) -> Select[Any]:
+    """Return the statement that reads runs which are remembered no longer, the newest."""
+    return (
+        select(RUN.c.content)
+        .where(
+            RUN.c.service == bindparam("service"),
+            RUN.c.environment == bindparam("environment"),
+            RUN.c.kind_key == bindparam("kind_key"),
+            RUN.c.content.is_not(None),
+            wanted,
+        )
+        .order_by(RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
+        .limit(MAX_RECALLED)
+    )
+
+
+# One after the other, so that each finds its index: what was forgotten only ever grows.
+_FORGOTTEN: Final = (
+    _forgotten(RUN.c.id == bindparam("name")),
+    _forgotten(
+        RUN.c.id.in_(
+            select(ALIAS.c.id).where(
+                ALIAS.c.alias == bindparam("name"),
+                ALIAS.c.service == bindparam("service"),
+                ALIAS.c.environment == bindparam("environment"),
+            )
+        )
+    ),
+    _forgotten(RUN.c.ended_ms.is_(None)),
+)
+"""By its id, by an alias, and because it stands."""
 
 
 class _Shown(NamedTuple):
@@ -111,6 +145,8 @@ class KeptScope:
             for row in connection.execute(select(FINDING).where(of_runs))
             if row.deployment_id in names
         }
+        kept = select(RUN.c.id).where(mine, RUN.c.content.is_not(None)).limit(1)
+        self._has_final = connection.scalar(kept) is not None
         self._rows: dict[_RunName, _Shown] = {}
         self._ended = False
         self._groups: dict[int, _Row] = {}
@@ -132,38 +168,29 @@ class KeptScope:
         """Bring back what was forgotten and a witness speaks of: its deployment, its line."""
         name, line = witness.sighting.deployment_id, witness.sighting.line
         kind_key = kind_of(line)
-        aliased = select(ALIAS.c.id).where(
-            ALIAS.c.alias == name,
-            ALIAS.c.service == line.service,
-            ALIAS.c.environment == line.environment,
-        )
-        here = (
-            RUN.c.service == line.service,
-            RUN.c.environment == line.environment,
-            RUN.c.kind_key == kind_key,
-            RUN.c.content.is_not(None),
-        )
-        newest = (RUN.c.opened_ms.desc(), RUN.c.id, RUN.c.number)
-        columns = (RUN.c.id, RUN.c.kind_key, RUN.c.number, RUN.c.content, RUN.c.opened_ms)
-        rows: list[Any] = []
-        # One after the other, so that each finds its index: what was forgotten only ever grows.
-        for wanted in (RUN.c.id == name, RUN.c.id.in_(aliased), RUN.c.ended_ms.is_(None)):
-            asked = select(*columns).where(*here, wanted).order_by(*newest).limit(MAX_RECALLED)
-            rows += connection.execute(asked)
-        rows.sort(key=lambda row: (-row.opened_ms, row.id, row.number))
-        found = {tuple(row[:3]): decode_run(row.content) for row in rows[:MAX_RECALLED]}
+        # A service whose runs never end would bring back more with each deployment, without end.
+        open_too = self.scope.open_runs < KEPT_RUNS
+        found: dict[_RunName, Run] = {}
+        if self._has_final:
+            mine = {"service": self.name[0], "environment": self.name[1]}
+            asked = {**mine, "kind_key": kind_key, "name": name}
+            for statement in _FORGOTTEN if open_too else _FORGOTTEN[:-1]:
+                for content in connection.scalars(statement, asked):
+                    run = decode_run(content)
+                    found[_key_of(run)] = run
         for run in self.scope.forgotten:
-            key = (run.id, run.kind_key, run.number)
-            if run.kind_key == kind_key and (name in (run.id, *run.aliases) or not run.over):
-                found[key] = run
-        if found:
-            names = set(found)
+            meant = name in (run.id, *run.aliases) or (open_too and not run.over)
+            if run.kind_key == kind_key and meant:
+                found[_key_of(run)] = run
+        # As many whether they were written in between or not.
+        chosen = sorted(found.values(), key=lambda run: (-run.opened_ms, run.id, run.number))
+        recalled = chosen[:MAX_RECALLED]
+        if recalled:
+            names = {_key_of(run) for run in recalled}
             self.scope.forgotten = [
-                run
-                for run in self.scope.forgotten
-                if (run.id, run.kind_key, run.number) not in names
+                run for run in self.scope.forgotten if _key_of(run) not in names
             ]
-            self.scope.recall(sorted(found.values(), key=lambda run: (run.opened_ms, run.id)))
+            self.scope.recall(sorted(recalled, key=lambda run: (run.opened_ms, run.id)))
 
     # Writing ------------------------------------------------------------------------------
 
@@ -194,6 +221,7 @@ class KeptScope:
         shown = [*final, *changed]
         self._save_groups(connection, shed, shown, before)
         finals = {_name_of(each.row): each.row for each in final}
+        self._has_final = self._has_final or bool(finals)
         runs = {name: each.row for name, each in rows.items()}
         dropped = set(self._runs) - set(runs) - set(finals)
         self._drop(connection, dropped)
@@ -388,6 +416,10 @@ def _changed(rows: Mapping[_Name, _Row], stored: Mapping[_Name, _Row]) -> list[_
 
 def _name_of(row: _Row) -> _RunName:
     return row[2], row[3], row[4]
+
+
+def _key_of(run: Run) -> _RunName:
+    return run.id, run.kind_key, run.number
 
 
 def _shown(name: _RunName) -> str:

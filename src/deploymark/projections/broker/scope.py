@@ -115,6 +115,7 @@ class Scope:
         self._base = State() if settled is None else _state_decoder.decode(settled.base)
         self._raw = _encoder.encode(self._base) if settled is None else settled.base
         self._cut = _START if settled is None else settled.cut
+        self._open = _count_open(self._base)
         self._kept: list[_Kept] = []
         self._groups: dict[str, Witness] = {}
         self._known = {name for run in self._base.runs for name in (run.id, *run.aliases)}
@@ -140,6 +141,11 @@ class Scope:
     def settled(self) -> Settled:
         """What is stored as one."""
         return Settled(self._raw, self._cut)
+
+    @property
+    def open_runs(self) -> int:
+        """How many runs of the settled part stand; that follows from the log alone."""
+        return self._open
 
     @property
     def state(self) -> State:
@@ -192,6 +198,7 @@ class Scope:
         self._base.runs = [*runs, *self._base.runs]
         for run in runs:
             self._known.update((run.id, *run.aliases))
+        self._open = _count_open(self._base)
         self._raw = _encoder.encode(self._base)
         self.resettled = True
         self._state = None
@@ -265,6 +272,7 @@ class Scope:
         self.shed += _shed(state)
         self.forgotten += _forget(state, self._cut[0])
         self._base, self._raw = state, _encoder.encode(state)
+        self._open = _count_open(state)
         self.resettled = True
         self._state = None
         self._forget_marks()
@@ -275,6 +283,10 @@ class Scope:
         self._groups = {k.witness.group_key(): k.witness for k in self._kept if k.witness.confirms}
         self._known = {name for run in state.runs for name in (run.id, *run.aliases)}
         self._known.update(kept.witness.sighting.deployment_id for kept in self._kept)
+
+
+def _count_open(state: State) -> int:
+    return sum(not run.over for run in state.runs)
 
 
 def _key_of(kept: _Kept) -> _Key:

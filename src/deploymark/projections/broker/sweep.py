@@ -124,6 +124,8 @@ def name_runs(state: State) -> dict[int, int]:
 
     Those that evidence alone reopened come after all that were said of the deployment.
     """
+    if all(run.number for run in state.runs):
+        return {position: run.number for position, run in enumerate(state.runs)}
     highest: dict[tuple[str, str], int] = {}
     for run in state.runs:
         name = (run.id, run.kind_key)
