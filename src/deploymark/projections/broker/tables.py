@@ -89,8 +89,9 @@ Index(
     RUN.c.last_ms,
     sqlite_where=RUN.c.watch == 1,
 )
+FORGOTTEN: Final = "broker_run_forgotten"
 Index(
-    "broker_run_forgotten",
+    FORGOTTEN,
     RUN.c.service,
     RUN.c.environment,
     RUN.c.kind_key,
@@ -148,7 +149,8 @@ INSTANCE: Final = Table(
     Column("observed", BigInteger),
     sqlite_with_rowid=False,
 )
-Index("broker_instance_by_name", INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.instance)
+BY_NAME: Final = "broker_instance_by_name"
+Index(BY_NAME, INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.instance)
 Index("broker_instance_by_run", INSTANCE.c.main)
 Index(
     "broker_instance_running",
