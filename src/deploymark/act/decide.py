@@ -73,10 +73,15 @@ def _asked(facts: Facts) -> Intent | None:
             return granted(facts, request, Move.RESUME)
         case Wanted.PROMOTE if stage in open_stages:
             return requested(facts, request, Deed.PROMOTE)
-        case Wanted.ROLL_BACK if stage in (*open_stages, Stage.PROMOTED):
+        case Wanted.ROLL_BACK if stage in (*open_stages, Stage.PROMOTED) or _is_left(facts):
             return requested(facts, request, Deed.ROLL_BACK)
         case _:
             return refused(facts, request, f"the rollout is {stage.replace('_', ' ')}.")
+
+
+def _is_left(facts: Facts) -> bool:
+    """Tell whether what is over has traffic that nobody took back."""
+    return facts.rollout.stage is Stage.OVER and bool(facts.exposure.weight)
 
 
 def _ended(facts: Facts) -> Intent | None:

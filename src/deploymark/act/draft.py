@@ -107,6 +107,25 @@ def overtaking(intent: Intent, course: Course, newer: str) -> Intent:
     )
 
 
+def left_behind(course: Course) -> Intent:
+    """Return that a person is asked to return what its own pipeline gave up, and is served still.
+
+    The machine returns nothing here: that a pipeline failed says nothing of what it left behind.
+    """
+    said = (
+        f"It is over, by its own markers, and was given {course.weight:g} % of the traffic, which "
+        f"nobody has taken back: a person returns it."
+    )
+    return Intent(
+        move=Move.HOLD,
+        code="left_behind",
+        reason=said,
+        key=f"{course.deployment}:{Move.HOLD}:{course.step}",
+        step=course.step,
+        urgency=Urgency.TICKET,
+    )
+
+
 def refused(facts: Facts, request: Request, why: str) -> Intent:
     """Return that what a person asked for does not happen, and why."""
     said = f"{request.by} asked to {request.wanted}: {why}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from deploymark.act.course import Course, Pending
+from deploymark.act.course import POLICY, Course, Pending
 from deploymark.act.intent import Intent, Move
 from deploymark.errors import (
     ActuatorRefusedError,
@@ -268,3 +268,20 @@ def _following(pending: Pending, stage: str, note: str, now_ms: int) -> dict[str
         "superseded_by": decision.superseded_by,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def why_not_late(pending: Pending, *, automation: bool, overtaken: bool) -> str:
+    """Return why what the machine decided is not carried out any more, "" when it is.
+
+    Args:
+        pending: What was decided.
+        automation: The machine may change something at all.
+        overtaken: A later deployment is the newest by now.
+    """
+    if pending.decision.actor != POLICY:
+        return ""
+    if not automation:
+        return "Automation was switched off before this was carried out."
+    if pending.decision.superseded_by is not None or not overtaken:
+        return ""  # what makes room for a later one is not overtaken by it
+    return "A later deployment came before this was carried out."

@@ -38,6 +38,7 @@ from deploymark.projections.broker.rolling import Rolling, Ruled, Side
 _ASKED: Final = {each.value: each for each in Wanted}
 _DEEDS: Final = {each.value: each for each in Deed}
 _OVER: Final = frozenset({"failed", "removed", "superseded"})
+_GIVEN_UP: Final = _OVER - {"superseded"}
 _SUPERSEDED: Final = "superseded"
 _EVERYTHING: Final = 100.0
 _MS: Final = 1_000
@@ -88,6 +89,13 @@ def is_rolled_out(course: Course, rolling: Rolling, plan: RolloutPlan, now_ms: i
         and document["previous_deployment_id"] is not None
         and now_ms - parse_instant(live) <= rule.minutes * 60 * _MS
     )
+
+
+def is_left_behind(course: Course, rolling: Rolling) -> bool:
+    """Tell whether a canary is over by its own markers and has traffic that nobody took back."""
+    if course.ended or course.pending is not None or course.asked or not course.weight:
+        return False
+    return rolling.canary.document["state"] in _GIVEN_UP
 
 
 def reaches(assurance: Assurance | None, wanted: Assurance) -> bool | None:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from deploymark.act.concerns import Wanted
 from deploymark.act.course import POLICY, SUCCEEDED, Course, Pending
 from deploymark.act.decide import decide, held_by_policy
-from deploymark.act.draft import overtaking
-from deploymark.act.execute import order_of, waiting_for
-from deploymark.act.gather import course_of, is_rolled_out, weight_of
+from deploymark.act.draft import left_behind, overtaking
+from deploymark.act.execute import order_of, waiting_for, why_not_late
+from deploymark.act.gather import course_of, is_left_behind, is_rolled_out, weight_of
 from deploymark.act.guards import CLOCK_OFF_MS
 from deploymark.act.hands import Footing, Hands
 from deploymark.act.intent import Intent, Move
@@ -141,16 +141,15 @@ class Lane:
         query, scene = self._hands.query, self._footing.scene()
         rolling = query.newest(*self._scope)
         # What was begun is finished first, also when the deployment stands no longer.
-        for name in scene.unfinished(*self._scope):
+        unfinished = scene.unfinished(*self._scope)
+        for name in unfinished:
             if rolling is None or rolling.canary.name != name:
                 other = query.named(*self._scope, name)
                 if other is not None:
                     self._of_before(other, rolling)
         if rolling is None:
-            self.wanted = self.next_look = None
-            return False
-        course = course_of(rolling)
-        self._mark(course, rolling)
+            return self._rests(scene, unfinished)
+        self._mark(course := course_of(rolling), rolling)
         if course.pending is not None:
             self.wanted = self.next_look = None
             self._finish(course, course.pending, rolling)
@@ -159,9 +158,20 @@ class Lane:
                 # What follows from a look is asked when the views have seen it.
                 self._advance(course, rolling, self._newest)
         else:
-            self.wanted = self.next_look = None
-            return False
+            return self._rests(scene, unfinished)
         return True
+
+    def _rests(self, scene: Scene, unfinished: Sequence[str]) -> bool:
+        """Ask at most for a person, and tell whether the next turn may know of more to do."""
+        self.next_look = None
+        for name in scene.exposed(*self._scope):
+            older = self._hands.query.named(*self._scope, name)
+            if older is not None and is_left_behind(course := course_of(older), older):
+                self._want(course, left_behind(course), None, self._hands.query.size())
+                break
+        else:
+            self.wanted = None
+        return bool(unfinished)  # what was finished just now is seen a moment later
 
     def _goes_on(self, course: Course, rolling: Rolling) -> bool:
         now_ms = self._now_ms()
@@ -181,8 +191,7 @@ class Lane:
         if course.pending is not None:
             self._finish(course, course.pending, other, overtaken=True)
         elif course.asked:
-            waits = newest is not None and self._is_to_begin(newest)
-            newer = newest.canary if newest is not None and waits else None
+            newer = newest.canary if newest is not None and self._is_to_begin(newest) else None
             self._advance(course, other, self._named(course.deployment), newer)
 
     def _is_to_begin(self, newest: Rolling) -> bool:
@@ -381,7 +390,8 @@ class Lane:
             self._says(lambda: executor.end(pending, "unknown", note, now_ms))
             return
         order = self._order(course, rolling, pending)
-        why_not = self._why_not(pending, overtaken=overtaken)
+        terms = self._footing.terms
+        why_not = why_not_late(pending, automation=terms.automation, overtaken=overtaken)
         if not self._acts():
             return
         echo = self._footing.echo
@@ -402,16 +412,6 @@ class Lane:
         if self._footing.holding.clock_off_ms(now_ms) <= CLOCK_OFF_MS:
             return now_ms - executed_ms > longest_ms
         return steady_ms - self._watched[1] > longest_ms
-
-    def _why_not(self, pending: Pending, *, overtaken: bool) -> str:
-        """Return why what the machine decided is not carried out any more, "" when it is."""
-        if pending.decision.actor != POLICY:
-            return ""
-        if not self._footing.terms.automation:
-            return "Automation was switched off before this was carried out."
-        if pending.decision.superseded_by is not None or not overtaken:
-            return ""  # what makes room for a later one is not overtaken by it
-        return "A later deployment came before this was carried out."
 
     def _order(self, course: Course, rolling: Rolling, pending: Pending) -> Order:
         stable = rolling.stable or rolling.previous
