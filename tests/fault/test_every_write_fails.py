@@ -12,7 +12,7 @@ import pytest
 from faultfs import Action, Fault
 from machine import Machine, Run, each_fault
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.long]
 
 # The workload offers some 1,200 faults. `make test` tries every second one, because they take
 # minutes; `make soak` the others as well, and each also with a reader beside.
