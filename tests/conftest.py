@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Container images often tell Python to keep no bytecode. Then each worker, and each of the
@@ -38,3 +41,45 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("deploymark")
+
+# Which tests begin -------------------------------------------------------------------------------
+
+_LONG, _WAITING, _SHORT = range(3)
+_ROOMS_THAT_WAIT = frozenset({"fault", "integration", "mutation", "scenarios", "web"})
+"""Rooms whose tests start processes and wait for them."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of several workers begin with its share of the tests that take long.
+
+    A worker is given a part of the list as it stands, and who has finished takes from the ends of
+    the others. So what takes long begins early and beside each other, and what is left for the end
+    is short. The tests of a module stay together, because they share what they set up.
+    """
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = dealt(items, workers)
+
+
+def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return all tests in the order in which so many workers do them best."""
+    modules = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    modules.sort(key=_length)
+    waiting = [module for module in modules if _length(module) < _SHORT]
+    short = [item for module in modules[len(waiting) :] for item in module]
+    found: list[pytest.Item] = []
+    for number in range(workers):
+        # As xdist cuts the list: each gets an equal part of what is left.
+        end = len(found) + (len(items) - len(found)) // (workers - number)
+        found += [item for module in waiting[number::workers] for item in module]
+        some = max(0, end - len(found))
+        found += short[:some]
+        del short[:some]
+    return found
+
+
+def _length(module: Sequence[pytest.Item]) -> int:
+    if any(item.get_closest_marker("long") for item in module):
+        return _LONG
+    room = module[0].path.relative_to(Path(__file__).parent).parts[0]
+    return _WAITING if room in _ROOMS_THAT_WAIT else _SHORT

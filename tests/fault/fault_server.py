@@ -1,7 +1,8 @@
 """A process that has imported everything and forks for each run, with the fault library loaded.
 
-It reads one JSON request a line and answers each with one line. It opens no log and starts no
-thread itself, so that a child is as clean as a new process, at a hundredth of the price.
+It reads one JSON request a line and answers each with one line. Once the template is made it goes
+through everything, so that no child imports, compiles or learns that again; then all is closed and
+no thread is left, so that a child is as clean as a new process, at a hundredth of the price.
 """
 
 import faulthandler
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -87,7 +89,23 @@ class FaultServer:
         answer["lost"] = self._fs.power_loss() if request.get("power_loss") else 0
         if request["job"] == "template":
             self._script = write_script(self._template)
+            self._warm_up()
         return answer
+
+    def _warm_up(self) -> None:
+        """Do what children do, undisturbed and with nothing left behind."""
+        place = self._template.parent.with_name("warm")
+        shutil.copytree(self._template.parent, place)
+        lines: list[dict[str, Any]] = []
+        self._workload(lines.append).run(place / "data")
+        promises = [each for line in lines for each in line.get("promises", ())]
+        for sentence in broken_promises(place / "data", read_line(promises)):
+            raise RuntimeError(sentence)
+        shutil.rmtree(place)
+        if threading.active_count() > 1:
+            raise RuntimeError("A thread was left, which no child would have.")
+        gc.collect()
+        gc.freeze()
 
     def _run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         reading, writing = os.pipe()
@@ -180,14 +198,14 @@ class FaultServer:
     def job_check(
         self,
         emit: Emit,
-        path: str,
-        promises: list[list[object]],
+        logs: list[tuple[str, list[list[object]]]],
         **how: Any,  # noqa: ANN401
     ) -> None:
-        """Report every promise that is broken."""
-        for sentence in broken_promises(Path(path), read_line(promises), **how):
-            emit({"wrong": sentence})
-        emit({"done": True})
+        """Report every promise that is broken, of each log by its number."""
+        for number, (path, promises) in enumerate(logs):
+            for sentence in broken_promises(Path(path), read_line(promises), **how):
+                emit({"broken": [number, sentence]})
+            emit({"done": number})
 
     def job_init(self, emit: Emit, path: str) -> None:
         """Create a log; an error of ours is an answer."""

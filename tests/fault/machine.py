@@ -16,6 +16,7 @@ from faultfs import Action, Fault, fits
 
 # Every run ends within a second; what takes this long hangs.
 _DEADLINE_SECONDS = 30
+_CHECK_SECONDS = 5
 _HERE = Path(__file__).parent
 
 
@@ -107,10 +108,23 @@ class Machine:
 
     def check(self, data: Path, promises: Sequence[list[object]], **how: Any) -> list[str]:  # noqa: ANN401
         """Return every broken promise, in sentences."""
-        args = {"path": str(data), "promises": list(promises), **how}
-        run = self.ask("check", args=args)
-        found = run.faults()
-        return found if found or run.all_of("done") else ["The check did not end."]
+        return self.check_all([(data, promises)], **how)[0]
+
+    def check_all(
+        self,
+        logs: Sequence[tuple[Path, Sequence[list[object]]]],
+        **how: Any,  # noqa: ANN401 - as of `broken_promises`
+    ) -> list[list[str]]:
+        """Return every broken promise of each of many logs, which one process looks through."""
+        asked = [[str(data), list(promises)] for data, promises in logs]
+        deadline = max(_DEADLINE_SECONDS, len(logs) * _CHECK_SECONDS)
+        run = self.ask("check", args={"logs": asked, **how}, deadline=deadline)
+        found: list[list[str]] = [[] for _ in logs]
+        for number, sentence in run.all_of("broken"):
+            found[number].append(sentence)
+        for number in set(range(len(logs))).difference(run.all_of("done")):
+            found[number] += [*run.faults(), "The check did not end."]
+        return found
 
 
 @contextmanager

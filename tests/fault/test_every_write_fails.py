@@ -4,42 +4,63 @@ After each, the log is opened where nothing fails, and every promise it made is 
 failure that goes away, the same process must have gone on by itself.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 from faultfs import Action, Fault
-from machine import Machine, each_fault
+from machine import Machine, Run, each_fault
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.long]
 
 # The workload offers some 1,200 faults. `make test` tries every second one, because they take
 # minutes; `make soak` the others as well, and each also with a reader beside.
 _PARTS = 16
 _SOME = [pytest.param(part, marks=pytest.mark.soak if part % 2 else ()) for part in range(_PARTS)]
 _SHOWN = 5
+_AT_ONCE = 16  # logs that one process looks through
 
 
-def try_one(place: Machine, fault: Fault, *, beside: bool = False) -> list[str]:
-    """Run the workload with one fault; return what went wrong."""
+def disturb(place: Machine, fault: Fault, data: Path, *, beside: bool) -> tuple[Run, list[str]]:
+    """Run the workload with one fault; return how it went, and what went wrong by then."""
     # Power must fail before a later commit syncs the file: right after the step recovered.
     die_recovered = fault.power_loss and not fault.kills
-    with place.copy_of_template() as data:
-        run = place.ask(
-            "workload",
-            args={"path": str(data), "beside": beside, "die_recovered": die_recovered},
-            below=str(data.parent),
-            fresh=True,
-            power_loss=fault.power_loss,
-            fault=fault.fields(),
-        )
-        found = run.faults(may_die=fault.kills or die_recovered)
-        if not (run.hit or beside):
-            found.append("No call was hit.")
-        found += place.check(data, run.promises)
-    return [f"{fault} ({run.hit}): {sentence}" for sentence in found]
+    run = place.ask(
+        "workload",
+        args={"path": str(data), "beside": beside, "die_recovered": die_recovered},
+        below=str(data.parent),
+        fresh=True,
+        power_loss=fault.power_loss,
+        fault=fault.fields(),
+    )
+    found = run.faults(may_die=fault.kills or die_recovered)
+    if not (run.hit or beside):
+        found.append("No call was hit.")
+    return run, found
 
 
-def try_all(place: Machine, faults: list[Fault], *, beside: bool = False) -> None:
+def try_some(place: Machine, faults: Sequence[Fault], *, beside: bool) -> Iterator[list[str]]:
+    """Run the workload with each fault, have the logs checked; yield what went wrong with each."""
+    with ExitStack() as stack:
+        logs, ran = [], []
+        for fault in faults:
+            data = stack.enter_context(place.copy_of_template())
+            run, found = disturb(place, fault, data, beside=beside)
+            logs.append((data, run.promises))
+            ran.append((f"{fault} ({run.hit})", found))
+        for (told, found), broken in zip(ran, place.check_all(logs), strict=True):
+            yield [f"{told}: {sentence}" for sentence in (*found, *broken)]
+
+
+def try_all(place: Machine, faults: Sequence[Fault], *, beside: bool = False) -> None:
     """Try faults one by one and show the first few that broke something."""
-    broken = [found for fault in faults if (found := try_one(place, fault, beside=beside))]
+    broken = [
+        found
+        for start in range(0, len(faults), _AT_ONCE)
+        for found in try_some(place, faults[start : start + _AT_ONCE], beside=beside)
+        if found
+    ]
     shown = "\n".join(sentence for found in broken[:_SHOWN] for sentence in found)
     assert not broken, f"{len(broken)} of {len(faults)} faults broke something:\n{shown}"
 

@@ -15,7 +15,7 @@ from faultfs import Action, Fault
 from fleet_log import write_fleet_log
 from machine import Machine, Run
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.long]
 
 _BATCH, _OTHER_BATCH = 48, 1_000
 _KILLS = 8

@@ -247,6 +247,7 @@ def test_a_healthy_canary_gets_all_of_the_traffic(tmp_path: Path) -> None:
         assert weight_of(shop.proxy) == 100
 
 
+@pytest.mark.long
 def test_a_failing_canary_gets_none_of_the_traffic(tmp_path: Path) -> None:
     with world(tmp_path) as shop:
         canary = shop.deploy("2", 0.2, canary=True)

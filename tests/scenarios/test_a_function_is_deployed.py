@@ -155,6 +155,7 @@ def test_a_version_that_burns_its_budget_is_taken_back_and_the_log_can_prove_it(
     verified(story, trail)
 
 
+@pytest.mark.long
 def test_a_version_that_keeps_its_objective_stays_and_is_promoted(world: Serverless) -> None:
     story = Story(world)
     said_at_its_start(story)

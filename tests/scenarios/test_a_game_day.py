@@ -139,6 +139,7 @@ _FAIR_SECONDS = 1.0
 _ATTEMPTS = 3
 
 
+@pytest.mark.long
 def test_every_fault_of_a_small_day_is_found_and_nothing_else(tmp_path: Path) -> None:
     # Restarted when all was sent: refusals are told at once then, not when the minute is over,
     # and what was not due yet must still be found.

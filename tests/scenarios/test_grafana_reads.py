@@ -215,6 +215,7 @@ def values_of(asking: Asking, at: float) -> dict[str, str]:
     return found | {"__rate_interval": "2m", "__from": str(round(at - 6 * 60 * MINUTE))}
 
 
+@pytest.mark.long
 def test_everything_that_the_dashboards_ask_has_an_answer(asking: Asking) -> None:
     everything_has_an_answer(asking)
     what_happened_is_shown(asking)

@@ -152,6 +152,7 @@ def service(place: Path, people: tuple[People, Alertmanager]) -> Iterator[Servic
         yield service
 
 
+@pytest.mark.long
 @needs_alertmanager
 def test_what_goes_wrong_pages_once_by_both_ways_until_it_is_over(
     service: Service, people: tuple[People, Alertmanager]

@@ -68,6 +68,7 @@ def busy(lively: Path) -> object:
         yield served
 
 
+@pytest.mark.long
 def test_a_minute_of_20_events_a_second_is_shown_whole(open_page: Open, busy: PageServer) -> None:
     follow(open_page, busy, 60)
 

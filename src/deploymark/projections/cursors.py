@@ -6,6 +6,7 @@ log are noticed and thrown away.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    create_mock_engine,
     delete,
     func,
     insert,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.schema import ExecutableDDLElement
 
 from deploymark.ports import LogReader, StoredEntry
 
@@ -110,9 +113,23 @@ def begin_anew(connection: Connection, view: Tables) -> None:
     old.drop_all(connection)
     for table in (_CURSOR, _SKIPPED):
         connection.execute(delete(table).where(table.c.name == view.name))
-    view.metadata.create_all(connection)
+    for statement in _layout(view.metadata):
+        connection.exec_driver_sql(statement)
     start = {"name": view.name, "version": view.version, "size": 0, "last_hash": b""}
     connection.execute(insert(_CURSOR), start)
+
+
+@cache
+def _layout(metadata: MetaData) -> tuple[str, ...]:
+    """Return what lays down tables where there are none; compiling takes longer than doing it."""
+    statements: list[str] = []
+
+    def note(statement: ExecutableDDLElement, *_: object, **__: object) -> None:
+        statements.append(str(statement.compile(dialect=nowhere.dialect)))
+
+    nowhere = create_mock_engine("sqlite://", note)
+    metadata.create_all(nowhere, checkfirst=False)
+    return tuple(statements)
 
 
 def move(connection: Connection, name: str, last: StoredEntry) -> None:

@@ -8,20 +8,14 @@ once, in the commit of the views that the page is of.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from deploymark.projections.broker.tables import ALIAS, RUN
+from deploymark.projections import outcome_statements as statements
+from deploymark.projections.broker.tables import ALIAS
 from deploymark.projections.database import rows_with
 from deploymark.projections.outcome_questions import At
 from deploymark.projections.outcomes import JUDGED, Judged
 
-RUN_COLUMNS: Final = tuple(
-    RUN.c[name]
-    for name in (
-        *("service", "environment", "id", "number", "opened_ms"),
-        *("settled_ms", "settled_index", "failed_index", "undone_ms", "undone_index"),
-    )
-)
 _MOST: Final = 500  # ids in one statement
 
 _Scope = tuple[str, str, str]
@@ -109,15 +103,10 @@ class Facts:
         names = {
             text for run in runs for name in self._names(run) for text in _both(name, run.number)
         }
-        columns = (RUN.c.service, RUN.c.environment, RUN.c.settled_ms, RUN.c.settled_index)
         found: dict[tuple[str, str, str], list[At]] = {}
         for some in _slices(sorted(names)):
-            statement = select(RUN.c.returns, *columns).where(
-                RUN.c.returns.is_not(None),  # so that its index, which has no others, is used
-                RUN.c.returns.in_(some),
-                RUN.c.settled_ms.is_not(None),
-            )
-            for *key, at_ms, at_index in connection.execute(statement):
+            rows = connection.execute(statements.RETURNS, {"some": some})
+            for *key, at_ms, at_index in rows:
                 found.setdefault(tuple(key), []).append(At(at_ms, at_index))
         return found
 
@@ -138,8 +127,7 @@ def runs_named(connection: Connection, names: Iterable[str]) -> dict[str, list[A
         meant[row.alias].add(row.id)
     runs: dict[str, list[Any]] = {}
     for some in _slices(sorted(set().union(*meant.values()))):
-        statement = select(*RUN_COLUMNS).where(RUN.c.id.in_(some), RUN.c.kind_key == "")
-        for row in connection.execute(statement):
+        for row in connection.execute(statements.NAMED, {"some": some}):
             runs.setdefault(row.id, []).append(row)
     return {
         name: [run for i in sorted(ids) for run in runs.get(i, ())] for name, ids in meant.items()
@@ -152,10 +140,9 @@ def _both(name: str, number: int) -> tuple[str, str]:
 
 def _openings(connection: Connection, ids: Iterable[str]) -> dict[_Scope, list[tuple[int, int]]]:
     found: dict[_Scope, list[tuple[int, int]]] = {}
-    columns = (RUN.c.service, RUN.c.environment, RUN.c.id, RUN.c.number, RUN.c.opened_ms)
     for some in _slices(sorted(ids)):
-        statement = select(*columns).where(RUN.c.id.in_(some), RUN.c.kind_key == "")
-        for service, environment, name, number, opened_ms in connection.execute(statement):
+        rows = connection.execute(statements.OPENINGS, {"some": some})
+        for service, environment, name, number, opened_ms in rows:
             found.setdefault((service, environment, name), []).append((number, opened_ms))
     return found
 

@@ -12,11 +12,7 @@ from collections import Counter as Results
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    select,
-)
+from sqlalchemy import Connection
 
 from deploymark.model.proportion import Proportion
 from deploymark.projections.broker.questions import Items
@@ -24,7 +20,7 @@ from deploymark.projections.broker.view import NAME as BROKER
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views, rows_with
 from deploymark.projections.measures import Reading, Spread, quantile
-from deploymark.projections.outcome_deployments import deployments, page_of, there, within
+from deploymark.projections.outcome_deployments import deployments, page_of
 from deploymark.projections.outcome_facts import Fact, Facts, runs_named
 from deploymark.projections.outcome_questions import (
     HOLDS_MS,
@@ -36,16 +32,14 @@ from deploymark.projections.outcome_questions import (
     continued,
     cursor_behind,
 )
-from deploymark.projections.outcomes import (
-    ACTION,
-    JUDGED,
-    NAME,
-    PASS,
-    PROMOTE,
-    ROLL_BACK,
-    SUCCEEDED,
-    Named,
+from deploymark.projections.outcome_statements import (
+    PROMOTIONS,
+    ROLLBACKS,
+    UNDONE,
+    UNDONE_OR_BREACHED,
+    canaries,
 )
+from deploymark.projections.outcomes import JUDGED, NAME, PASS, SUCCEEDED, Named
 
 _AT_ONCE: Final = 10_000
 
@@ -65,8 +59,8 @@ def every(counter: Counter, connection: Connection, window: Window) -> Iterator[
         behind = page[-1].at
 
 
-_undone = deployments("undone")
-_undone_or_breached = deployments("undone", "breached")
+_undone = deployments(UNDONE)
+_undone_or_breached = deployments(UNDONE_OR_BREACHED)
 
 # Deployments -------------------------------------------------------------------------------------
 
@@ -137,9 +131,6 @@ def _breaches(
 def _canaries(
     connection: Connection, window: Window, behind: At | None, limit: int
 ) -> list[Counted]:
-    statement = select(
-        JUDGED, JUDGED.c.judged_ms.label("at_ms"), JUDGED.c.judged_index.label("at_index")
-    ).where(within(JUDGED.c.judged_ms, window), there(JUDGED, window))
     return [
         Counted(
             At(row.at_ms, row.at_index),
@@ -150,7 +141,7 @@ def _canaries(
             row.result == PASS,
             ((row.at_index, row.result),),
         )
-        for row in page_of(connection, statement, behind, limit)
+        for row in page_of(connection, canaries, window, behind, limit)
     ]
 
 
@@ -161,7 +152,7 @@ def _rollbacks(
     connection: Connection, window: Window, behind: At | None, limit: int
 ) -> list[Counted]:
     found = []
-    for row in page_of(connection, _actions(ROLL_BACK, window), behind, limit):
+    for row in page_of(connection, ROLLBACKS, window, behind, limit):
         seconds = None
         if row.outcome == SUCCEEDED:
             seconds = max(0, row.ended_ms - row.begun_ms) / 1_000
@@ -191,7 +182,7 @@ def _promotions(
     ended = window._replace(
         since_ms=window.since_ms - HOLDS_MS, before_ms=window.over_ms - HOLDS_MS
     )
-    rows = page_of(connection, _actions(PROMOTE, ended), behind, limit)
+    rows = page_of(connection, PROMOTIONS, ended, behind, limit)
     undone = _undone_after(connection, rows)
     found = []
     for row, after in zip(rows, undone, strict=True):
@@ -241,16 +232,6 @@ def _is_of(action: Any, run: Any) -> bool:  # noqa: ANN401 - rows of their table
         action.environment == run.environment
         and action.service in ("", run.service)
         and action.occurrence in (0, run.number)
-    )
-
-
-def _actions(action: str, window: Window) -> Select[Any]:
-    return select(
-        ACTION, ACTION.c.ended_ms.label("at_ms"), ACTION.c.ended_index.label("at_index")
-    ).where(
-        ACTION.c.action == action,
-        within(ACTION.c.ended_ms, window),
-        there(ACTION, window),
     )
 
 

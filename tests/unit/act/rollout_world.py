@@ -12,6 +12,7 @@ from hashlib import sha256
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from projected_log import compiled_once
 from rollout_traffic import Actuators, Splitter, Traffic
 
 from deploymark.act.backing import LogBacking
@@ -109,7 +110,7 @@ class RolloutWorld:
         self.log = WholeLog(self.store, clock=self.clock, rules=rules)
         self.intake = Intake(self.log.receiver, self.log.admin, self.clock, bytes)
         self._folder = TemporaryDirectory(prefix="rollout-")
-        self.views = open_views(pathlib.Path(self._folder.name) / "views.db")
+        self.views = compiled_once(open_views(pathlib.Path(self._folder.name) / "views.db"))
         self.meter = ListMeter()
         self.runner = Runner(self.store, self.views, [BrokerView()], self.meter)
         self.runner.catch_up()

@@ -150,6 +150,20 @@ def test_what_was_read_before_is_told_again_with_what_came_since(
     assert len(query.orders()) == 1
 
 
+def test_a_deployment_is_looked_up_again_only_when_something_came_since(
+    world: RolloutWorld, query: RollingQuery
+) -> None:
+    name = f"{world.deploy('v2', weight=0)}~1"
+    before = _newest(query)
+    assert query.newest(*SCOPE) is before
+    known = query.named(*SCOPE, name)
+    assert known is query.named(*SCOPE, name)
+    world.rule("freeze")
+    assert _newest(query) is not before
+    assert _newest(query) == RollingQuery(world.views).newest(*SCOPE)
+    assert query.named(*SCOPE, name) == known
+
+
 def test_the_newest_failures_of_an_environment_are_told(world: RolloutWorld) -> None:
     world.stable()
     world.traffic.errors[world.deploy("v2", weight=0)] = 0.3

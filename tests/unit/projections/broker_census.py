@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from broker_reading import broker_views, expectations_of
 from broker_world import World
+from projected_log import compiled_once
 
 from deploymark.projections.broker.census import MAX_RUNNING, BrokerCensus, Census
 from deploymark.projections.database import open_views
@@ -17,7 +18,7 @@ def census_of(world: World, most: int = MAX_RUNNING) -> Census:
     """Let new views read the whole log of a world, and count."""
     with (
         TemporaryDirectory(prefix="census-") as folder,
-        closing(open_views(pathlib.Path(folder) / "views.db")) as views,
+        closing(compiled_once(open_views(pathlib.Path(folder) / "views.db"))) as views,
     ):
         Runner(world.store, views, broker_views(world.settings), ListMeter()).catch_up()
         return BrokerCensus(views, expectations_of(world.settings), most).take()

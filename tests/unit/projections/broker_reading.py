@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec import structs
+from projected_log import compiled_once
 
 from deploymark.ingest.callers import LOCAL
 from deploymark.ingest.intake import Intake
@@ -151,7 +152,7 @@ def keep_watch(
         idle: So many looks in a row.
     """
     expectations = expectations_of(settings)
-    database = open_views(views)
+    database = compiled_once(open_views(views))
     runner = Runner(log, database, broker_views(settings), ListMeter())
 
     def say(kind: str, payload: bytes) -> int:
@@ -201,9 +202,6 @@ class _Read:
         return {name: sorted(repr(row).encode() for row in found) for name, found in rows.items()}
 
 
-_COMPILED: dict[Any, Any] = {}
-
-
 def read_views(
     log: LogReader,
     steps: Sequence[Callable[[], None]],
@@ -239,9 +237,7 @@ def read_views(
 def _open(
     log: LogReader, path: pathlib.Path, settings: Settings, meter: ListMeter
 ) -> tuple[Views, Runner]:
-    views = open_views(path)
-    # Otherwise every new file would compile every statement anew, which takes longer than it all.
-    views.engine = views.engine.execution_options(compiled_cache=_COMPILED)
+    views = compiled_once(open_views(path))
     return views, Runner(log, views, broker_views(settings), meter)
 
 

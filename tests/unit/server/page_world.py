@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from door_samples import Chance, Door, NoEmitters, ReadMeter, Reply
+from projected_log import compiled_once
 
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.callers import PLATFORM
@@ -110,7 +111,7 @@ class PageDoor(Door):
         super().__init__()
         expectations = expectations or Expectations()
         clock, meter = self.log.clock, ReadMeter()
-        self.file = open_views(folder / "views.db")
+        self.file = compiled_once(open_views(folder / "views.db"))
         views: list[View[Any]] = [
             SearchView(),
             BrokerView(expectations),

@@ -5,8 +5,8 @@ on it makes sure that it contains all that they said themselves.
 """
 
 import json
-from collections import deque
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,10 @@ ORDERS: Final = ("freeze", "unfreeze", "quarantine", "release", "adopt")
 
 MAX_REPLICAS: Final = 1_000
 """Instances of a baseline that are named."""
+
+
+MAX_ANSWERS: Final = 32
+"""Deployments of which the answer is kept until the views have seen more, those asked for last."""
 
 
 class Bound(NamedTuple):
@@ -130,6 +134,7 @@ class RollingQuery:
         self._views = views
         self._lock = Lock()
         self._known: dict[tuple[Select[Any], str], _Known] = {}
+        self._answers: OrderedDict[tuple[str, ...], tuple[int, Rolling | None]] = OrderedDict()
 
     def size(self) -> int:
         """Return how many entries the broker has seen.
@@ -149,14 +154,17 @@ class RollingQuery:
         Raises:
             StoreUnavailableError: As `size`.
         """
-        with self._views.reading() as connection:
+
+        def find(connection: Connection) -> Rolling | None:
             asked = {"service": service, "environment": environment, "limit": MAX_STANDING}
             rows = connection.execute(statements.NEWEST, asked).all()
             for place, row in enumerate(rows):
                 if row.state != PLANNED and not json.loads(row.document)["unplanned"]:
                     others = [each for each in rows[place + 1 :] if each.state != PLANNED]
                     return self._rolling(connection, row, others)
-        return None
+            return None
+
+        return self._answered((service, environment), find)
 
     def standing(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return by service and environment how many deployments stand, and their newest entry.
@@ -175,7 +183,8 @@ class RollingQuery:
             StoreUnavailableError: As `size`.
             IdError: The name is none.
         """
-        with self._views.reading() as connection:
+
+        def find(connection: Connection) -> Rolling | None:
             row = _named(connection, service, environment, name)
             if row is None:
                 return None
@@ -184,6 +193,8 @@ class RollingQuery:
             beside = connection.execute(statements.BESIDE, asked).all()
             others = [each for each in beside if (each.id, each.number) != (row.id, row.number)]
             return self._rolling(connection, row, others)
+
+        return self._answered((service, environment, name), find)
 
     def scopes(self, identity: str) -> list[tuple[str, str, str, int]]:
         """Return where a deployment is known: service, environment, id, newest occurrence.
@@ -242,6 +253,26 @@ class RollingQuery:
         with self._views.reading() as connection:
             rows = connection.execute(statements.MIGRATIONS, asked)
             return [json.loads(each.document) for each in rows]
+
+    def _answered(
+        self, asked: tuple[str, ...], find: Callable[[Connection], Rolling | None]
+    ) -> Rolling | None:
+        """Return an answer, found anew only when the views have seen more: it follows from entries.
+
+        A controller looks at every turn at rollouts to which something happens each minute.
+        """
+        with self._views.reading() as connection:
+            size = projected_size(connection, NAME)
+            with self._lock:
+                known = self._answers.get(asked)
+            if known is None or known[0] != size:
+                known = (size, find(connection))
+        with self._lock:
+            self._answers[asked] = known
+            self._answers.move_to_end(asked)
+            while len(self._answers) > MAX_ANSWERS:
+                self._answers.popitem(last=False)
+        return known[1]
 
     def _newest(self, statement: Select[Any], abouts: Sequence[str], limit: int) -> list[Ruled]:
         """Return the newest rulings about each of these; what was read before is not read again."""
