@@ -7,6 +7,7 @@ it is held to the choice, in a file that it knows nothing about, as everywhere.
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
@@ -28,9 +29,9 @@ def views(tmp_path: Path) -> Iterator[Views]:
 
 def plans(views: Views, ask: Callable[[Connection], object]) -> list[list[str]]:
     """Return the steps of each statement that a question asks."""
-    asked = []
+    asked: list[tuple[str, Any]] = []
 
-    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:
         asked.append((statement, values))
 
     with views.reading() as connection:
