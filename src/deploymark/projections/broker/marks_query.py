@@ -4,6 +4,7 @@ Nothing here reads a whole table. A window is a range of one index that has ever
 merged is merged in the database, so that a page costs as many rows as it has pixels.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,12 @@ MAX_MARKS: Final = 4_000
 
 MAX_DRAWN_LANES: Final = 32
 """Lanes of one answer: those with the worst in them first, then the fullest."""
+
+SAME_MS: Final = 1_000
+"""A window that moved by less than this, and by less than a column, holds what it held."""
+
+MAX_KEPT: Final = 16
+"""Windows of which is remembered what they held."""
 
 UNEASY_MS: Final = 86_400_000
 """How far back from the end of a window something that is neither well nor over is sought."""
@@ -121,27 +128,34 @@ class Marks:
 
     def __init__(self, views: Views) -> None:
         self._views = views
+        self._keeping = threading.Lock()
+        self._kept: dict[tuple[MarkQuery, int], _Kept] = {}
 
     def overview(self, query: MarkQuery, width: int) -> Overview:
-        """Return what a window holds, merged for so many columns.
+        """Return what a window holds, merged for so many columns; only to be read.
+
+        What a window of the same length held a moment before, as of the same entry, is told again
+        (`SAME_MS`): many look at once when something is wrong, and the runs are merged for one.
 
         Raises:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
+        moving = replace(query, since_ms=0, until_ms=query.until_ms - query.since_ms)
         with self._views.reading() as connection:
-            counts, total = _counts(connection, query), _total(connection)
-            cells = _cells(connection, query, width)
             as_of = projected_size(connection, NAME)
-        lanes = _lanes_of(cells)
-        drawn = {lane.name for lane in lanes[:MAX_DRAWN_LANES]}
-        kept = [cell for cell in cells if cell.lane in drawn]
-        if len(kept) > MAX_MARKS:
-            kept.sort(key=lambda cell: (cell.rank, -cell.at_ms))
-            del kept[MAX_MARKS:]
-        kept.sort(key=lambda cell: (cell.at_ms, cell.lane))
-        shown = sorted(lanes[:MAX_DRAWN_LANES])
-        marks = sum(lane.runs for lane in lanes)
-        return Overview(counts, shown, len(lanes), kept, marks, total, as_of)
+            known = self._kept.get((moving, width))
+            if known is not None and _is_same(known, query, width, as_of):
+                return known.overview
+            found = _overview(connection, query, width, as_of)
+        self._keep((moving, width), _Kept(query.since_ms, found))
+        return found
+
+    def _keep(self, key: tuple[MarkQuery, int], found: "_Kept") -> None:
+        with self._keeping:
+            self._kept.pop(key, None)
+            self._kept[key] = found
+            if len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
 
     def counts(self, query: MarkQuery) -> tuple[dict[ShownState, int], int]:
         """Return the runs of a window by state, and how many the store has; raises as above."""
@@ -265,6 +279,35 @@ def _named(connection: Connection, names: Iterable[tuple[str, str, str, int]]) -
     columns = ("service", "environment", "id", "number")
     rows = map(MarkRow._make, rows_with(connection, MARK, columns, sorted(set(names))))
     return [row for row in rows if row.first and row.kind_key == ""]
+
+
+class _Kept(NamedTuple):
+    """What a window held, and when it began."""
+
+    since_ms: int
+    overview: Overview
+
+
+def _is_same(known: _Kept, query: MarkQuery, width: int, as_of: int) -> bool:
+    """Tell whether a window of the same length is near enough, and nothing was added since."""
+    column_ms = (query.until_ms - query.since_ms) // max(1, width)
+    moved_ms = query.since_ms - known.since_ms
+    return known.overview.as_of == as_of and 0 <= moved_ms <= min(SAME_MS, column_ms)
+
+
+def _overview(connection: Connection, query: MarkQuery, width: int, as_of: int) -> Overview:
+    counts, total = _counts(connection, query), _total(connection)
+    cells = _cells(connection, query, width)
+    lanes = _lanes_of(cells)
+    drawn = {lane.name for lane in lanes[:MAX_DRAWN_LANES]}
+    kept = [cell for cell in cells if cell.lane in drawn]
+    if len(kept) > MAX_MARKS:
+        kept.sort(key=lambda cell: (cell.rank, -cell.at_ms))
+        del kept[MAX_MARKS:]
+    kept.sort(key=lambda cell: (cell.at_ms, cell.lane))
+    shown = sorted(lanes[:MAX_DRAWN_LANES])
+    marks = sum(lane.runs for lane in lanes)
+    return Overview(counts, shown, len(lanes), kept, marks, total, as_of)
 
 
 # What a query means ------------------------------------------------------------------------------
