@@ -444,6 +444,13 @@ class ViewsBuildingError(StoreUnavailableError):
     default_hint = "Try again in a moment."
 
 
+class MeasuresCountingError(UnavailableError):
+    """The measures of the last week are being counted for the first time since the start."""
+
+    code = "measures_counting"
+    default_hint = "Try again in a moment; counting goes on meanwhile."
+
+
 class LogBusyError(UnavailableError):
     """Another process writes this log, or its queue is full."""
 

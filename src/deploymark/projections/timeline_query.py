@@ -14,11 +14,17 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
+    Integer,
     Row,
+    Select,
+    Text,
     and_,
+    bindparam,
     func,
     literal,
     or_,
@@ -232,28 +238,15 @@ def owners_of(connection: Connection, rows: Sequence[_Event]) -> dict[int, Owner
 def _joined(connection: Connection, scope: _Scope, events: Sequence[_Event]) -> dict[int, Owner]:
     """Return what the broker lists of the joins of events of one scope."""
     indexes = [event.idx for event in events]
-    # Documents are long: most runs are ruled out before theirs is read, because a run has heard
-    # nothing newer than its newest entry.
-    near = (
-        select(*_RUN_KEY, RUN.c.last_index)
-        .where(
-            RUN.c.service == scope[0],
-            RUN.c.environment == scope[1],
-            RUN.c.opened_ms <= max(event.at_ms for event in events) + EARLY_MS,
-        )
-        .order_by(RUN.c.opened_ms.desc())
-        .limit(MAX_RUNS + len(events))
-        .subquery()
-    )
-    same = [RUN.c[column.name] == near.c[column.name] for column in _RUN_KEY]
-    join = func.json_each(RUN.c.document, "$.joins").table_valued("value")
-    index = func.json_extract(join.c.value, "$.index")
-    rule = func.json_extract(join.c.value, "$.rule")
-    found = connection.execute(
-        select(index, RUN.c.id, RUN.c.number, rule)
-        .select_from(near.join(RUN, and_(*same)).join(join, true()))
-        .where(near.c.last_index >= min(indexes), index.in_(indexes))
-    )
+    values = {
+        "service": scope[0],
+        "environment": scope[1],
+        "before_ms": max(event.at_ms for event in events) + EARLY_MS,
+        "limit": MAX_RUNS + len(events),
+        "first": min(indexes),
+        "indexes": indexes,
+    }
+    found = connection.execute(_JOINED, values).all()
     return {idx: Owner(*owner) for idx, *owner in found}
 
 
@@ -263,15 +256,10 @@ def as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owne
     names = {event.deployment for event in events if event.deployment is not None}
     if not names:
         return {event.idx: Owner(None, None, None) for event in events}
-    known = set(connection.scalars(select(RUN.c.id).where(RUN.c.id.in_(names))))
-    scoped = [ALIAS.c[name] == RUN.c[name] for name in ("service", "environment", "id")]
+    known = set(connection.scalars(_KNOWN, {"names": sorted(names)}))
     aliased: dict[str, set[str]] = {}
-    for alias, name in connection.execute(
-        select(ALIAS.c.alias, ALIAS.c.id)
-        .join(RUN, and_(*scoped))
-        .where(ALIAS.c.alias.in_(names - known))
-        .distinct()
-    ):
+    unknown = sorted(names - known)
+    for alias, name in connection.execute(_ALIASED, {"names": unknown}) if unknown else ():
         aliased.setdefault(alias, set()).add(name)
     # An alias of several deployments is one of none in particular.
     one = {alias: ids.pop() for alias, ids in aliased.items() if len(ids) == 1}
@@ -279,6 +267,49 @@ def as_filed(connection: Connection, events: Iterable[_Event]) -> dict[int, Owne
         event.idx: Owner(one.get(event.deployment, event.deployment), event.occurrence, None)
         for event in events
     }
+
+
+# The statements, put together once: that would take longer each time than answering them.
+
+
+def _joins() -> Select[Any]:
+    """Return what lists joins of entries (`indexes`) in the runs of a scope."""
+    # Documents are long: most runs are ruled out before theirs is read, because a run has heard
+    # nothing newer than its newest entry.
+    near = (
+        select(*_RUN_KEY, RUN.c.last_index)
+        .where(
+            RUN.c.service == bindparam("service", type_=Text),
+            RUN.c.environment == bindparam("environment", type_=Text),
+            RUN.c.opened_ms <= bindparam("before_ms", type_=BigInteger),
+        )
+        .order_by(RUN.c.opened_ms.desc())
+        .limit(bindparam("limit", type_=Integer))
+        .subquery()
+    )
+    same = [RUN.c[column.name] == near.c[column.name] for column in _RUN_KEY]
+    join = func.json_each(RUN.c.document, "$.joins").table_valued("value")
+    index = func.json_extract(join.c.value, "$.index")
+    rule = func.json_extract(join.c.value, "$.rule")
+    return (
+        select(index, RUN.c.id, RUN.c.number, rule)
+        .select_from(near.join(RUN, and_(*same)).join(join, true()))
+        .where(
+            near.c.last_index >= bindparam("first", type_=BigInteger),
+            index.in_(bindparam("indexes", expanding=True)),
+        )
+    )
+
+
+_JOINED: Final = _joins()
+_NAMES: Final[BindParameter[Any]] = bindparam("names", expanding=True)
+_KNOWN: Final = select(RUN.c.id).where(RUN.c.id.in_(_NAMES))
+_ALIASED: Final = (
+    select(ALIAS.c.alias, ALIAS.c.id)
+    .join(RUN, and_(*[ALIAS.c[name] == RUN.c[name] for name in ("service", "environment", "id")]))
+    .where(ALIAS.c.alias.in_(_NAMES))
+    .distinct()
+)
 
 
 def _shown(row: _Event, owner: Owner) -> Item:

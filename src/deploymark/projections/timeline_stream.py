@@ -5,14 +5,16 @@ looks on, in the order of time or of the log, and never more than a screen of it
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, or_, select
+from sqlalchemy.types import BigInteger
 
 from deploymark.model.instants import format_instant
 from deploymark.projections.broker.marks import MARK, MarkRow
-from deploymark.projections.broker.marks_query import MarkQuery
-from deploymark.projections.broker.shown_state import RANK
+from deploymark.projections.broker.marks_query import MarkQuery, shape_of, values_of
+from deploymark.projections.broker.marks_statements import Shape, among, of_runs
 from deploymark.projections.broker.tables import ALIAS
 from deploymark.projections.broker.view import NAME as BROKER
 from deploymark.projections.cursors import projected_size
@@ -22,6 +24,10 @@ from deploymark.projections.timeline_query import Owner, as_filed, owners_of
 
 COUNTED_TO: Final = 10_000
 """Events of a window are counted up to here; that many means as many or more."""
+
+_KEPT: Final = 128
+_LIMIT: Final = bindparam("limit", type_=Integer)
+_LATEST: Final = (EVENT.c.at_ms.desc(), EVENT.c.idx.desc())
 
 
 class Seen(NamedTuple):
@@ -67,15 +73,13 @@ class Stream:
         Raises:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
-        wanted = [EVENT.c.at_ms >= query.since_ms, EVENT.c.at_ms < query.until_ms, *_chosen(query)]
+        listed, counted = _in_window(shape_of(query))
+        values = {**values_of(query), "since_ms": query.since_ms, "until_ms": query.until_ms}
         with self._views.reading() as connection:
-            order = (EVENT.c.at_ms.desc(), EVENT.c.idx.desc())
-            statement = select(EVENT).where(*wanted).order_by(*order).limit(limit)
-            rows = connection.execute(statement).all()
+            rows = connection.execute(listed, {**values, "limit": limit}).all()
             total = len(rows)
             if total == limit:
-                some = select(EVENT.c.idx).where(*wanted).limit(COUNTED_TO).subquery()
-                total = connection.scalar(select(func.count()).select_from(some)) or 0
+                total = connection.scalar(counted, values) or 0
             return Streamed(_seen(connection, rows), total, _as_of(connection))
 
     def behind(self, index: int, query: MarkQuery, limit: int) -> Streamed:
@@ -84,18 +88,16 @@ class Stream:
         Raises:
             StoreUnavailableError: As `window`.
         """
-        wanted = [EVENT.c.idx > index, *_chosen(query)]
+        values = {**values_of(query), "index": index, "limit": limit + 1}
         with self._views.reading() as connection:
-            statement = select(EVENT).where(*wanted).order_by(EVENT.c.idx.desc()).limit(limit + 1)
-            rows = connection.execute(statement).all()
+            rows = connection.execute(_behind(shape_of(query)), values).all()
             return Streamed(_seen(connection, rows[:limit]), len(rows), _as_of(connection))
 
     def of(self, names: Sequence[str], limit: int) -> Streamed:
         """Return the events that were filed under these ids, the last first."""
         wanted = [EVENT.c.deployment.in_(names)]
         with self._views.reading() as connection:
-            order = (EVENT.c.at_ms.desc(), EVENT.c.idx.desc())
-            statement = select(EVENT).where(*wanted).order_by(*order).limit(limit)
+            statement = select(EVENT).where(*wanted).order_by(*_LATEST).limit(limit)
             rows = connection.execute(statement).all()
             total = connection.scalar(select(func.count()).select_from(EVENT).where(*wanted)) or 0
             return Streamed(_seen(connection, rows), total, _as_of(connection))
@@ -105,30 +107,36 @@ def _as_of(connection: Connection) -> int:
     return min(projected_size(connection, name) for name in (NAME, BROKER))
 
 
-def _chosen(query: MarkQuery) -> list[ColumnElement[bool]]:
+@lru_cache(_KEPT)
+def _in_window(shape: Shape) -> tuple[Select[Any], Select[Any]]:
+    """Return what lists the events of a window, and what counts them."""
+    since_ms, until_ms = (bindparam(name, type_=BigInteger) for name in ("since_ms", "until_ms"))
+    wanted = [EVENT.c.at_ms >= since_ms, EVENT.c.at_ms < until_ms, *_chosen(shape)]
+    some = select(EVENT.c.idx).where(*wanted).limit(COUNTED_TO).subquery()
+    return (
+        select(EVENT).where(*wanted).order_by(*_LATEST).limit(_LIMIT),
+        select(func.count()).select_from(some),
+    )
+
+
+@lru_cache(_KEPT)
+def _behind(shape: Shape) -> Select[Any]:
+    """Return what lists the events behind an entry (`index`)."""
+    wanted = [EVENT.c.idx > bindparam("index", type_=BigInteger), *_chosen(shape)]
+    return select(EVENT).where(*wanted).order_by(EVENT.c.idx.desc()).limit(_LIMIT)
+
+
+def _chosen(shape: Shape) -> list[ColumnElement[bool]]:
     """Return the filters of a query as far as they speak of events.
 
     State, owner and words choose deployments, and so the events that were filed under them or an
     alias of theirs.
     """
-    wanted: list[ColumnElement[bool]] = []
-    for column, values in (
-        (EVENT.c.service, query.service),
-        (EVENT.c.environment, query.environment),
-        (EVENT.c.kind, query.kind),
-    ):
-        if values:
-            wanted.append(column.in_(values))
-    if query.cluster:
-        wanted.append(or_(EVENT.c.cluster.in_(query.cluster), EVENT.c.region.in_(query.cluster)))
-    marks: list[ColumnElement[bool]] = []
-    if query.state:
-        marks.append(MARK.c.rank.in_([RANK[state] for state in query.state]))
-    if query.owner:
-        marks.append(or_(MARK.c.owner.in_(query.owner), MARK.c.author.in_(query.owner)))
-    for word in query.text:
-        columns = (MARK.c.service, MARK.c.version, MARK.c.id)
-        marks.append(or_(*[func.instr(column, word) == 1 for column in columns]))
+    columns = (EVENT.c.service, EVENT.c.environment, EVENT.c.kind)
+    wanted = [among(column, column.name) for column in columns if getattr(shape, column.name)]
+    if shape.cluster:
+        wanted.append(or_(among(EVENT.c.cluster, "cluster"), among(EVENT.c.region, "cluster")))
+    marks = of_runs(shape)
     if marks:
         here = (MARK.c.service == EVENT.c.service, MARK.c.environment == EVENT.c.environment)
         direct = select(MARK.c.id).where(*here, MARK.c.id == EVENT.c.deployment, *marks)

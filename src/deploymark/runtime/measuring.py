@@ -4,12 +4,10 @@ A measure is plugged in here: one source, by its id; those of outcomes come toge
 source does not appear.
 """
 
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final
+from typing import Final, NamedTuple
 
-from deploymark.errors import NotFoundError
+from deploymark.errors import MeasuresCountingError, NotFoundError
 from deploymark.ingest.ledger import Ledger
 from deploymark.model.distribution import BOUNDS, Distribution
 from deploymark.model.proportion import Proportion
@@ -31,6 +29,7 @@ from deploymark.projections.measures import (
 )
 from deploymark.projections.outcome_questions import SliQuery, window_of
 from deploymark.projections.outcomes_query import COUNTERS, Outcomes, Taken
+from deploymark.runtime.counting import Counting
 from deploymark.server.exposition import KEEP_SECONDS
 from deploymark.server.recent import Recent
 from deploymark.telemetry.room import TelemetryRoom
@@ -39,9 +38,15 @@ M8_WINDOW_SECONDS: Final = 86_400
 """How far back spans are counted, unless less is kept."""
 
 _SPANS_KEEP_SECONDS: Final = 60.0  # a day of spans is added up once a minute
-_WEEK_KEEP_SECONDS: Final = 15.0  # and a week of deployments for each scrape
-_PATIENCE_SECONDS: Final = 0.25
+_WEEK_KEEP_SECONDS: Final = 15.0  # and a week of deployments for each scrape, if that is quick
+_PAGE_SECONDS: Final = 0.25
 """How long a page waits for measures that are being counted."""
+
+_PATIENCE_SECONDS: Final = 1.0
+"""How long others wait for measures that are counted again, before they get the last ones."""
+
+_FIRST_SECONDS: Final = 5.0
+"""And for those that were never counted; a scrape gives up after ten."""
 
 _LISTS: Final = {
     "M2": "GET /v1/emitters tells how late each emitter is.",
@@ -56,6 +61,20 @@ _TIME_TO_MARKER: Final = "deploymark_time_to_marker_seconds"
 _MS: Final = 1_000
 
 Distributions = Callable[[], Mapping[str, Distribution]]
+
+
+class _Week(NamedTuple):
+    """The measures of the last week, counted together.
+
+    Attributes:
+        taken: What came of deployments.
+        readings: All that are shares, as of then.
+        delta: M4; None without telemetry.
+    """
+
+    taken: Taken
+    readings: dict[str, Reading]
+    delta: DeltaReading | None
 
 
 class Measuring:
@@ -78,12 +97,8 @@ class Measuring:
         clock: Clock,
     ) -> None:
         self._census = Recent(census.take, clock, KEEP_SECONDS)
-        self._week = Recent(lambda: self._take(SliQuery()), clock, _WEEK_KEEP_SECONDS)
+        self._week = Counting(self._count, clock, _WEEK_KEEP_SECONDS)
         self._delta = Recent(lambda: self._compare(SliQuery()), clock, _SPANS_KEEP_SECONDS)
-        self._counter = ThreadPoolExecutor(1, "measures")
-        self._lock = threading.Lock()
-        self._counting: Future[list[Item]] | None = None
-        self._lately: list[Item] | None = None
         self._sources = sources
         self._outcomes = outcomes
         self._deltas = deltas
@@ -97,43 +112,39 @@ class Measuring:
         """
         return self._census.read()
 
-    def readings(self, after: int = -1) -> dict[str, Reading]:
-        """Return what was counted for each share, as of an entry or later, in the last week.
+    def readings(self) -> dict[str, Reading]:
+        """Return what was counted last for each share, in the last week; `until_ms` says when.
 
         Raises:
+            MeasuresCountingError: They are being counted for the first time.
             StoreUnavailableError: As `census`, or a source's medium refuses.
         """
-        return self._readings(self._week.read(lambda each: each.as_of > after), after)
+        return self._readings(self._last().taken, -1)
 
     def delta(self) -> DeltaReading | None:
-        """Return M4 of the last week, at most a minute old; None without telemetry.
+        """Return M4 of the last week as it was counted last; None without telemetry.
 
         Raises:
-            StoreUnavailableError: As `readings`.
+            MeasuresCountingError, StoreUnavailableError: As `readings`.
         """
-        return self._delta.read()
+        return self._last().delta
 
     def slis(self, query: SliQuery, after: int = -1) -> list[Item]:
         """Return the measures as the interface shows them, as of an entry or later.
 
+        Those of the last week as they were counted last, unless an entry is named.
+
         Raises:
             QueryError: The window is none.
-            StoreUnavailableError: As `readings`.
+            MeasuresCountingError, StoreUnavailableError: As `readings`.
         """
         if query == SliQuery() and after < 0:
-            readings, delta = self.readings(), self.delta()
-        else:
-            readings, delta = self._readings(self._take(query), after), self._compare(query)
-        found = {name: shown(MEASURES[name], each) for name, each in readings.items()}
-        if delta is not None:
-            found[DELTA] = shown_delta(MEASURES[DELTA], delta)
-        return [found[name] for name in MEASURES if name in found]
+            last = self._last()
+            return _shown(self._readings(last.taken, -1), last.delta)
+        return _shown(self._readings(self._take(query), after), self._compare(query))
 
     def lately(self) -> list[Item] | None:
-        """Return the measures of the last week, without waiting for long until they are counted.
-
-        They are counted on a thread of their own when they are asked for, one at a time. Who asks
-        waits a moment for them, and then gets what was counted last.
+        """Return the measures of the last week as they were counted last, all as of then.
 
         Returns:
             As `slis`; None while they are counted for the first time.
@@ -141,16 +152,12 @@ class Measuring:
         Raises:
             StoreUnavailableError: As `readings`.
         """
-        with self._lock:
-            if self._counting is None or self._counting.done():
-                self._counting = self._counter.submit(self._count_lately)
-            counting = self._counting
-        wait([counting], _PATIENCE_SECONDS)
-        return counting.result() if counting.done() else self._lately
+        week = self._week.read(_PAGE_SECONDS, _PAGE_SECONDS)
+        return None if week is None else _shown(week.readings, week.delta)
 
     def close(self) -> None:
         """Count no more, and wait for what is being counted."""
-        self._counter.shutdown(cancel_futures=True)
+        self._week.close()
 
     def items(self, query: SliQuery) -> Items:
         """Return what a measure counts, one by one, the latest first.
@@ -170,9 +177,15 @@ class Measuring:
             hint=_LISTS.get(query.measure, f"There is one of {', '.join((*COUNTERS, DELTA))}."),
         )
 
-    def _count_lately(self) -> list[Item]:
-        self._lately = self.slis(SliQuery())
-        return self._lately
+    def _last(self) -> _Week:
+        week = self._week.read(_PATIENCE_SECONDS, _FIRST_SECONDS)
+        if week is None:
+            raise MeasuresCountingError("The measures of the last week are being counted.")
+        return week
+
+    def _count(self) -> _Week:
+        taken = self._take(SliQuery())
+        return _Week(taken, self._readings(taken, -1), self._delta.read())
 
     def _take(self, query: SliQuery) -> Taken:
         return self._outcomes.take(window_of(query, self._clock.now_ms()))
@@ -188,6 +201,13 @@ class Measuring:
         covered = Reading(census.covered, now_ms, now_ms)
         found = {**taken.readings, **read_all(self._sources), "M10": covered}
         return {name: found[name] for name in MEASURES if name in found}
+
+
+def _shown(readings: Mapping[str, Reading], delta: DeltaReading | None) -> list[Item]:
+    found = {name: shown(MEASURES[name], each) for name, each in readings.items()}
+    if delta is not None:
+        found[DELTA] = shown_delta(MEASURES[DELTA], delta)
+    return [found[name] for name in MEASURES if name in found]
 
 
 def sources_of(

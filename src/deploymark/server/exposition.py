@@ -2,7 +2,8 @@
 
 Rendered together and kept for a moment (`recent`): a page of ten thousand instances is not made
 again for each of several scrapers. What cannot be counted now is left out of the page, and a
-counter says so: a sample that is missing is seen, one that is old is believed.
+counter says so: a sample that is missing is seen, one that is old is believed. Measures that are
+counted seldom because that takes long say how old they are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,11 +32,11 @@ class Measured(Protocol):
         ...
 
     def readings(self) -> dict[str, Reading]:
-        """Count for the measures that are shares."""
+        """Return the measures that are shares, as they were counted last."""
         ...
 
     def delta(self) -> DeltaReading | None:
-        """Count for the one that is a difference; None without telemetry."""
+        """Return the one that is a difference, as above; None without telemetry."""
         ...
 
 
@@ -119,6 +120,12 @@ class Exposition:
             (("measure", name),): MEASURES[name].target for name in readings
         }
         yield from family("measure_target", "gauge", targets)
+        now_ms = self._clock.now_ms()
+        ages: dict[Labels, float] = {
+            (("measure", name),): max(0, now_ms - each.until_ms) / 1_000
+            for name, each in readings.items()
+        }
+        yield from family("measure_age_seconds", "gauge", ages)
         times: dict[Labels, float] = {
             (("measure", name), ("quantile", quantile)): seconds
             for name, each in readings.items()

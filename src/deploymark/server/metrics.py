@@ -39,6 +39,7 @@ _TOLD = {
     "measure_numerator": "Numerators of the measures in /v1/slis.",
     "measure_denominator": "Denominators of the measures in /v1/slis.",
     "measure_target": "The shares that the measures shall reach, or stay below.",
+    "measure_age_seconds": "How long ago the measures were counted.",
     "measure_seconds": "How long what a measure counts took: the median and the 95th percentile.",
     "post_deploy_errors": "Failed requests before and after deployments (M4).",
     "post_deploy_requests": "Requests before and after deployments (M4).",

@@ -14,7 +14,7 @@ from deploymark.errors import QueryError
 from deploymark.model.vocabulary import Kind
 from deploymark.projections.broker.documents import STATES
 from deploymark.projections.broker.marks import KNOWN, MARK, MAX_LANES, TALLY, MarkRow
-from deploymark.projections.broker.marks_query import MAX_DRAWN_LANES, MarkQuery, Marks
+from deploymark.projections.broker.marks_query import MAX_DRAWN_LANES, MAX_KEPT, MarkQuery, Marks
 from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState, shown_of
 from deploymark.testing.clock import START_MS
 
@@ -300,3 +300,40 @@ def test_runs_are_found_by_their_names(story: Drawn) -> None:
     assert len(story.marks.chosen(query(), [wanted])) == 1
     assert story.marks.chosen(query(until=0.001, since=-1), [wanted])[0].version == "1.0"
     assert story.marks.chosen(query(HOUR), [wanted]) == []
+
+
+# What was told a moment ago ----------------------------------------------------------------------
+
+
+def test_what_a_window_held_a_moment_ago_is_told_again(story: Drawn) -> None:
+    story.deploy("1.0", 60)
+    seen = story.marks.overview(query(0, HOUR), 100)
+    assert story.marks.overview(query(0.9, HOUR + 0.9), 100) is seen
+    assert story.marks.overview(query(0.9, HOUR), 100) is not seen  # it is of another length
+
+
+@pytest.mark.parametrize(
+    ("moved", "width"),
+    [(1.5, 100), (-0.5, 100), (0.5, 10_000)],
+    ids=["a moment is over", "it is of before", "a mark may stand in the next column"],
+)
+def test_what_a_window_holds_is_found_anew_when(story: Drawn, moved: float, width: int) -> None:
+    story.deploy("1.0", 60)
+    seen = story.marks.overview(query(0, HOUR), width)
+    assert story.marks.overview(query(moved, HOUR + moved), width) is not seen
+
+
+def test_what_is_added_is_seen_at_once(story: Drawn) -> None:
+    story.deploy("1.0", 60)
+    assert story.marks.overview(query(), 100).total == 1
+    story.deploy("2.0", 120)
+    assert story.marks.overview(query(), 100).total == 2
+
+
+def test_only_so_many_windows_are_remembered(story: Drawn) -> None:
+    seen = story.marks.overview(query(), 100)
+    for width in range(MAX_KEPT - 1):
+        story.marks.overview(query(), 200 + width)
+    assert story.marks.overview(query(), 100) is seen
+    story.marks.overview(query(), 300)
+    assert story.marks.overview(query(), 100) is not seen

@@ -9,7 +9,7 @@ import pytest
 from broker_markers import ci
 from outcome_stories import Story
 
-from deploymark.errors import NotFoundError
+from deploymark.errors import MeasuresCountingError, NotFoundError, StoreUnavailableError
 from deploymark.ingest.account import Fate, Numbered
 from deploymark.ingest.admission import AdmissionRules
 from deploymark.ingest.ledger import Ledger
@@ -152,8 +152,8 @@ def test_a_measure_is_as_fresh_as_is_asked_for(story: Story) -> None:
     assert measuring.readings()["M7"].share == Proportion(0, 1)
     index = story.say(ci("rolled_back"), 60)
     assert measuring.readings()["M7"].share == Proportion(0, 1)
+    assert measuring.slis(SliQuery())[2]["numerator"] == 0
     assert measuring.slis(SliQuery(), index)[2]["numerator"] == 1
-    assert measuring.readings(index)["M7"].share == Proportion(1, 1)
 
 
 def test_the_window_and_the_environment_choose(story: Story) -> None:
@@ -179,22 +179,91 @@ def test_who_asks_for_a_list_that_is_not_there_is_told_where_to_look(
     assert hint in refused.value.hint
 
 
+class Slow:
+    """Lets a week be counted when it shall.
+
+    Args:
+        measuring: Counts it.
+    """
+
+    def __init__(self, measuring: Measuring) -> None:
+        self._count = measuring._take
+        self.go_on = threading.Event()
+        self.counted = 0
+
+    def __call__(self, query: SliQuery) -> Taken:
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        self.counted += 1
+        return self._count(query)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let nobody wait for what is being counted."""
+    for name in ("_PAGE_SECONDS", "_PATIENCE_SECONDS", "_FIRST_SECONDS"):
+        monkeypatch.setattr(measuring_module, name, 0.0)
+    return monkeypatch
+
+
+def wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everybody wait."""
+    for name in ("_PAGE_SECONDS", "_PATIENCE_SECONDS", "_FIRST_SECONDS"):
+        monkeypatch.setattr(measuring_module, name, float(PATIENCE_SECONDS))
+
+
 def test_who_shows_measures_waits_for_none_that_take_long(
-    story: Story, monkeypatch: pytest.MonkeyPatch
+    story: Story, hasty: pytest.MonkeyPatch
 ) -> None:
     measuring = measuring_of(story, asked_clock(), None)
-    monkeypatch.setattr(measuring_module, "_PATIENCE_SECONDS", 0.0)
-    go_on, count = threading.Event(), measuring._take
-
-    def slow(query: SliQuery) -> Taken:
-        assert go_on.wait(PATIENCE_SECONDS)
-        return count(query)
-
-    monkeypatch.setattr(measuring, "_take", slow)
+    slow = Slow(measuring)
+    hasty.setattr(measuring, "_take", slow)
     assert measuring.lately() is None
     assert measuring.lately() is None
-    go_on.set()
-    monkeypatch.setattr(measuring_module, "_PATIENCE_SECONDS", PATIENCE_SECONDS)
+    for ask in (measuring.readings, measuring.delta, lambda: measuring.slis(SliQuery())):
+        with pytest.raises(MeasuresCountingError):
+            ask()
+    slow.go_on.set()
+    wait_for(hasty)
     found = measuring.lately()
     assert found == measuring.slis(SliQuery())
+    assert slow.counted == 1
+    measuring.close()
+
+
+def test_while_a_week_is_counted_again_everybody_gets_the_last_one(
+    story: Story, hasty: pytest.MonkeyPatch
+) -> None:
+    clock = asked_clock()
+    measuring = measuring_of(story, clock, None)
+    wait_for(hasty)
+    first = measuring.slis(SliQuery())
+    slow = Slow(measuring)
+    hasty.setattr(measuring, "_take", slow)
+    for name in ("_PAGE_SECONDS", "_PATIENCE_SECONDS"):
+        hasty.setattr(measuring_module, name, 0.0)
+    clock.advance(15)
+    assert measuring.lately() == first
+    assert measuring.slis(SliQuery())[0] == first[0]
+    told = measuring.readings()["M1"]
+    assert clock.now_ms() - told.until_ms == 15_000
+    slow.go_on.set()
+    measuring.close()
+    assert slow.counted == 1
+
+
+def test_a_refusal_is_told_and_counted_again(story: Story, hasty: pytest.MonkeyPatch) -> None:
+    measuring = measuring_of(story, asked_clock(), None)
+    wait_for(hasty)
+    count, refuses = measuring._take, [True]
+
+    def refuse(query: SliQuery) -> Taken:
+        if refuses.pop():
+            raise StoreUnavailableError("The disk is away.")
+        return count(query)
+
+    hasty.setattr(measuring, "_take", refuse)
+    with pytest.raises(StoreUnavailableError):
+        measuring.readings()
+    refuses.append(False)
+    assert measuring.readings()["M1"].share == Proportion(1, 1)
     measuring.close()

@@ -11,6 +11,7 @@ from deploymark.projections.broker.census import Census, Running
 from deploymark.projections.broker.moments import Moment
 from deploymark.projections.measures import DeltaReading, Reading, Spread
 from deploymark.server.exposition import Exposition
+from deploymark.testing.clock import START_MS
 from deploymark.testing.meter import ListMeter
 
 CENSUS = Census(
@@ -45,7 +46,7 @@ class Counted:
 
     def readings(self) -> dict[str, Reading]:
         times = Reading(Proportion(1, 2), 0, 0, Spread(30.5, None, 600))
-        return {"M10": Reading(CENSUS.covered, 0, 0), "M11": times}
+        return {"M10": Reading(CENSUS.covered, 0, START_MS - 1_500), "M11": times}
 
     def delta(self) -> DeltaReading | None:
         if not self.compares:
@@ -93,6 +94,7 @@ def test_findings_instances_and_measures_are_told(exposition: Exposition) -> Non
         'deploymark_measure_numerator{measure="M10"} 5',
         'deploymark_measure_denominator{measure="M10"} 6',
         'deploymark_measure_target{measure="M10"} 1.0',
+        'deploymark_measure_age_seconds{measure="M10"} 1.5',
         'deploymark_measure_seconds{measure="M11",quantile="0.5"} 30.5',
         'deploymark_post_deploy_errors{window="before"} 4',
         'deploymark_post_deploy_errors{window="after"} 16.5',

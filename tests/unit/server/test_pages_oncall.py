@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from door_samples import marker
 from page_world import PageDoor, boot_of
 
 from deploymark.ingest.callers import PLATFORM
@@ -15,6 +16,8 @@ from deploymark.projections.expectations import (
     ExpectedEnvironment,
     ExpectedService,
 )
+from deploymark.server.pages.asked import told_at
+from deploymark.server.pages.oncall import LAG_MS
 from deploymark.testing.clock import START_MS
 
 MINUTE, HOUR = 60, 3_600
@@ -243,6 +246,27 @@ def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
     page = _oncall(door, f"?dep=d-{'0' * 26}~1")
     assert page["selected"] is None
     assert "selected" in [each["what"] for each in page["missing"]]
+
+
+# How old it is -----------------------------------------------------------------------------------
+
+
+def _lag(door: PageDoor) -> list[str]:
+    return [each["sentence"] for each in _oncall(door)["missing"] if each["what"] == "lag"]
+
+
+def test_views_that_are_far_behind_the_log_are_said_to_be(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied")
+    for number in range(2):
+        assert door.post(marker(number)).status == 201
+    door.log.clock.advance(LAG_MS / 1_000 - 0.001)
+    assert _lag(door) == []
+    door.log.clock.advance(0.001)
+    (sentence,) = _lag(door)
+    assert sentence.startswith(f"What came since {told_at(format_instant(START_MS))} is not shown")
+    assert "the newest 2 entries" in sentence
+    door.runner.catch_up()
+    assert _lag(door) == []
 
 
 # What a controller knows beside the markers ------------------------------------------------------

@@ -5,10 +5,24 @@
 import type { BootProblem } from "./documents.ts";
 
 export class Problem extends Error {
-  constructor(readonly told: BootProblem & { field?: string; incident?: string }) {
+  /** When to ask again: in so many milliseconds, null where nobody said. */
+  constructor(
+    readonly told: BootProblem & { field?: string; incident?: string },
+    readonly againMs: number | null = null,
+  ) {
     super(told.detail);
   }
 }
+
+/** What Retry-After says, seconds or a date (RFC 9110, 10.2.3), in milliseconds from now. */
+export function readRetryAfter(said: string | null, nowMs: number): number | null {
+  if (said === null) return null;
+  const told = /^\d+$/.test(said.trim()) ? Number(said) * 1_000 : Date.parse(said) - nowMs;
+  return Number.isNaN(told) ? null : Math.min(Math.max(told, 0), LONGEST_MS);
+}
+
+/** What something between here and the server says may be nonsense. */
+const LONGEST_MS = 300_000;
 
 let csrfToken: string | null = null;
 let onSignedOut: () => void = () => {};
@@ -60,7 +74,8 @@ export async function send(address: string, asked: Asked = {}): Promise<Response
   }
   if (answer.ok) return answer;
   if (answer.status === 401 && !asked.isSignIn) onSignedOut();
-  throw new Problem(await readProblem(answer));
+  const again = readRetryAfter(answer.headers.get("Retry-After"), Date.now());
+  throw new Problem(await readProblem(answer), again);
 }
 
 const UNREACHABLE: BootProblem = {

@@ -81,7 +81,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
         </div>
         <AllMissing
           missing={shown.missing}
-          told={["canaries", "rollbacks", "deltas", "series", "findings"]}
+          told={["canaries", "rollbacks", "deltas", "series", "findings", "lag"]}
         />
       </main>
       <Stream document={shown} chosen={chosen} />
@@ -105,10 +105,13 @@ function Verdict({ document: shown }: { document: OnCall }) {
       ].includes(each.state),
   );
   const words = unhealthy.map((each) => `${count(each.count)} ${lookOf(each.state).word}`);
+  // Beside the verdict: what it is said of may be old.
+  const lag = shown.missing.find((each) => each.what === "lag");
   return (
     <section class={`verdict level-${verdict.level}`} aria-label="Is it a deployment?">
       <h1>{verdict.sentence}</h1>
       {verdict.reason ? <p class="break">{verdict.reason}</p> : null}
+      {lag ? <p class="break tone-bad">{lag.sentence}</p> : null}
       <p class="calm">
         {[...words, `${counted(in_view, "deployment")} in view of ${count(total)}`].join(" · ")}
       </p>

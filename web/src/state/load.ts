@@ -6,6 +6,9 @@ import { ask, Problem } from "../api/client.ts";
 import type { AnyDocument } from "../api/documents.ts";
 import { address, boot, isLoading, loaded, problem, seeServerTime, session } from "./app.ts";
 
+/** How long to wait before asking again where the server does not say. */
+const RETRY_MS = 5_000;
+
 let asking: AbortController | null = null;
 let retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -58,7 +61,7 @@ export async function load(): Promise<void> {
     if (!(error instanceof Problem)) throw error;
     if (loaded.peek()?.key !== keyOf(to)) loaded.value = null;
     problem.value = error.told;
-    if (error.told.retryable) retry = setTimeout(() => void load(), 5_000);
+    if (error.told.retryable) retry = setTimeout(() => void load(), error.againMs ?? RETRY_MS);
   } finally {
     if (asking === mine) isLoading.value = false;
   }

@@ -4,30 +4,20 @@ Nothing here reads a whole table. A window is a range of one index that has ever
 merged is merged in the database, so that a page costs as many rows as it has pixels.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-)
-from sqlalchemy.types import BigInteger
+from sqlalchemy import ColumnElement, Connection, cast, func, literal_column, select
 
 from deploymark.model.vocabulary import Kind
-from deploymark.projections.broker.marks import KNOWN, MARK, TALLY, MarkRow
+from deploymark.projections.broker import marks_statements as statements
+from deploymark.projections.broker.marks import KNOWN, MARK, MarkRow
+from deploymark.projections.broker.marks_statements import BEYOND, KEY, Shape
 from deploymark.projections.broker.questions import Values
-from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownState
+from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState
 from deploymark.projections.broker.view import NAME
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views, rows_with
@@ -39,29 +29,17 @@ MAX_MARKS: Final = 4_000
 MAX_DRAWN_LANES: Final = 32
 """Lanes of one answer: those with the worst in them first, then the fullest."""
 
-CALM_PIXELS: Final = 4
-"""Columns that are merged where nobody needs to look."""
+SAME_MS: Final = 1_000
+"""A window that moved by less than this, and by less than a column, holds what it held."""
+
+MAX_KEPT: Final = 16
+"""Windows of which is remembered what they held."""
 
 UNEASY_MS: Final = 86_400_000
 """How far back from the end of a window something that is neither well nor over is sought."""
 
-MAX_UNEASY: Final = 64
-
-_KEY = (
-    MARK.c.at_ms,
-    MARK.c.service,
-    MARK.c.environment,
-    MARK.c.id,
-    MARK.c.kind_key,
-    MARK.c.number,
-)
-# Greater than every time in milliseconds, so that rank and time make one number.
-_BEYOND: Final = 1 << 43
-_WHOLE = tuple(MARK.columns)
-# Written out, not bound: SQLite uses a partial index only for what it can read in the statement.
+# Written out, not bound: as in the statements.
 _ONE: Final[ColumnElement[int]] = literal_column("1")
-_FIRST: Final = MARK.c.first == _ONE
-_UNEASY: Final = MARK.c.rank < literal_column(str(CALM))
 
 
 class MarkQuery(Struct, frozen=True, kw_only=True):
@@ -76,7 +54,7 @@ class MarkQuery(Struct, frozen=True, kw_only=True):
     """
 
     since_ms: int = 0
-    until_ms: int = _BEYOND
+    until_ms: int = BEYOND
     service: Values = ()
     environment: Values = ()
     state: tuple[ShownState, ...] = ()
@@ -150,27 +128,34 @@ class Marks:
 
     def __init__(self, views: Views) -> None:
         self._views = views
+        self._keeping = threading.Lock()
+        self._kept: dict[tuple[MarkQuery, int], _Kept] = {}
 
     def overview(self, query: MarkQuery, width: int) -> Overview:
-        """Return what a window holds, merged for so many columns.
+        """Return what a window holds, merged for so many columns; only to be read.
+
+        What a window of the same length held a moment before, as of the same entry, is told again
+        (`SAME_MS`): many look at once when something is wrong, and the runs are merged for one.
 
         Raises:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
+        moving = replace(query, since_ms=0, until_ms=query.until_ms - query.since_ms)
         with self._views.reading() as connection:
-            counts, total = _counts(connection, query), _total(connection)
-            cells = _cells(connection, query, width)
             as_of = projected_size(connection, NAME)
-        lanes = _lanes_of(cells)
-        drawn = {lane.name for lane in lanes[:MAX_DRAWN_LANES]}
-        kept = [cell for cell in cells if cell.lane in drawn]
-        if len(kept) > MAX_MARKS:
-            kept.sort(key=lambda cell: (cell.rank, -cell.at_ms))
-            del kept[MAX_MARKS:]
-        kept.sort(key=lambda cell: (cell.at_ms, cell.lane))
-        shown = sorted(lanes[:MAX_DRAWN_LANES])
-        marks = sum(lane.runs for lane in lanes)
-        return Overview(counts, shown, len(lanes), kept, marks, total, as_of)
+            known = self._kept.get((moving, width))
+            if known is not None and _is_same(known, query, width, as_of):
+                return known.overview
+            found = _overview(connection, query, width, as_of)
+        self._keep((moving, width), _Kept(query.since_ms, found))
+        return found
+
+    def _keep(self, key: tuple[MarkQuery, int], found: "_Kept") -> None:
+        with self._keeping:
+            self._kept.pop(key, None)
+            self._kept[key] = found
+            if len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
 
     def counts(self, query: MarkQuery) -> tuple[dict[ShownState, int], int]:
         """Return the runs of a window by state, and how many the store has; raises as above."""
@@ -184,21 +169,17 @@ class Marks:
             QueryError: The cursor is not what it may be.
             StoreUnavailableError: As `overview`.
         """
-        tied = replace(query, since_ms=0, until_ms=_BEYOND)  # a window that ends now moves on
-        behind = read_cursor(tied, query.cursor, len(_KEY))
-        wanted = _wanted(query, once=True)
-        if behind is not None:
-            wanted.append(tuple_(*_KEY) < tuple_(*map(literal, behind)))
-        order = [column.desc() for column in _KEY]
-        statement = select(*_WHOLE).where(*wanted).order_by(*order)
-        if query.cluster:  # a run may be in several of these lanes
-            statement = statement.group_by(*_KEY)
+        tied = replace(query, since_ms=0, until_ms=BEYOND)  # a window that ends now moves on
+        behind = read_cursor(tied, query.cursor, len(KEY))
+        statement = statements.listed(shape_of(query), behind=behind is not None)
+        values = {**_values(query), "limit": query.limit + 1}
+        values |= {f"behind_{place}": value for place, value in enumerate(behind or ())}
         with self._views.reading() as connection:
-            found = connection.execute(statement.limit(query.limit + 1)).all()
+            found = connection.execute(statement, values).all()
             as_of = projected_size(connection, NAME)
         rows = [MarkRow._make(row) for row in found[: query.limit]]
         more = len(found) > query.limit
-        key = [getattr(rows[-1], column.name) for column in _KEY] if more else None
+        key = [getattr(rows[-1], column.name) for column in KEY] if more else None
         return Listed(rows, None if key is None else write_cursor(tied, key), as_of)
 
     def uneasy(self, query: MarkQuery, now_ms: int) -> tuple[list[MarkRow], int]:
@@ -208,35 +189,13 @@ class Marks:
         the day before the window ends, however wide it is. Planned ones are not among them.
 
         Returns:
-            At most `MAX_UNEASY`, and how many entries the view had seen.
+            At most `marks_statements.MAX_UNEASY`, and how many entries the view had seen.
         """
         since_ms = min(query.until_ms, now_ms) - UNEASY_MS
-        later = MARK.alias("later")
-        replaced = (
-            select(later.c.id)
-            .where(
-                later.c.service == MARK.c.service,
-                later.c.environment == MARK.c.environment,
-                later.c.first == _ONE,
-                later.c.at_ms > MARK.c.at_ms,
-                later.c.rank.in_((CALM, RANK[ShownState.COMPLETE])),
-                later.c.kind == Kind.DEPLOYMENT,
-            )
-            .exists()
-        )
-        wanted = [
-            *_filters(query),
-            _FIRST,
-            _UNEASY,
-            MARK.c.rank.in_(range(RANK[ShownState.PLANNED])),
-            MARK.c.at_ms >= since_ms,
-            MARK.c.at_ms < query.until_ms,
-            ~and_(MARK.c.rank == RANK[ShownState.FAILED], replaced),
-        ]
-        order = (MARK.c.rank, MARK.c.at_ms.desc(), *_KEY[1:])
-        statement = select(*_WHOLE).where(*wanted).order_by(*order).limit(MAX_UNEASY)
+        statement = statements.uneasy(shape_of(query))
+        values = {**_values(query), "since_ms": since_ms}
         with self._views.reading() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(statement, values).all()
             return [MarkRow._make(row) for row in rows], projected_size(connection, NAME)
 
     def services(self, query: MarkQuery) -> tuple[list[str], int, str | None]:
@@ -244,7 +203,7 @@ class Marks:
 
         Of the filters only service, environment and free words choose services.
         """
-        tied = replace(query, since_ms=0, until_ms=_BEYOND)
+        tied = replace(query, since_ms=0, until_ms=BEYOND)
         behind = read_cursor(tied, query.cursor, 1)
         wanted: list[ColumnElement[bool]] = [
             column.in_(values)
@@ -303,14 +262,15 @@ class Marks:
 
     def chosen(self, query: MarkQuery, names: Sequence[tuple[str, str, str, int]]) -> list[MarkRow]:
         """Return the rows of these runs, of every lane, that a window and filter let through."""
+        statement = statements.chosen(shape_of(query))
+        named = {
+            "services": sorted({name[0] for name in names}),
+            "environments": sorted({name[1] for name in names}),
+            "ids": sorted({name[2] for name in names}),
+        }
         with self._views.reading() as connection:
-            statement = select(*_WHOLE).where(
-                MARK.c.service.in_({name[0] for name in names}),
-                MARK.c.environment.in_({name[1] for name in names}),
-                MARK.c.id.in_({name[2] for name in names}),
-                *_wanted(query, once=False),
-            )
-            rows = [MarkRow._make(row) for row in connection.execute(statement)]
+            found = connection.execute(statement, {**_values(query), **named}).all()
+            rows = [MarkRow._make(row) for row in found]
         wanted = set(names)
         return [row for row in rows if (*row[:3], row.number) in wanted and row.kind_key == ""]
 
@@ -321,75 +281,90 @@ def _named(connection: Connection, names: Iterable[tuple[str, str, str, int]]) -
     return [row for row in rows if row.first and row.kind_key == ""]
 
 
+class _Kept(NamedTuple):
+    """What a window held, and when it began."""
+
+    since_ms: int
+    overview: Overview
+
+
+def _is_same(known: _Kept, query: MarkQuery, width: int, as_of: int) -> bool:
+    """Tell whether a window of the same length is near enough, and nothing was added since."""
+    column_ms = (query.until_ms - query.since_ms) // max(1, width)
+    moved_ms = query.since_ms - known.since_ms
+    return known.overview.as_of == as_of and 0 <= moved_ms <= min(SAME_MS, column_ms)
+
+
+def _overview(connection: Connection, query: MarkQuery, width: int, as_of: int) -> Overview:
+    counts, total = _counts(connection, query), _total(connection)
+    cells = _cells(connection, query, width)
+    lanes = _lanes_of(cells)
+    drawn = {lane.name for lane in lanes[:MAX_DRAWN_LANES]}
+    kept = [cell for cell in cells if cell.lane in drawn]
+    if len(kept) > MAX_MARKS:
+        kept.sort(key=lambda cell: (cell.rank, -cell.at_ms))
+        del kept[MAX_MARKS:]
+    kept.sort(key=lambda cell: (cell.at_ms, cell.lane))
+    shown = sorted(lanes[:MAX_DRAWN_LANES])
+    marks = sum(lane.runs for lane in lanes)
+    return Overview(counts, shown, len(lanes), kept, marks, total, as_of)
+
+
 # What a query means ------------------------------------------------------------------------------
 
 
-def _filters(query: MarkQuery) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = []
-    for column, values in (
-        (MARK.c.service, query.service),
-        (MARK.c.environment, query.environment),
-        (MARK.c.kind, query.kind),
-        (MARK.c.lane, query.cluster),
-    ):
-        if values:
-            wanted.append(column.in_(values))
+def shape_of(query: MarkQuery) -> Shape:
+    """Return which filters of a query are set."""
+    return Shape(
+        service=bool(query.service),
+        environment=bool(query.environment),
+        kind=bool(query.kind),
+        cluster=bool(query.cluster),
+        state=bool(query.state),
+        owner=bool(query.owner),
+        words=len(query.text),
+    )
+
+
+def values_of(query: MarkQuery) -> dict[str, Any]:
+    """Return what the filters of a query are set to, as a statement of their shape is asked."""
+    found: dict[str, Any] = {
+        name: values
+        for name in ("service", "environment", "kind", "cluster", "owner")
+        if (values := getattr(query, name))
+    }
     if query.state:
-        wanted.append(MARK.c.rank.in_([RANK[state] for state in query.state]))
-    if query.owner:
-        wanted.append(or_(MARK.c.owner.in_(query.owner), MARK.c.author.in_(query.owner)))
-    for word in query.text:
-        begins = [func.instr(column, word) == 1 for column in _TEXTS]
-        wanted.append(or_(*begins))
-    return wanted
+        found["state"] = [RANK[state] for state in query.state]
+    return found | {f"word_{place}": word for place, word in enumerate(query.text)}
 
 
-_TEXTS = (MARK.c.service, MARK.c.version, MARK.c.id)
-
-
-def _wanted(query: MarkQuery, *, once: bool) -> list[ColumnElement[bool]]:
-    wanted = [*_filters(query), MARK.c.at_ms >= query.since_ms, MARK.c.at_ms < query.until_ms]
-    if once and not query.cluster:
-        wanted.append(_FIRST)
-    return wanted
+def _values(query: MarkQuery) -> dict[str, Any]:
+    return {**values_of(query), "since_ms": query.since_ms, "until_ms": query.until_ms}
 
 
 def _counts(connection: Connection, query: MarkQuery) -> dict[ShownState, int]:
-    wanted = _wanted(query, once=True)
-    if query.cluster:
-        runs = select(MARK.c.rank).where(*wanted).distinct().add_columns(*_KEY[1:]).subquery()
-        statement = select(runs.c.rank, func.count()).group_by(runs.c.rank)
-    else:
-        statement = select(MARK.c.rank, func.count()).where(*wanted).group_by(MARK.c.rank)
-    return {SHOWN[rank]: count for rank, count in sorted(map(tuple, connection.execute(statement)))}
+    found = connection.execute(statements.counts(shape_of(query)), _values(query)).all()
+    return {SHOWN[rank]: count for rank, count in sorted(map(tuple, found))}
 
 
 def _total(connection: Connection) -> int:
-    return int(connection.scalar(select(func.coalesce(func.sum(TALLY.c.count), 0))) or 0)
+    return int(connection.scalar(statements.TOTAL) or 0)
 
 
 def _cells(connection: Connection, query: MarkQuery, width: int) -> list[CellRow]:
     """Return the marks of a window, merged by lane and column."""
     span_ms = max(1, query.until_ms - query.since_ms)
-    column = cast((MARK.c.at_ms - query.since_ms) * width // span_ms, BigInteger)
-    is_calm = MARK.c.rank >= CALM
-    place = case((is_calm, column // CALM_PIXELS), else_=column)
-    # One minimum, so that the other columns are those of the row that has it: worst, then newest.
-    worst = func.min(MARK.c.rank * _BEYOND + (_BEYOND - MARK.c.at_ms))
-    told = [MARK.c[name] for name in CellRow._fields if name != "runs"]
-    statement = (
-        select(func.count().label("runs"), *told, worst)
-        .where(*_wanted(query, once=False))
-        .group_by(MARK.c.lane, is_calm, place)
-    )
-    return [CellRow._make(row[:-1]) for row in connection.execute(statement)]
+    values = {**_values(query), "span_ms": span_ms, "width": width}
+    found = connection.execute(statements.cells(shape_of(query)), values).all()
+    return [CellRow._make(row[:-1]) for row in found]
 
 
 def _lanes_of(cells: Iterable[CellRow]) -> list[LaneRow]:
     """Return lanes, those with the worst in them first, then the fullest."""
-    found: dict[str, LaneRow] = {}
+    found: dict[str, list[int]] = {}
     for cell in cells:
-        known = found.get(cell.lane, LaneRow(cell.lane, cell.lane_kind, cell.rank, 0))
-        worst = min(known.worst, cell.rank)
-        found[cell.lane] = known._replace(worst=worst, runs=known.runs + cell.runs)
-    return sorted(found.values(), key=lambda lane: (lane.worst, -lane.runs, lane.name))
+        known = found.setdefault(cell.lane, [cell.lane_kind, cell.rank, 0])
+        known[1] = min(known[1], cell.rank)
+        known[2] += cell.runs
+    lanes = [LaneRow(name, *told) for name, told in found.items()]
+    return sorted(lanes, key=lambda lane: (lane.worst, -lane.runs, lane.name))

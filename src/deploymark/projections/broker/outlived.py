@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, literal_column, or_, select
 
 from deploymark.model.ids import format_occurrence
 from deploymark.model.vocabulary import Basis, Phase, Strategy, Track
@@ -21,6 +21,9 @@ MAX_NAMED: Final = 4
 _SIDE_BY_SIDE: Final = frozenset({Strategy.BLUE_GREEN, Strategy.CANARY, Strategy.SHADOW})
 _STABLE: Final = (Track.STABLE.value,)
 _SUPERSEDED: Final = "superseded"
+# With the plus SQLite uses no index for it: it would begin with all that is superseded, of which
+# there is ever more, and look for instances of each.
+_STATE: Final = literal_column("+broker_run.state", RUN.c.state.type)
 
 
 class Outlived(NamedTuple):
@@ -59,7 +62,7 @@ def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
     rows = connection.execute(
         select(*what, RUN.c.document, RUN.c.ended_ms, func.count().label("instances"))
         .select_from(
-            # From what runs now: of deployments that are over there are ever more.
+            # From what runs now to whose it is.
             INSTANCE.join(GROUP, INSTANCE.c.main == GROUP.c.idx).join(RUN, and_(*same))
         )
         .where(
@@ -67,7 +70,7 @@ def outlived(connection: Connection) -> dict[tuple[str, str], list[Outlived]]:
             INSTANCE.c.basis == Basis.OBSERVED.value,
             or_(INSTANCE.c.track.is_(None), INSTANCE.c.track.in_(_STABLE)),
             RUN.c.kind_key == "",
-            RUN.c.state == _SUPERSEDED,
+            _STATE == _SUPERSEDED,
             RUN.c.ended_ms.is_not(None),
         )
         .group_by(*what)

@@ -6,9 +6,22 @@ without bound is read whole.
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.types import BigInteger
 
 from deploymark.model.ids import format_occurrence
 from deploymark.projections.broker.findings import finding_of, shown
@@ -77,12 +90,7 @@ class RunBook:
             }
             names = {key[2] for key in documents}
             names |= {alias for each in documents.values() for alias in each["aliases"]}
-            newest = (
-                select(func.max(RULING.c.idx))
-                .where(RULING.c.type == VERDICT, RULING.c.deployment.in_(sorted(names)))
-                .group_by(RULING.c.deployment, RULING.c.occurrence, RULING.c.environment)
-            )
-            rows = connection.execute(select(RULING).where(RULING.c.idx.in_(newest))).all()
+            rows = connection.execute(_NEWEST, {"names": sorted(names)}).all()
         return {key: Told(each, _newest(rows, key, each)) for key, each in documents.items()}
 
     def looks(self, document: Item, limit: int) -> tuple[list[Item], int]:
@@ -91,21 +99,17 @@ class RunBook:
         Raises:
             StoreUnavailableError: As `told`.
         """
-        names = [document["deployment_id"], *document["aliases"]]
-        wanted = (
-            RULING.c.type == VERDICT,
-            RULING.c.deployment.in_(names),
-            RULING.c.environment == document["environment"],
-            or_(RULING.c.occurrence.is_(None), RULING.c.occurrence == document["occurrence"]),
-            or_(RULING.c.service.is_(None), RULING.c.service == document["service"]),
-        )
-        newest = select(RULING.c.document).where(*wanted).order_by(RULING.c.idx.desc())
+        values = {
+            "names": [document["deployment_id"], *document["aliases"]],
+            "service": document["service"],
+            "environment": document["environment"],
+            "occurrence": document["occurrence"],
+        }
         with self._views.reading() as connection:
-            rows = connection.scalars(newest.limit(limit)).all()
+            rows = connection.scalars(_LOOKS, {**values, "limit": limit}).all()
             total = len(rows)
             if total == limit:
-                counted = select(func.count()).select_from(RULING).where(*wanted)
-                total = connection.scalar(counted) or 0
+                total = connection.scalar(_LOOKS_COUNTED, values) or 0
         return [json.loads(text) for text in rows], total
 
     def findings(
@@ -116,29 +120,63 @@ class RunBook:
         Raises:
             StoreUnavailableError: As `told`.
         """
-        wanted: list[ColumnElement[bool]] = [
-            or_(column.in_(values), column.is_(None))
-            for column, values in (
-                (FINDING.c.service, services),
-                (FINDING.c.environment, environments),
-            )
-            if values
-        ]
-        severity = case(_SEVERITIES, value=FINDING.c.severity, else_=len(_SEVERITIES))
+        listed, counted = _findings(bool(services), bool(environments))
+        values = {"services": services, "environments": environments, "limit": limit}
         with self._views.reading() as connection:
-            now_ms = now_of(connection)
-            is_open = or_(FINDING.c.closed_ms.is_(None), FINDING.c.closed_ms > now_ms)
-            statement = select(FINDING).where(*wanted, is_open)
-            rows = connection.execute(
-                statement.order_by(severity, FINDING.c.opened_ms.desc(), FINDING.c.id).limit(limit)
-            ).all()
-            some = select(FINDING.c.id).where(*wanted, is_open).limit(COUNTED_TO).subquery()
-            total = connection.scalar(select(func.count()).select_from(some)) or 0
+            now_ms = values["now_ms"] = now_of(connection)
+            rows = connection.execute(listed, values).all()
+            total = connection.scalar(counted, values) or 0
             as_of = projected_size(connection, NAME)
         return Found([shown(finding_of(row), now_ms) for row in rows], total, as_of)
 
 
+# The statements, put together once: that would take longer each time than answering them.
+_NAMES: Final[BindParameter[Any]] = bindparam("names", expanding=True)
+_LIMIT: Final = bindparam("limit", type_=Integer)
+_NEWEST: Final = select(RULING).where(
+    RULING.c.idx.in_(
+        select(func.max(RULING.c.idx))
+        .where(RULING.c.type == VERDICT, RULING.c.deployment.in_(_NAMES))
+        .group_by(RULING.c.deployment, RULING.c.occurrence, RULING.c.environment)
+    )
+)
+_LOOKED: Final = (
+    RULING.c.type == VERDICT,
+    RULING.c.deployment.in_(_NAMES),
+    RULING.c.environment == bindparam("environment", type_=Text),
+    or_(
+        RULING.c.occurrence.is_(None),
+        RULING.c.occurrence == bindparam("occurrence", type_=Integer),
+    ),
+    or_(RULING.c.service.is_(None), RULING.c.service == bindparam("service", type_=Text)),
+)
+_LOOKS: Final = (
+    select(RULING.c.document).where(*_LOOKED).order_by(RULING.c.idx.desc()).limit(_LIMIT)
+)
+_LOOKS_COUNTED: Final = select(func.count()).select_from(RULING).where(*_LOOKED)
 _SEVERITIES: Final = {"critical": 0, "warning": 1, "info": 2}
+
+
+@cache
+def _findings(of_services: bool, of_environments: bool) -> tuple[Select[Any], Select[Any]]:  # noqa: FBT001 - what is chosen
+    """Return what lists open findings, and what counts them."""
+    now_ms = bindparam("now_ms", type_=BigInteger)
+    wanted: list[ColumnElement[bool]] = [
+        or_(column.in_(bindparam(name, expanding=True)), column.is_(None))
+        for column, name, is_chosen in (
+            (FINDING.c.service, "services", of_services),
+            (FINDING.c.environment, "environments", of_environments),
+        )
+        if is_chosen
+    ]
+    wanted.append(or_(FINDING.c.closed_ms.is_(None), FINDING.c.closed_ms > now_ms))
+    severity = case(_SEVERITIES, value=FINDING.c.severity, else_=len(_SEVERITIES))
+    order = (severity, FINDING.c.opened_ms.desc(), FINDING.c.id)
+    some = select(FINDING.c.id).where(*wanted).limit(COUNTED_TO).subquery()
+    return (
+        select(FINDING).where(*wanted).order_by(*order).limit(_LIMIT),
+        select(func.count()).select_from(some),
+    )
 
 
 def _newest(rows: Sequence[Any], key: RunKey, document: Item) -> Item | None:

@@ -220,4 +220,7 @@ def no_instances() -> dict[str, int]:
 
 def now_of(connection: Connection) -> int:
     """Return the newest received time of the log, in milliseconds; 0 while it is empty."""
-    return connection.scalar(select(CLOCK.c.now_ms)) or 0
+    return connection.scalar(_NOW) or 0
+
+
+_NOW: Final = select(CLOCK.c.now_ms)

@@ -54,6 +54,9 @@ DELTAS: Final = 12
 RECENT_MS: Final = 7_200_000
 """A deployment may be why something is wrong for so long after it went live."""
 
+LAG_MS: Final = 10_000
+"""An entry that is not shown for so long is waited for; the views take a second."""
+
 _LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
 _PERCENT: Final = 100
 _MINUTE: Final = 60
@@ -96,10 +99,12 @@ def _oncall(asked: Asked) -> OnCall:
     streamed = asked.sources.stream.window(query, STREAM)
     selected = _selected(asked, bench, suspects)
     deltas = _deltas(bench, suspects.newest)
+    as_of = min(seen.as_of, streamed.as_of, found.as_of)
+    _tell_lag(asked, as_of)
     _tell_missing(asked, seen)
     counts = _counts(seen, overlaid)
     return OnCall(
-        **asked.head(min(seen.as_of, streamed.as_of, found.as_of)),
+        **asked.head(as_of),
         window=window,
         filter=chosen.shown(),
         verdict=_judge(suspects, lanes, window),
@@ -335,6 +340,22 @@ def _selected(asked: Asked, bench: Bench, suspects: _Suspects) -> Selected | Non
     except NotFoundError:
         asked.miss("selected", f"No deployment {name[:80]} is known; it may be on another server.")
         return None
+
+
+def _tell_lag(asked: Asked, as_of: int) -> None:
+    """Note what is not shown yet: who sees nothing wrong here must know that it may be old."""
+    reader = asked.parts.view.reader
+    waiting = reader.head().size - as_of
+    if waiting <= 0:
+        return
+    since_ms = reader.entry(as_of).received_at_ms
+    if asked.now_ms - since_ms >= LAG_MS:
+        asked.miss(
+            "lag",
+            f"What came since {told_at(format_instant(since_ms))} is not shown yet: the views have"
+            f" not seen the newest {waiting:,} entries of the log. They catch up by themselves;"
+            " if not, look at the server's log.",
+        )
 
 
 def _tell_missing(asked: Asked, seen: Overview) -> None:

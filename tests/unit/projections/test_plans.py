@@ -1,0 +1,50 @@
+"""How SQLite goes about questions that are asked again and again: from what stands, never from all.
+
+Of what is over there is ever more. Which index is used for a question is SQLite's to choose; here
+it is held to the choice, in a file that it knows nothing about, as everywhere.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from deploymark.projections.broker.standing import standing_runs
+from deploymark.projections.broker.tables import METADATA
+from deploymark.projections.database import Views, open_views
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Iterator[Views]:
+    opened = open_views(tmp_path / "views.db")
+    with opened.writing() as connection:
+        METADATA.create_all(connection)
+    opened.admit_readers()
+    yield opened
+    opened.close()
+
+
+def plans(views: Views, ask: Callable[[Connection], object]) -> list[list[str]]:
+    """Return the steps of each statement that a question asks."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:
+        asked.append((statement, values))
+
+    with views.reading() as connection:
+        event.listen(views.engine, "before_cursor_execute", note)
+        ask(connection)
+        event.remove(views.engine, "before_cursor_execute", note)
+        return [
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", values)]
+            for each, values in asked
+        ]
+
+
+def test_a_look_of_the_watchers_begins_with_what_stands_and_with_what_runs(views: Views) -> None:
+    begun = [steps[0] for steps in plans(views, lambda asked: list(standing_runs(asked)))]
+    used = [re.findall(r"INDEX (\w+)", step) for step in begun]
+    assert used == [["broker_run_watched"], ["broker_run_watched"], ["broker_instance_running"]]
