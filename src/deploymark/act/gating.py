@@ -182,8 +182,15 @@ class Gating:
         Raises:
             StoreUnavailableError: As `look`.
         """
-        glass = glass_of(rolling, self._grounds.rolling.glasses())
-        return "" if glass is not None else against(self._rules_on(rolling, course, now_ms))
+        if glass_of(rolling, self._grounds.rolling.glasses()) is not None:
+            return ""
+        return self._taken_back(rolling) or against(self._rules_on(rolling, course, now_ms))
+
+    def _taken_back(self, rolling: Rolling) -> str:
+        """Return that nothing stands of what was said of a deployment, "" while something does."""
+        scope, name = (rolling.service, rolling.environment), rolling.canary.name
+        said = self._grounds.query.taken_back(*scope, name)
+        return said and f"All that was said of it was retracted, at last {said}"
 
     def _told(self, service: str, environment: str, deployment: str | None, now_ms: int) -> Told:
         grounds, scope = self._grounds, (service, environment)
@@ -198,14 +205,15 @@ class Gating:
         rolling = None if name is None else grounds.rolling.named(*scope, name)
         if rolling is None:
             return self._without(scope, now_ms)
-        course = course_of(rolling)
-        results, state = self._rules_on(rolling, course, now_ms), state_of(course, rolling)
+        course, taken = course_of(rolling), self._taken_back(rolling)
+        results = self._rules_on(rolling, course, now_ms)
+        state = None if taken else state_of(course, rolling)
         review = self._review(course)
         glass = glass_of(rolling, grounds.rolling.glasses())
         verdict, budget = _verdict(course, review), self._budget(scope, state, review, now_ms)
         answer = gate(results, verdict, budget, state, glass)
         answer = explained(answer, grounds.silence(scope), scope, grounds.rolling.orders())
-        over = gone(rolling)
+        over = taken or gone(rolling)
         return Told(
             *scope,
             rolling.canary.name,

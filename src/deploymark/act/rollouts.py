@@ -353,7 +353,8 @@ class Rollouts:
         if named and actor not in named:
             raise ForbiddenError(
                 f"{actor} may not approve rollouts of {rolling.service} in {rolling.environment}; "
-                f"the plan names {', '.join(named)}."
+                f"the plan names {', '.join(named)}.",
+                hint="Let one of them approve; `approvers` of the plan says who may.",
             )
 
     def _check_step(self, rolling: Rolling, step: int | None) -> None:

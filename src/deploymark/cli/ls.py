@@ -50,7 +50,7 @@ def _ls(options: argparse.Namespace, output: Output) -> int:
             each["service"],
             each["environment"],
             _what(each),
-            each["state"],
+            _state(each),
             _name(each),
         )
         for each in found
@@ -74,6 +74,12 @@ def _what(deployment: dict[str, Any]) -> str:
         return f"{deployment['kind']} {deployment['key']}"
     commit, digest = deployment["commit_hash"] or "", deployment["digest"] or ""
     return str(deployment["version"] or commit[:12] or digest[:19] or "?")
+
+
+def _state(deployment: dict[str, Any]) -> str:
+    """Return how it stands; of what was taken back that comes first."""
+    state = str(deployment["state"])
+    return f"retracted ({state})" if deployment.get("retracted") else state
 
 
 def _name(deployment: dict[str, Any]) -> str:

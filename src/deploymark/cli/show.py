@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings, path_of
+from deploymark.cli.corrections import noted, taken_back
 from deploymark.cli.flags import add_server
 from deploymark.cli.output import Output, plain
 
@@ -38,6 +39,7 @@ def _show(options: argparse.Namespace, output: Output) -> int:
         output.say("", {**found, "markers": markers})
         return 0
     _say_head(found, asked, output)
+    _say_corrections(found, output)
     _say_occurrences(found, output)
     _say_findings(found, output)
     output.remark("")
@@ -49,7 +51,7 @@ def _show(options: argparse.Namespace, output: Output) -> int:
             (each["marker"].get("emitter") or {}).get("kind") or "?",
             each["assurance"],
             each["principal"] or each["key_id"],
-            each["marker"].get("reason") or "",
+            noted(each["marker"].get("reason") or "", each),
         )
         for each in markers
     ]
@@ -100,6 +102,14 @@ def _say_head(found: dict[str, Any], asked: str, output: Output) -> None:
     for name, value in said.items():
         if value:
             output.remark(plain(f"{name:13}  {value}"))
+
+
+def _say_corrections(found: dict[str, Any], output: Output) -> None:
+    for name, before in found.get("amended", {}).items():
+        was = "nothing" if before is None else before
+        output.remark(plain(f"{'amended':13}  {name.replace('_', ' ')}: it was {was}"))
+    if found.get("retracted"):
+        output.remark(plain(f"{'retracted':13}  {taken_back(found['retracted'])}"))
 
 
 def _runs(found: dict[str, Any]) -> str:

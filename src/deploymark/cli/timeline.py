@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.client import Client, client_settings
+from deploymark.cli.corrections import noted
 from deploymark.cli.flags import add_listing
 from deploymark.cli.numbers import moment
 from deploymark.cli.output import Output
@@ -79,7 +80,7 @@ def _timeline(options: argparse.Namespace, output: Output) -> int:
             event["service"] or "",
             event["environment"] or "",
             event["event"],
-            event["text"],
+            noted(event["text"], event),
             event["cluster"] or event["region"] or "",
             event["source"] or event["type"],
             _name(event),
@@ -96,7 +97,8 @@ def _say_in_two_lines(events: list[dict[str, Any]], output: Output) -> None:
     rows: list[tuple[str, str, str]] = []
     for event in events:
         scope = " in ".join(each for each in (event["service"], event["environment"]) if each)
-        what = f"{scope}: {event['text']}" if scope else event["text"]
+        text = noted(event["text"], event)
+        what = f"{scope}: {text}" if scope else text
         rows.append((event["at"], event["event"], what))
         where = event["cluster"] or event["region"]
         said = [_name(event), f"in {where}" if where else "", event["source"] or event["type"]]

@@ -4,7 +4,8 @@ A record is one occurrence of one deployment in the words of one dialect: its ma
 of the log, amended and without what was retracted. A marker belongs here when the gateway
 translated it, which its emitter and its label `dialect` say.
 
-Other views show what the first entry says; here amendments count (docs/adr/0023).
+Other views decide by what the first entry says and show corrections beside it (docs/adr/0026);
+here amendments count (docs/adr/0023).
 """
 
 import json
@@ -36,7 +37,7 @@ from deploymark.projections.database import insert_rows, replace_rows, rows_with
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "records"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DIALECT_LABEL: Final = "dialect"
 TAG_LABEL: Final = "tag."
 
@@ -83,6 +84,9 @@ TAG: Final = Table(
 )
 Index("records_tag_by_record", TAG.c.record)
 
+_LISTS: Final = frozenset(
+    {"approvers", "change_tickets", "changes", "flags", "links", "risk_flags"}
+)
 Key = tuple[str, str, int]
 
 
@@ -312,13 +316,16 @@ def set_pointer(fields: dict[str, Any], pointer: str, value: object) -> None:
             holder.pop(last, None)
         else:
             holder[last] = value
+    elif isinstance(holder, list) and last.isdecimal() and int(last) <= len(holder):
+        # In its place, behind the end, or away with it.
+        holder[int(last) : int(last) + 1] = [] if value is None else [value]
 
 
 def _inside(holder: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(holder, dict):
         inner = holder.get(name)
         if inner is None:
-            inner = holder[name] = [] if name == "changes" else {}
+            inner = holder[name] = [] if name in _LISTS else {}
         return inner
     if isinstance(holder, list) and name.isdecimal() and int(name) <= len(holder):
         if int(name) == len(holder):

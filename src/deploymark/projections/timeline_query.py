@@ -35,6 +35,7 @@ from sqlalchemy import (
 
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Kind, Phase
+from deploymark.projections.broker.corrected import NONE, Corrections, corrections_about
 from deploymark.projections.broker.fit import EARLY_MS
 from deploymark.projections.broker.questions import (
     Item,
@@ -160,9 +161,10 @@ class Timeline:
             more = len(rows) > query.limit
             rows = rows[: query.limit]
             owners = owners_of(connection, rows)
+            corrected = corrections_about(connection, [row.idx for row in rows])
             as_of = min(projected_size(connection, name) for name in (NAME, BROKER))
         items = [
-            _shown(row, owners[row.idx])
+            _shown(row, owners[row.idx], corrected.get(row.idx, NONE))
             for row in rows
             if not meant or any(each.holds(owners[row.idx]) for each in meant)
         ]
@@ -312,7 +314,7 @@ _ALIASED: Final = (
 )
 
 
-def _shown(row: _Event, owner: Owner) -> Item:
+def _shown(row: _Event, owner: Owner, corrected: Corrections) -> Item:
     filed = row.deployment
     if filed is not None and row.occurrence is not None:
         filed = f"{filed}~{row.occurrence}"
@@ -335,4 +337,6 @@ def _shown(row: _Event, owner: Owner) -> Item:
         "source": row.source,
         "severity": row.severity,
         "text": row.text,
+        "retracted": corrected.retracted,
+        "amendments": list(corrected.amendments),
     }

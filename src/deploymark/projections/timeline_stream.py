@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, fu
 from sqlalchemy.types import BigInteger
 
 from deploymark.model.instants import format_instant
+from deploymark.projections.broker.corrected import NONE, Corrections, corrections_about
 from deploymark.projections.broker.marks import MARK, MarkRow
 from deploymark.projections.broker.marks_query import MarkQuery, shape_of, values_of
 from deploymark.projections.broker.marks_statements import Shape, among, of_runs
@@ -37,11 +38,13 @@ class Seen(NamedTuple):
         row: As the timeline has it.
         owner: The deployment that it belongs to.
         mark: How that stands; None for what is about none, or none that is known.
+        corrected: What was amended of it, or that it was taken back.
     """
 
     row: Any
     owner: Owner
     mark: MarkRow | None
+    corrected: Corrections = NONE
 
     @property
     def at(self) -> str:
@@ -168,7 +171,16 @@ def _seen(connection: Connection, rows: Sequence[Any]) -> list[Seen]:
         mark = MarkRow._make(found)
         if mark.first:
             known.setdefault((mark.service, mark.environment, mark.id), []).append(mark)
-    return [Seen(row, owners[row.idx], _mark(known, row, owners[row.idx])) for row in rows]
+    corrected = corrections_about(connection, [row.idx for row in rows])
+    return [
+        Seen(
+            row,
+            owners[row.idx],
+            _mark(known, row, owners[row.idx]),
+            corrected.get(row.idx, NONE),
+        )
+        for row in rows
+    ]
 
 
 def _mark(

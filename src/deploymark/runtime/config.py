@@ -29,7 +29,7 @@ from deploymark.model.limits import VALUE_BYTES, Name, Names, Text, Value
 from deploymark.ports import Urgency
 from deploymark.projections.expectations import Deadlines, Expectations, ExpectedService, merged
 from deploymark.runtime.dialects import DialectSection, check_dialects
-from deploymark.runtime.identities import identified
+from deploymark.runtime.identities import approved_by, identified
 from deploymark.runtime.zones import time_zones
 from deploymark.telemetry.limits import (
     BODY_BYTES,
@@ -356,11 +356,27 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
     try:
         check_oidc(configuration.oidc)
         people = identified(configuration.auth.identities, configuration.oidc)
+        rollouts = _approved(configuration, people)
     except UsageError as error:
         raise UsageError(f"{name}: {error.message}", hint=error.hint, field=error.field) from None
     _check_rules(configuration.policy.rules, people, name)
     auth = msgspec.structs.replace(configuration.auth, identities=people)
-    return msgspec.structs.replace(configuration, auth=auth)
+    return msgspec.structs.replace(configuration, auth=auth, rollouts=rollouts)
+
+
+def _approved(
+    configuration: Configuration, people: Mapping[str, Identity]
+) -> dict[str, dict[str, RolloutPlan]]:
+    """Return the plans with the names by which calls of their approvers stand in the log."""
+    return {
+        service: {
+            environment: approved_by(
+                plan, people, configuration.oidc, f"/rollouts/{service}/{environment}"
+            )
+            for environment, plan in by_environment.items()
+        }
+        for service, by_environment in configuration.rollouts.items()
+    }
 
 
 def _lag_of(plan: RolloutPlan, configuration: Configuration) -> int | None:

@@ -5,9 +5,11 @@ from difflib import get_close_matches
 
 import msgspec
 
+from deploymark.act.plan import RolloutPlan
 from deploymark.errors import UsageError
 from deploymark.integrations.oidc.rules import principal_of
 from deploymark.judge.policy import Identity
+from deploymark.judge.ruling import identity_of
 from deploymark.ports.operation import OIDC
 
 
@@ -40,6 +42,37 @@ def identified(identities: Mapping[str, Identity], rules: Collection[str]) -> di
         )
         for handle, each in identities.items()
     }
+
+
+def approved_by(
+    plan: RolloutPlan,
+    identities: Mapping[str, Identity],
+    rules: Collection[str],
+    field: str,
+) -> RolloutPlan:
+    """Return a plan whose approvers are principals, as entries carry them.
+
+    An approver is written as a subject of an identity is, or as a handle, which stands for the
+    subjects of that person alone: what two people share is nobody's. A handle without any stays:
+    nobody meets it, where an empty list would ask for everybody.
+
+    Args:
+        plan: As the configuration says it.
+        identities: As `identified` returned them.
+        rules: Names of the rules of `[oidc]`.
+        field: JSON Pointer to the plan.
+
+    Raises:
+        UsageError: An approver names a rule that there is not.
+    """
+    found: dict[str, None] = {}
+    for place, said in enumerate(plan.approvers):
+        names = _names(said, rules, f"{field}/approvers/{place}")
+        if said in identities:
+            own = identities[said].subjects
+            names = tuple(s for s in own if identity_of(identities, s) == said) or names
+        found.update(dict.fromkeys(names))
+    return msgspec.structs.replace(plan, approvers=tuple(found))
 
 
 def _names(subject: str, rules: Collection[str], field: str) -> tuple[str, ...]:

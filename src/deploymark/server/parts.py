@@ -21,6 +21,7 @@ from deploymark.log.reader import LogView
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.ports import Clock, DialectRecords, Grant, Meter, TokenRecord
+from deploymark.projections.broker.corrected import Corrections
 from deploymark.projections.broker.questions import (
     CoverageQuery,
     DeploymentQuery,
@@ -173,6 +174,10 @@ class Broker(Protocol):
 
     def coverage(self, query: CoverageQuery) -> Items:
         """Return how many instances run what they should."""
+        ...
+
+    def corrections(self, indexes: Sequence[int]) -> Mapping[int, Corrections]:
+        """Return what was corrected of these entries, by index; the others are left out."""
         ...
 
 

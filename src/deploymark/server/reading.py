@@ -21,7 +21,7 @@ from deploymark.log.steps import counted
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.schema import schema, schemas
 from deploymark.model.vocabulary import Role
-from deploymark.ports import LogReader
+from deploymark.projections.broker.corrected import NONE, Corrections
 from deploymark.projections.outcome_questions import SliQuery
 from deploymark.projections.search_query import (
     ENTRY_TYPES,
@@ -42,7 +42,7 @@ from deploymark.server.answer import (
 from deploymark.server.desk import Desk
 from deploymark.server.events import EVERYTHING, Filter
 from deploymark.server.request import ABORT, Request
-from deploymark.server.views import MARKER, entry_view
+from deploymark.server.views import MARKER, corrected_view
 
 _LOOK_AGAIN_SECONDS = 0.01
 _LOOKS = 12
@@ -111,12 +111,23 @@ async def _wait(desk: Desk, after: int) -> None:
 
 
 async def _page(desk: Desk, page: Page) -> Answer:
-    views = await run_in_threadpool(_views, desk.parts.view.reader, page.indexes)
+    views = await run_in_threadpool(_views, desk, page.indexes)
     return json_answer({"items": views, "next_cursor": page.next_cursor, "as_of": page.as_of})
 
 
-def _views(reader: LogReader, indexes: Sequence[int]) -> list[dict[str, Any]]:
-    return [entry_view(reader.entry(index)) for index in indexes]
+def _views(desk: Desk, indexes: Sequence[int]) -> list[dict[str, Any]]:
+    reader, known = desk.parts.view.reader, _corrections(desk, indexes)
+    return [
+        corrected_view(reader.entry(index), None if known is None else known.get(index, NONE))
+        for index in indexes
+    ]
+
+
+def _corrections(desk: Desk, indexes: Sequence[int]) -> Mapping[int, Corrections] | None:
+    """Return what was corrected of entries; None while views are built: the log has its own."""
+    with suppress(StoreUnavailableError):
+        return desk.parts.broker.corrections(indexes)
+    return None
 
 
 async def show_marker(desk: Desk, request: Request) -> Answer:
@@ -136,8 +147,8 @@ async def show_entry(desk: Desk, request: Request) -> Answer:
 
 
 async def _one(desk: Desk, request: Request) -> dict[str, Any]:
-    reader, index = desk.parts.view.reader, request.parameters["index"]
-    return await run_in_threadpool(lambda: entry_view(reader.entry(index)))
+    (view,) = await run_in_threadpool(_views, desk, [request.parameters["index"]])
+    return view
 
 
 async def show_receipt(desk: Desk, request: Request) -> Answer:

@@ -82,6 +82,16 @@ ENTRY = _object(
     repeat=_COUNT,
     marker=_THING | {"description": "The flat marker, of a marker."},
     entry=_THING | {"description": "The fields, of any other entry."},
+    retracted={
+        "type": ["object", "null"],
+        "description": "The retraction that took it back; left out on the stream.",
+    },
+    amendments={
+        "type": ["array", "null"],
+        "items": _THING,
+        "description": "In the order of the log; null while views are built.",
+    },
+    amended=_THING | {"description": "The flat marker with the newest values, once amended."},
 )
 PAGE = _object(
     "items next_cursor as_of",

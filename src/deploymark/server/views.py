@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import to_builtins
 
 from deploymark.errors import NotFoundError
@@ -11,6 +12,8 @@ from deploymark.model.leaf import decode_leaf
 from deploymark.model.marker import decode_marker
 from deploymark.model.versions import format_of_payload_type
 from deploymark.ports import StoredEntry
+from deploymark.projections.broker.corrected import NONE, Corrections
+from deploymark.projections.records import set_pointer
 
 MARKER = "marker"
 
@@ -48,3 +51,34 @@ def entry_view(entry: StoredEntry) -> dict[str, Any]:
         "repeat": leaf.repeat,
         MARKER if kind == MARKER else "entry": said,
     }
+
+
+def corrected_view(entry: StoredEntry, corrections: Corrections | None = NONE) -> dict[str, Any]:
+    """Return `entry_view`, and what was corrected since.
+
+    Args:
+        entry: As the log has it.
+        corrections: Of it; None when they are not known, because views are being built.
+
+    Returns:
+        With `retracted` (the retraction, or null) and `amendments` (null when they are not known);
+        of a marker that was amended also `amended`, the flat marker with the newest values. What
+        was signed stays in `marker`.
+
+    Raises:
+        NotFoundError, RefusedError: As `entry_view`.
+    """
+    view = entry_view(entry)
+    view["retracted"] = None if corrections is None else corrections.retracted
+    view["amendments"] = None if corrections is None else list(corrections.amendments)
+    if MARKER in view and corrections is not None and corrections.amendments:
+        view["amended"] = _amended(view[MARKER], corrections)
+    return view
+
+
+def _amended(said: dict[str, Any], corrections: Corrections) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(said))  # with lists, its own
+    for each in corrections.amendments:
+        for pointer, value in each["changes"].items():
+            set_pointer(fields, pointer, value)
+    return fields

@@ -34,7 +34,7 @@ from deploymark.ingest.callers import PLATFORM, Caller
 from deploymark.ingest.intake import Admitted, Intake
 from deploymark.ingest.submission import Submission
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import DECISION, Role
+from deploymark.model.vocabulary import DECISION, RETRACTION, Role
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.rolling import RollingQuery, Side
 from deploymark.projections.broker.view import BrokerView
@@ -309,6 +309,16 @@ class RolloutWorld:
         index = self.intake.say(DECISION, fields, PLATFORM).index
         self.runner.catch_up()
         return index
+
+    def retract(self, index: int) -> None:
+        """Take an entry back."""
+        fields = {
+            "index": index,
+            "reason": "It was a mistake.",
+            "timestamp": format_instant(self.clock.now_ms()),
+        }
+        self.intake.say(RETRACTION, fields, PLATFORM)
+        self.runner.catch_up()
 
     def go_on(self, seconds: float, tick: float = 1.0) -> None:
         """Let time pass, a turn of the controller at each tick."""

@@ -94,6 +94,22 @@ def test_what_was_superseded_does_not_pass(world: RolloutWorld) -> None:
     assert gate.says(stable) == "inconclusive"
 
 
+def test_what_was_taken_back_does_not_pass(world: RolloutWorld) -> None:
+    gate = Gate(world, [ArtifactRule(name="digest")])
+    planned = plan_of(world)
+    first = world.store.head().size - 1
+    plan_of(world, target={"cluster": "eu"})
+    world.retract(first)
+    assert gate.says(planned) == "pass"
+    last = world.store.head().size
+    world.retract(last - 2)
+    told = gate.look(planned)
+    assert (told.answer.decision, told.state) == ("inconclusive", None)
+    (said,) = [each.reason for each in told.answer.reasons if each.about == "deployment"]
+    assert said.endswith(f"in entry {last}: It was a mistake.")
+    assert gate.reasons(planned)["deployment"] == "unknown"
+
+
 # Policy ------------------------------------------------------------------------------------------
 
 TOLD = {
@@ -360,7 +376,7 @@ def test_the_glass_is_broken_for_one_occurrence_and_for_no_other(world: RolloutW
     assert gate.says(other) == "fail"
     assert gate.says() == gate.says(f"{other}~1") == "fail"
     # It failed, and is tried again: what somebody said of the first occurrence is over.
-    plan_of(world, phase="applying")
+    plan_of(world, target={"cluster": "eu"})
     plan_of(world, phase="failed")
     world.clock.advance(1)
     plan_of(world)

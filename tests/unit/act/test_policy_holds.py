@@ -49,6 +49,18 @@ def test_a_rule_that_only_warns_holds_nothing() -> None:
         assert world.splitter.deeds == [Deed.SHIFT]
 
 
+def test_what_was_taken_back_does_not_begin() -> None:
+    with policed() as (world, _):
+        stable_of(world)
+        first = world.store.head().size
+        world.deploy("v2", weight=0)
+        for index in range(first, world.store.head().size):
+            world.retract(index)
+        world.go_on(20)
+        assert world.splitter.deeds == []
+        assert "was retracted, at last by " in world.controller.wanted[SCOPE].intent.reason
+
+
 def test_it_begins_once_the_rule_passes() -> None:
     with policed(OwnerRule(name="owner")) as (world, _):
         stable_of(world)

@@ -8,14 +8,16 @@ from msgspec import structs
 from rollout_world import ENVIRONMENT, PLAN, SCOPE, SERVICE, RolloutWorld
 
 from deploymark.act.controller import Controller
-from deploymark.act.plan import RollBackPlan
+from deploymark.act.plan import RollBackPlan, RolloutPlan
 from deploymark.act.rollouts import ActionRequest, Rollouts
-from deploymark.errors import ActionRefusedError, QueryError
+from deploymark.errors import ActionRefusedError, ForbiddenError, QueryError
 from deploymark.ingest.callers import PLATFORM
+from deploymark.integrations.oidc.rules import principal_of
 from deploymark.judge.replay import digest_of
 from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import DECISION
 from deploymark.projections.broker.rolling import RollingQuery
+from deploymark.runtime.config import parse_configuration
 
 
 class People:
@@ -36,11 +38,13 @@ class People:
             silence=lambda _: self.silence,
         )
 
-    def ask(self, action: str, deployment: str, *, break_glass: bool = False) -> int:
+    def ask(
+        self, action: str, deployment: str, *, by: str = "ada", break_glass: bool = False
+    ) -> int:
         asked = ActionRequest(
             action=action, deployment_id=deployment, reason="because", break_glass=break_glass
         )
-        index = self.rollouts.ask(asked, "ada", self._world.clock.now_ms())
+        index = self.rollouts.ask(asked, by, self._world.clock.now_ms())
         self._world.runner.catch_up()
         return index
 
@@ -289,6 +293,66 @@ def test_who_approves_what_is_paused_hears_when_it_counts(world: RolloutWorld) -
     people.ask("pause", canary)
     world.go_on(2)
     assert "takes effect when it is resumed" in people.rollouts.remark(asked)
+
+
+SSO = {
+    "issuer": "https://sso.example",
+    "audience": "x",
+    "subjects": ["corp|*"],
+    "roles": ["operator"],
+}
+ANN = {"subjects": ["oidc:sso:corp|ann", "token:ann", "token:shared"]}
+PEOPLE = {"ann": ANN, "bob": {"subjects": ["token:shared"]}}
+APPROVERS = {
+    "an identity token, as it says it": ("oidc:sso:corp|ann", True),
+    "an identity token, as an entry shows it": ("oidc:sso:corp%7Cann", True),
+    "a person by handle": ("ann", True),
+    "another person": ("bob", False),
+    "another subject": ("oidc:sso:corp|annette", False),
+    "a subject without its rule": ("corp|ann", False),
+}
+
+
+def _approved_by(*approvers: str) -> RolloutPlan:
+    """Return a plan that waits for somebody, as a configuration has it."""
+    plan = {"approvers": list(approvers), "promotion": "person"}
+    configuration = parse_configuration(
+        {
+            "oidc": {"sso": SSO},
+            "auth": {"identities": PEOPLE},
+            "rollouts": {SERVICE: {ENVIRONMENT: plan}},
+        }
+    )
+    named = configuration.plans[SERVICE, ENVIRONMENT].approvers
+    return structs.replace(PLAN, promotion="person", approvers=named)
+
+
+@pytest.mark.parametrize(("approver", "may"), APPROVERS.values(), ids=APPROVERS)
+def test_who_shows_an_identity_token_approves_where_the_plan_names_that_person(
+    approver: str, *, may: bool
+) -> None:
+    principal = principal_of("sso", "corp|ann")
+    with RolloutWorld(_approved_by(approver)) as world:
+        canary, people = _going(world), People(world)
+        world.go_on(400, tick=2)
+        assert world.wants == ("hold", "awaits_approval")
+        if not may:
+            with pytest.raises(ForbiddenError, match="may not approve"):
+                people.ask("approve", canary, by=principal)
+            return
+        people.ask("approve", canary, by=principal)
+        world.go_on(20)
+        assert "promote outcome succeeded" in world.told()
+        (approved,) = [each for each in world.entries("decision") if each.action == "approve"]
+        assert approved.actor == principal
+
+
+@pytest.mark.parametrize("by", ["token:shared", "local", "", "ann"])
+def test_a_handle_stands_for_the_calls_of_one_person_alone(by: str) -> None:
+    with RolloutWorld(_approved_by("ann")) as world:
+        canary, people = _going(world), People(world)
+        with pytest.raises(ForbiddenError):
+            people.ask("approve", canary, by=by)
 
 
 def test_who_freezes_what_nobody_knows_hears_that(world: RolloutWorld) -> None:

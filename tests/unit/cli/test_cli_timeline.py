@@ -1,9 +1,10 @@
 """`timeline`, `findings` and the filters of `ls`: what happened, and what is wrong with it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, Protocol
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,6 +15,14 @@ from deploymark.model.instants import format_instant
 Run = Callable[..., CompletedProcess[str]]
 OnTerminal = Callable[..., str]
 pytestmark = pytest.mark.usefixtures("server")
+
+
+class Server(Protocol):
+    """As in conftest."""
+
+    url: str
+    token: str
+
 
 SEEN = f"sha256:{'a' * 64}"
 OTHER = f"sha256:{'b' * 64}"
@@ -196,3 +205,47 @@ def test_deployments_are_filtered_by_state_and_kind(run: Run) -> None:
     both = listed(run, f"{here} --state failed --state running --kind deployment")
     assert {each["deployment_id"] for each in both} == {first, second}
     assert listed(run, f"{here} --kind config") == []
+
+
+# corrections -------------------------------------------------------------------------------------
+
+
+def test_what_was_amended_or_taken_back_is_said_wherever_it_is_shown(
+    run: Run, server: Server
+) -> None:
+    said = {"text": "First.", "tags": ["service:tl-back", "env:prod", "version:1", "phase:applied"]}
+    index = annotated(server, "POST", "/api/annotations", said)["id"]
+    annotated(server, "PATCH", f"/api/annotations/{index}", {"text": "Better."})
+    (item,) = listed(run, "ls --service tl-back")
+    name = item["deployment_id"]
+
+    (event,) = run("timeline --service tl-back").stdout.splitlines()[1:]
+    assert "[amended reason: Better.] 1 (First.)" in event
+    shown = run(f"show {name}").stdout
+    assert "amended        reason: it was First." in shown
+    assert "[amended reason: Better.] First." in shown
+    assert "retracted" not in shown
+
+    annotated(server, "DELETE", f"/api/annotations/{index}")
+    assert "retracted (running)" in run("ls --service tl-back").stdout
+    taken = "by token:admin in entry"
+    assert f"[retracted {taken}" in run("timeline --service tl-back").stdout
+    shown = run(f"show {name}").stdout
+    assert f"retracted      {taken}" in shown
+    assert f"[retracted {taken}" in shown
+    assert json.loads(run(f"show {name} --json").stdout)["retracted"]["about"] == index
+
+
+def annotated(
+    server: Server, method: str, path: str, said: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """Speak to the server as Grafana's clients do."""
+    request = Request(  # noqa: S310 - of the test's own server
+        server.url + path,
+        None if said is None else json.dumps(said).encode(),
+        {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urlopen(request, timeout=30) as reply:  # noqa: S310 - as above
+        found: dict[str, Any] = json.loads(reply.read())
+    return found

@@ -18,7 +18,7 @@ from broker_world import Said, World
 from deploymark.ingest.authority import marker_fields
 from deploymark.model.filing import MARKER_TYPES
 from deploymark.model.leaf import decode_leaf
-from deploymark.model.vocabulary import DECISION, FINDING, RETRACTION, VERDICT
+from deploymark.model.vocabulary import AMENDMENT, DECISION, FINDING, RETRACTION, VERDICT
 
 LIVE = "running"
 """The state of what was applied everywhere, before any instance was heard of."""
@@ -171,12 +171,12 @@ def counts(coverage: Item) -> tuple[int | None, int, int]:
 def order_does_not_matter(world: World) -> None:
     """Hold the views to the same answers for the same leaves in any other order.
 
-    Findings and retractions name entries by their indexes, which only hold in one order; a log that
+    Findings and corrections name entries by their indexes, which only hold in one order; a log that
     has some is followed in batches instead. Verdicts and decisions keep their order: only the
     platform writes them, one after the other, and the newest speaks.
     """
     bodies = world.leaves()
-    if any(_type_of(body) in (FINDING, RETRACTION) for body in bodies):
+    if any(_type_of(body) in (AMENDMENT, FINDING, RETRACTION) for body in bodies):
         followed, replayed = world.read(batches=range(len(bodies))), world.read()
         assert followed.dump() == replayed.dump()
         return

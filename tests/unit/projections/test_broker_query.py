@@ -10,8 +10,9 @@ from sqlalchemy import event
 
 from deploymark.errors import NotFoundError, QueryError
 from deploymark.model.ids import deployment_id
+from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf
-from deploymark.model.vocabulary import DECISION, VERDICT
+from deploymark.model.vocabulary import AMENDMENT, DECISION, VERDICT
 from deploymark.projections.broker.query import BrokerQuery
 from deploymark.projections.broker.questions import DeploymentQuery, FindingQuery, InstanceQuery
 from deploymark.projections.broker.rulings import MAX_RULINGS
@@ -20,6 +21,7 @@ from deploymark.server.parameters import _Cursor
 from deploymark.testing.clock import START_MS
 
 ONE = digest("one")
+AT = format_instant(START_MS)
 
 
 @pytest.fixture
@@ -121,6 +123,21 @@ def test_a_deployment_comes_before_those_that_only_gave_its_id(log: Projected) -
         query.deployment(f"{own}~3")
     with pytest.raises(NotFoundError):
         query.deployment("d-nothing")
+
+
+def test_whose_id_it_is_follows_from_what_was_said_first(log: Projected) -> None:
+    own = deployment_id("pay", "prod", "version:1.1", "run-1")
+    mine = marker(1, service="pay", version="1.1", action="run-1")
+    evil = marker(0, service="evil", deployment_id=own)
+    amendment = {"index": 0, "changes": {"/version": "2"}, "reason": "r", "timestamp": AT}
+    log.add(
+        leaf_of(mine),
+        leaf_of(evil, occurrence=2, received_at_ms=START_MS + 1_000),
+        leaf_of(amendment, AMENDMENT),
+    )
+    shown = BrokerQuery(log.views).deployment(own)
+    assert (shown["service"], shown["version"]) == ("pay", "2")
+    assert [each["service"] for each in shown["changes"]] == ["evil"]
 
 
 def _decision(name: str, environment: str, look: int) -> Leaf:

@@ -211,3 +211,13 @@ def test_a_pointer_that_leads_nowhere_changes_nothing() -> None:
     assert fields == {"version": "1", "changes": [{"commit": "c0"}]}
     set_pointer(fields, "/a~1b/c~0d", "v")
     assert fields["a/b"] == {"c~d": "v"}
+
+
+def test_a_pointer_changes_one_of_a_list_adds_to_it_or_takes_one_away() -> None:
+    fields: dict[str, Any] = {"change_tickets": ["CHG1", "CHG2"]}
+    set_pointer(fields, "/change_tickets/2", "CHG3")
+    set_pointer(fields, "/change_tickets/0", None)
+    set_pointer(fields, "/change_tickets/1", "CHG4")
+    set_pointer(fields, "/change_tickets/9", "CHG9")
+    set_pointer(fields, "/approvers/0", "ada")
+    assert fields == {"change_tickets": ["CHG2", "CHG4"], "approvers": ["ada"]}

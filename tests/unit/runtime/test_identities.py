@@ -57,3 +57,35 @@ def test_a_subject_of_a_rule_that_there_is_not_is_refused(subject: str) -> None:
         _configured(subject)
     assert caught.value.field == "/auth/identities/ann/subjects/0"
     assert "oidc:sso:SUB" in caught.value.hint
+
+
+def _approvers(*approvers: str, **identities: object) -> tuple[str, ...]:
+    plan = {"approvers": list(approvers)}
+    configuration = parse_configuration(
+        {
+            "oidc": {"sso": {**_OIDC["sso"], "roles": ["operator"]}},
+            "auth": {"identities": identities},
+            "rollouts": {"web": {"prod": plan}},
+        }
+    )
+    return configuration.plans["web", "prod"].approvers
+
+
+def test_approvers_of_a_plan_are_principals() -> None:
+    assert _approvers("token:ann", "token:ann") == ("token:ann",)
+    assert _approvers(f"oidc:sso:{_ODD}")[1:] == (principal_of("sso", _ODD),)
+    subjects = ["token:ann", "oidc:sso:corp|ann"]
+    named = _approvers("ann", ann={"subjects": subjects, "git_names": ["Ann Ames"]})
+    assert set(named) == {*subjects, principal_of("sso", "corp|ann")}
+
+
+def test_a_list_of_approvers_that_nobody_meets_still_asks_for_somebody() -> None:
+    assert _approvers("ann", ann={"git_names": ["Ann Ames"]}) == ("ann",)
+    assert _approvers() == ()
+
+
+@pytest.mark.parametrize("approver", ["oidc:ssso:ann", "oidc:sso:", "oidc:ann"])
+def test_an_approver_of_a_rule_that_there_is_not_is_refused(approver: str) -> None:
+    with pytest.raises(UsageError, match="names no rule") as caught:
+        _approvers("token:ann", approver)
+    assert caught.value.field == "/rollouts/web/prod/approvers/1"

@@ -24,6 +24,7 @@ from deploymark.ingest.tokens import Tokens
 from deploymark.model.distribution import Distribution
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import KEY, Role
+from deploymark.projections.broker.corrected import Corrections
 from deploymark.projections.broker.questions import (
     CoverageQuery,
     DeploymentQuery,
@@ -127,6 +128,9 @@ class OneBroker:
 
     def coverage(self, query: CoverageQuery) -> Items:
         return Items([{"by": query.by}], None, 1)
+
+    def corrections(self, indexes: Sequence[int]) -> dict[int, Corrections]:  # noqa: ARG002
+        return {}
 
 
 class NoEmitters:

@@ -3477,6 +3477,12 @@ export interface operations {
                             marker?: Record<string, never>;
                             /** @description The fields, of any other entry. */
                             entry?: Record<string, never>;
+                            /** @description The retraction that took it back; left out on the stream. */
+                            retracted?: Record<string, never> | null;
+                            /** @description In the order of the log; null while views are built. */
+                            amendments?: Record<string, never>[] | null;
+                            /** @description The flat marker with the newest values, once amended. */
+                            amended?: Record<string, never>;
                         }[];
                         next_cursor: string | null;
                         /** @description How many entries of the log the view had seen. */
@@ -4242,6 +4248,12 @@ export interface operations {
                         marker?: Record<string, never>;
                         /** @description The fields, of any other entry. */
                         entry?: Record<string, never>;
+                        /** @description The retraction that took it back; left out on the stream. */
+                        retracted?: Record<string, never> | null;
+                        /** @description In the order of the log; null while views are built. */
+                        amendments?: Record<string, never>[] | null;
+                        /** @description The flat marker with the newest values, once amended. */
+                        amended?: Record<string, never>;
                     };
                 };
             };
@@ -4501,6 +4513,12 @@ export interface operations {
                             marker?: Record<string, never>;
                             /** @description The fields, of any other entry. */
                             entry?: Record<string, never>;
+                            /** @description The retraction that took it back; left out on the stream. */
+                            retracted?: Record<string, never> | null;
+                            /** @description In the order of the log; null while views are built. */
+                            amendments?: Record<string, never>[] | null;
+                            /** @description The flat marker with the newest values, once amended. */
+                            amended?: Record<string, never>;
                         }[];
                         next_cursor: string | null;
                         /** @description How many entries of the log the view had seen. */
@@ -5266,6 +5284,12 @@ export interface operations {
                         marker?: Record<string, never>;
                         /** @description The fields, of any other entry. */
                         entry?: Record<string, never>;
+                        /** @description The retraction that took it back; left out on the stream. */
+                        retracted?: Record<string, never> | null;
+                        /** @description In the order of the log; null while views are built. */
+                        amendments?: Record<string, never>[] | null;
+                        /** @description The flat marker with the newest values, once amended. */
+                        amended?: Record<string, never>;
                     };
                 };
             };

@@ -12,6 +12,7 @@ from deploymark.errors import IdError
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.instants import parse_instant
 from deploymark.model.vocabulary import Kind, Phase
+from deploymark.projections.broker.corrected import lay_over, said_of
 from deploymark.projections.broker.tables import ALIAS, RUN
 from deploymark.projections.database import Views
 
@@ -132,6 +133,25 @@ class GateQuery:
         with self._views.reading() as connection:
             row = connection.execute(statement).first()
         return None if row is None else f"{row.id}~{row.number}"
+
+    def taken_back(self, service: str, environment: str, name: str) -> str:
+        """Return who took back all that was said of a deployment, "" while some of it stands.
+
+        Args:
+            service: Whose.
+            environment: Where.
+            name: `d-…~1`, as `latest` or `named` returned it.
+
+        Raises:
+            StoreUnavailableError: As `is_known`.
+        """
+        identity, number = parse_occurrence(name)
+        here = (*_scope(service, environment), RUN.c.kind_key == "", RUN.c.id == identity)
+        with self._views.reading() as connection:
+            rows = connection.execute(select(RUN).where(*here, RUN.c.number == number)).all()
+            items = [json.loads(row.document) for row in rows]
+            lay_over(connection, rows, items)
+        return next((said_of(item["retracted"]) for item in items if item["retracted"]), "")
 
     def applied(self, service: str, environment: str) -> frozenset[str] | None:
         """Return the schema revisions that are applied; None when that cannot be told.

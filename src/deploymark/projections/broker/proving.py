@@ -15,13 +15,14 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from deploymark.ingest.callers import LOCAL_PRINCIPAL
+from deploymark.projections.broker.corrections import CORRECTION
 from deploymark.projections.broker.documents import COMPLETE, IN_PLACE, RUNNING, VERIFIED
 from deploymark.projections.broker.rulings import DECISION, VERDICT, Proof
-from deploymark.projections.broker.tables import ALIAS, RETRACTION, RULING, RUN
+from deploymark.projections.broker.tables import ALIAS, RULING, RUN
 
 _TAKEN_BACK: Final = (
-    select(RETRACTION.c.idx)
-    .where(RETRACTION.c.idx == RULING.c.idx, RETRACTION.c.principal == RULING.c.principal)
+    select(CORRECTION.c.idx)
+    .where(CORRECTION.c.about == RULING.c.idx, CORRECTION.c.retracts == 1)
     .exists()
 )
 _ALIASED: Final = and_(

@@ -21,6 +21,11 @@ from sqlalchemy import (
 from deploymark.errors import NotFoundError
 from deploymark.model.ids import deployment_id, format_occurrence
 from deploymark.model.vocabulary import FindingCode, Kind
+from deploymark.projections.broker.corrected import (
+    Corrections,
+    corrections_about,
+    first_said,
+)
 from deploymark.projections.broker.documents import STATES, instant
 from deploymark.projections.broker.findings import finding_of, shown
 from deploymark.projections.broker.proving import in_states
@@ -271,6 +276,15 @@ class BrokerQuery:
         key = _place_of(page[query.limit - 1]) if more else None
         return Items(items, None if key is None else write_cursor(query, key), as_of)
 
+    def corrections(self, indexes: Sequence[int]) -> dict[int, Corrections]:
+        """Return what was corrected of these entries, by index; the others are left out.
+
+        Raises:
+            StoreUnavailableError: The views are being built, or their medium refuses.
+        """
+        with self._views.reading() as connection:
+            return corrections_about(connection, indexes)
+
     # Parts --------------------------------------------------------------------------------
 
     def _expected(self, service: str, environment: str, by: str, area: str | None) -> int | None:
@@ -298,11 +312,8 @@ def _among(query: Struct, columns: Sequence[Column[Any]]) -> list[ColumnElement[
 
 def _follows(item: Item) -> bool:
     """Tell whether a deployment's id follows from what is known of it, and was not only given."""
-    subjects = (
-        item["digest"],
-        item["commit_hash"] and f"commit:{item['commit_hash']}",
-        item["version"] and f"version:{item['version']}",
-    )
+    commit, version = first_said(item, "commit_hash"), first_said(item, "version")
+    subjects = (item["digest"], commit and f"commit:{commit}", version and f"version:{version}")
     scope = (item["service"], item["environment"])
     own = {deployment_id(*scope, each, item["action"] or "") for each in subjects if each}
     return item["deployment_id"] in own

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 from deploymark.model.ids import format_occurrence
+from deploymark.projections.broker.corrected import lay_over
 from deploymark.projections.broker.findings import finding_of, shown
 from deploymark.projections.broker.questions import Item, Values
 from deploymark.projections.broker.rulings import VERDICT
@@ -48,7 +49,7 @@ class Told(NamedTuple):
     """What is said of a run, and its newest verdict.
 
     Attributes:
-        document: `documents.run_document`.
+        document: `documents.run_document`, as it was corrected (`corrected.lay_over`).
         verdict: As its entry says it, with `index` and `received_at`; None without one.
     """
 
@@ -82,11 +83,12 @@ class RunBook:
         """
         wanted = sorted(set(keys))
         with self._views.reading() as connection:
+            runs = list(rows_with(connection, RUN, _RUN, wanted))
+            items = [json.loads(row.document) for row in runs]
+            lay_over(connection, runs, items)
             documents: dict[RunKey, Item] = {
-                (row.service, row.environment, row.id, row.kind_key, row.number): json.loads(
-                    row.document
-                )
-                for row in rows_with(connection, RUN, _RUN, wanted)
+                (row.service, row.environment, row.id, row.kind_key, row.number): item
+                for row, item in zip(runs, items, strict=True)
             }
             names = {key[2] for key in documents}
             names |= {alias for each in documents.values() for alias in each["aliases"]}

@@ -205,13 +205,6 @@ Index(
     RULING.c.idx,
     sqlite_where=_PROVING,
 )
-RETRACTION: Final = Table(
-    "broker_retraction",
-    METADATA,
-    Column("idx", BigInteger, primary_key=True),  # of what is taken back
-    Column("principal", Text, primary_key=True),  # who does
-    sqlite_with_rowid=False,
-)
 EMITTER: Final = Table(
     "broker_emitter",
     METADATA,

@@ -13,23 +13,30 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from deploymark.ingest.sighting import is_evidence
-from deploymark.model.entries import Decision, Finding, Retraction, Verdict
+from deploymark.model.entries import Decision, Finding, Verdict
 from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
 from deploymark.model.vocabulary import Kind
+from deploymark.projections.broker.corrections import (
+    Correction,
+    Filed,
+    correction_of,
+    filed_of,
+    write_corrections,
+)
 from deploymark.projections.broker.emitters import Doubt, Emitters, Punctuality, doubts_about
 from deploymark.projections.broker.findings import FindingRow, entry_row, finding_of, join_rows
 from deploymark.projections.broker.instances import Instances
 from deploymark.projections.broker.keeping import KeptScope, ScopeName
 from deploymark.projections.broker.rulings import RulingRow, ruling_row
-from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA, RETRACTION, RULING
+from deploymark.projections.broker.tables import CLOCK, FINDING, METADATA, RULING
 from deploymark.projections.broker.witness import Heard, hear
 from deploymark.projections.database import replace_rows, rows_with
 from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "broker"
-SCHEMA_VERSION: Final = 11
+SCHEMA_VERSION: Final = 13
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
@@ -47,7 +54,8 @@ class BrokerRow(Struct, frozen=True, gc=False):
         punctual: Of a marker.
         finding: Of a finding.
         ruling: Of a verdict or a decision.
-        retracted: Of a retraction: what it takes back, and who does.
+        filed: Of what can be corrected and whose join does not say where it belongs.
+        correction: Of an amendment or a retraction.
     """
 
     index: int
@@ -56,7 +64,8 @@ class BrokerRow(Struct, frozen=True, gc=False):
     punctual: Punctuality | None = None
     finding: FindingRow | None = None
     ruling: RulingRow | None = None
-    retracted: tuple[int, str] | None = None
+    filed: Filed | None = None
+    correction: Correction | None = None
 
 
 class BrokerView:
@@ -78,17 +87,8 @@ class BrokerView:
     def fold(self, entry: LoggedEntry) -> BrokerRow:
         """See `View.fold`."""
         content = entry.content
-        if isinstance(content, Finding):
-            row = entry_row(content, entry.index, entry.received_at_ms)
-            return BrokerRow(entry.index, entry.received_at_ms, finding=row)
-        if isinstance(content, Verdict | Decision):
-            ruled = ruling_row(entry, content)
-            return BrokerRow(entry.index, entry.received_at_ms, ruling=ruled)
-        if isinstance(content, Retraction):
-            retracted = (content.index, entry.leaf.principal)
-            return BrokerRow(entry.index, entry.received_at_ms, retracted=retracted)
         if not isinstance(content, Marker):
-            return BrokerRow(entry.index, entry.received_at_ms)
+            return _other(entry)
         service = content.service
         fields = {
             "kind": content.kind,
@@ -112,7 +112,8 @@ class BrokerView:
             claimed_ms=None if content.timestamp is None else parse_instant(content.timestamp),
             numbered=said.sighting.emission is not None,
         )
-        return BrokerRow(entry.index, entry.received_at_ms, heard, told)
+        filed = filed_of(entry, heard)
+        return BrokerRow(entry.index, entry.received_at_ms, heard, told, filed=filed)
 
     def write(self, connection: Connection, rows: Sequence[BrokerRow]) -> None:
         """See `View.write`."""
@@ -144,8 +145,11 @@ class BrokerView:
         emitters.save()
         findings.save()
         replace_rows(connection, RULING, [row.ruling for row in rows if row.ruling is not None])
-        retracted = [row.retracted for row in rows if row.retracted is not None]
-        replace_rows(connection, RETRACTION, retracted)
+        write_corrections(
+            connection,
+            [row.filed for row in rows if row.filed is not None],
+            [row.correction for row in rows if row.correction is not None],
+        )
         now_ms = max(now_ms, *[row.received_ms for row in rows])
         replace_rows(connection, CLOCK, [(1, rows[-1].index, now_ms)])
         held = sum(len(scope.scope) for scope in self._scopes.values())
@@ -175,6 +179,23 @@ class BrokerView:
             instances.take(witness, seen, group)
         elif not witness.sighting.ends_instance:
             scope.take(connection, witness)
+
+
+def _other(entry: LoggedEntry) -> BrokerRow:
+    """Return what is kept of an entry that is no marker."""
+    content, finding, ruling = entry.content, None, None
+    if isinstance(content, Finding):
+        finding = entry_row(content, entry.index, entry.received_at_ms)
+    elif isinstance(content, Verdict | Decision):
+        ruling = ruling_row(entry, content)
+    return BrokerRow(
+        entry.index,
+        entry.received_at_ms,
+        finding=finding,
+        ruling=ruling,
+        filed=filed_of(entry),
+        correction=correction_of(entry),
+    )
 
 
 class _Findings:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, case, func, or_, select
 
 from deploymark.model.ids import format_occurrence
+from deploymark.projections.broker.corrected import NONE, corrections_about, lay_over
 from deploymark.projections.broker.documents import instant
 from deploymark.projections.broker.findings import FindingRow, finding_of, shown
 from deploymark.projections.broker.proving import RunName, name_of, states_of
@@ -45,6 +46,7 @@ def whole_runs(
     findings = _findings_of(connection, rows)
     counted = _counted_of(connection, rows)
     items: list[Item] = [json.loads(row.document) for row in rows]
+    lay_over(connection, rows, items)
     rulings = _rulings_of(connection, rows, items)
     for row, item, ruled in zip(rows, items, rulings, strict=True):
         item["state"] = states[name_of(row)]
@@ -166,7 +168,7 @@ def _rulings_of(
     most = case((every.c.action == GATE, MAX_ANSWERS), else_=MAX_RULINGS)
     newest = select(every).where(every.c.place <= most).order_by(every.c.idx.desc())
     found = connection.execute(newest).all()
-    return [
+    ruled = [
         {
             kind: _listed(
                 [each for each in found if each.type == kind and is_about(each, row, known)]
@@ -175,6 +177,11 @@ def _rulings_of(
         }
         for row, known in zip(rows, names, strict=True)
     ]
+    listed = [item for kinds in ruled for items in kinds.values() for item in items]
+    corrected = corrections_about(connection, {item["index"] for item in listed})
+    for item in listed:
+        item["retracted"] = corrected.get(item["index"], NONE).retracted
+    return ruled
 
 
 def _listed(rows: Sequence[Any]) -> list[Item]:

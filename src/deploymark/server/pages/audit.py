@@ -5,16 +5,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploymark.crypto.note import parse_note, parse_signature_line
-from deploymark.errors import DeploymarkError, NotFoundError, NotPublishedError
+from deploymark.errors import (
+    DeploymarkError,
+    NotFoundError,
+    NotPublishedError,
+    StoreUnavailableError,
+)
 from deploymark.log.checkpoint import encode_hash, parse_checkpoint
 from deploymark.log.reader import full_note
 from deploymark.log.receipt import format_receipt
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import decode_leaf
 from deploymark.ports import PublishedCheckpoint
+from deploymark.projections.broker.corrected import NONE, Corrections, remark_of
 from deploymark.projections.paging import DEFAULT_LIMIT
 from deploymark.projections.search_query import EntryQuery, MarkerQuery
 from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.events import with_remark
 from deploymark.server.pages.evidence import words_of
 from deploymark.server.pages.shapes_audit import (
     Audit,
@@ -101,18 +108,19 @@ def _entries(asked: Asked) -> tuple[list[AuditEntry], str | None, int]:
         found = asked.parts.search.markers(query)
     else:
         found = asked.parts.search.entries(EntryQuery(limit=limit, cursor=cursor))
-    entries = [_listed(asked, index) for index in found.indexes]
+    known = asked.parts.broker.corrections(found.indexes)
+    entries = [_listed(asked, index, known.get(index, NONE)) for index in found.indexes]
     return [each for each in entries if each is not None], found.next_cursor, found.as_of
 
 
-def _listed(asked: Asked, index: int) -> AuditEntry | None:
+def _listed(asked: Asked, index: int, corrections: Corrections) -> AuditEntry | None:
     try:
-        return _entry(entry_view(asked.parts.view.reader.entry(index)))
+        return _entry(entry_view(asked.parts.view.reader.entry(index)), corrections)
     except DeploymarkError:  # archived, or of a release that this one cannot read
         return None
 
 
-def _entry(view: Item) -> AuditEntry:
+def _entry(view: Item, corrections: Corrections) -> AuditEntry:
     said: Item = view.get(MARKER) or view["entry"]
     named = view["ids"].get("deployment_id") or said.get("deployment_id")
     if named and view["occurrence"]:
@@ -127,7 +135,9 @@ def _entry(view: Item) -> AuditEntry:
         id=named or None,
         service=said.get("service"),
         environment=said.get("environment"),
-        sentence=words_of(view["type"], said)[1] or view["type"],
+        sentence=with_remark(
+            words_of(view["type"], said)[1] or view["type"], remark_of(corrections)
+        ),
     )
 
 
@@ -187,7 +197,7 @@ def entry(asked: Asked) -> AuditEntryPage:
     published = _newest(asked)
     return AuditEntryPage(
         **asked.head(size),
-        entry=_entry(view),
+        entry=_entry(view, _corrections(asked, index)),
         content=dict(view.get(MARKER) or view["entry"]),
         leaf=LeafInputs(
             leaf=base64.b64encode(stored.leaf or b"").decode("ascii"),
@@ -203,6 +213,16 @@ def entry(asked: Asked) -> AuditEntryPage:
         previous=index - 1 if index else None,
         next=index + 1 if index + 1 < size else None,
     )
+
+
+def _corrections(asked: Asked, index: int) -> Corrections:
+    try:
+        return asked.parts.broker.corrections([index]).get(index, NONE)
+    except StoreUnavailableError:
+        asked.miss(
+            "corrections", "The views are being built; then it shows whether it was corrected."
+        )
+        return NONE
 
 
 def verify_command(index: int) -> str:

@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 from deploymark.errors import StoreUnavailableError
 from deploymark.model.ids import format_occurrence
 from deploymark.model.instants import format_instant
+from deploymark.projections.broker.corrected import said_of
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.run_book import RunKey, Told
-from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState
+from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState, version_of
 from deploymark.projections.error_delta import (
     COUNTED,
     NO_TELEMETRY,
@@ -183,11 +184,11 @@ class Bench:
             id=mark_id(mark),
             service=mark.service,
             environment=mark.environment,
-            version=mark.version,
+            version=version_of(document) if document.get("amended") else mark.version,
             kind=mark.kind,
             state=state,
-            owner=mark.owner,
-            author=mark.author,
+            owner=document.get("owner", mark.owner),
+            author=document.get("author", mark.author),
             at=format_instant(mark.at_ms),
             live=bool(mark.live),
             places=places[:PLACES],
@@ -195,7 +196,7 @@ class Bench:
             score=None if verdict is None else verdict["score"],
             delta=self.delta(mark) if deltas else None,
             ticket=tickets[0] if tickets else None,
-            reason=reason or why or _reason(state, document, verdict),
+            reason=_taken_back(document) or reason or why or _reason(state, document, verdict),
         )
 
     def delta(self, mark: MarkRow) -> ErrorDelta | None:
@@ -258,6 +259,12 @@ def _nothing(result: DeltaResult) -> ErrorDelta:
 def _places(document: Mapping[str, Any], mark: MarkRow) -> list[str]:
     named = [each["cluster"] or each["region"] for each in document.get("places", ())]
     return list(dict.fromkeys(name for name in named if name)) or [mark.lane]
+
+
+def _taken_back(document: Mapping[str, Any]) -> str | None:
+    """Say who took back everything that was said of a run; None while some of it stands."""
+    taken = document.get("retracted")
+    return None if taken is None else f"Retracted {said_of(taken)}"
 
 
 def _reason(

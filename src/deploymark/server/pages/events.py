@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from deploymark.model.vocabulary import FindingCode
+from deploymark.projections.broker.corrected import remark_of
 from deploymark.projections.timeline_stream import Seen
 from deploymark.server.pages.chips import Rolling, mark_id, standing_of
 from deploymark.server.pages.shapes import Event, ShownFinding
@@ -29,8 +30,13 @@ def event_of(seen: Seen, rolling: Rolling) -> Event:
         place=row.cluster or row.region or row.environment,
         state=state,
         id=named if mark is None else mark_id(mark),
-        sentence=row.text,
+        sentence=with_remark(row.text, remark_of(seen.corrected)),
     )
+
+
+def with_remark(sentence: str, remark: str) -> str:
+    """Return what an entry says, and what was corrected of it."""
+    return " — ".join(part for part in (sentence, remark) if part)
 
 
 def finding_of(item: Mapping[str, Any]) -> ShownFinding:

@@ -5,7 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from deploymark.errors import DeploymarkError
 from deploymark.model.vocabulary import Assurance, Phase
+from deploymark.projections.broker.corrected import NONE, remark_of
 from deploymark.server.pages.asked import Asked
+from deploymark.server.pages.events import with_remark
 from deploymark.server.pages.shapes_deployment import (
     Area,
     EntryLine,
@@ -14,7 +16,7 @@ from deploymark.server.pages.shapes_deployment import (
     Trail,
     TrailStep,
 )
-from deploymark.server.views import MARKER, entry_view
+from deploymark.server.views import MARKER, corrected_view
 
 ENTRIES: Final = 64
 """Entries that are shown of one deployment, the newest; its first ones stand in the trail."""
@@ -56,19 +58,21 @@ def evidence_of(asked: Asked, item: Item) -> Evidence:
     wanted = sorted({*rules, *ruled, item["last_index"]}, reverse=True)
     total = max(sum(item["rules"].values()) + len(ruled), len(wanted))
     lines, changes = [], dict[str, Item]()
+    known = asked.parts.broker.corrections(wanted[:ENTRIES])
     for index in wanted[:ENTRIES]:
+        corrections = known.get(index, NONE)
         try:
-            view = entry_view(asked.parts.view.reader.entry(index))
+            view = corrected_view(asked.parts.view.reader.entry(index), corrections)
         except DeploymarkError:  # archived, or of a release that this one cannot read
             continue
         said: Item = view.get(MARKER) or view["entry"]
-        lines.append(_entry_line(view, said, rules.get(index)))
-        for change in said.get("changes") or ():
+        lines.append(_entry_line(view, said, rules.get(index), remark_of(corrections)))
+        for change in view.get("amended", said).get("changes") or ():
             changes[str(sorted(change.items()))] = change
     return Evidence(lines, total, list(changes.values()))
 
 
-def _entry_line(view: Item, said: Item, rule: str | None) -> EntryLine:
+def _entry_line(view: Item, said: Item, rule: str | None, remark: str) -> EntryLine:
     emitter: Item = said.get("emitter") or {}
     event, sentence = words_of(view["type"], said)
     return EntryLine(
@@ -80,7 +84,7 @@ def _entry_line(view: Item, said: Item, rule: str | None) -> EntryLine:
         principal=view["principal"] or "anonymous",
         assurance=view["assurance"],
         rule=rule,
-        sentence=sentence,
+        sentence=with_remark(sentence, remark),
     )
 
 

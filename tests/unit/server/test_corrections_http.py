@@ -1,0 +1,110 @@
+"""Entries, events and pages say what was amended, what was taken back, by whom and why."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from page_world import PageDoor
+
+from deploymark.errors import StoreUnavailableError
+from deploymark.model.instants import format_instant
+from deploymark.model.vocabulary import AMENDMENT, RETRACTION, Role
+from deploymark.testing.clock import START_MS
+
+AT = {"reason": "It was a mistake.", "timestamp": format_instant(START_MS)}
+TICKETS = ["CHG1", "CHG2"]
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[PageDoor]:
+    with PageDoor(tmp_path) as found:
+        yield found
+
+
+def correct(door: PageDoor, index: int) -> tuple[int, int]:
+    """Amend an entry and take it back; return the two entries that do."""
+    changes = {"/owner": "team:b", "/version": "1.1", "/change_tickets/0": "CHG3"}
+    return (
+        door.tell(AMENDMENT, index=index, changes=changes, **AT),
+        door.tell(RETRACTION, index=index, **AT),
+    )
+
+
+@pytest.fixture
+def said(door: PageDoor) -> int:
+    return door.say(
+        0, phase="applied", version="1.0", owner="team:a", reason="Why.", change_tickets=TICKETS
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/markers", "/v1/entries?type=marker", "/v1/markers/{}"])
+def test_an_entry_shows_its_corrections_beside_what_was_signed(
+    door: PageDoor, said: int, path: str
+) -> None:
+    amended, retracted = correct(door, said)
+    found = door.look(path.format(said)).json
+    view = found["items"][0] if "items" in found else found
+    assert (view["marker"]["owner"], view["marker"]["version"]) == ("team:a", "1.0")
+    assert (view["amended"]["owner"], view["amended"]["version"]) == ("team:b", "1.1")
+    assert view["amended"]["change_tickets"] == ["CHG3", "CHG2"]
+    assert view["amended"]["reason"] == "Why."
+    assert [each["index"] for each in view["amendments"]] == [amended]
+    assert view["retracted"]["index"] == retracted
+    assert view["retracted"]["reason"] == "It was a mistake."
+    assert view["retracted"]["by"]
+    assert view["retracted"]["at"]
+
+
+def test_what_was_not_corrected_says_so(door: PageDoor, said: int) -> None:
+    view = door.look(f"/v1/markers/{said}").json
+    assert (view["retracted"], view["amendments"]) == (None, [])
+    assert "amended" not in view
+
+
+def test_an_entry_is_shown_while_views_are_built(
+    door: PageDoor, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct(door, said)
+
+    def building(*_: object) -> None:
+        raise StoreUnavailableError("The views are being built from the log.")
+
+    monkeypatch.setattr(type(door.parts.broker), "corrections", building)
+    view = door.look(f"/v1/markers/{said}").json
+    assert (view["retracted"], view["amendments"]) == (None, None)
+    page = door.look(f"/audit/{said}", Role.ADMIN).json
+    assert [each["what"] for each in page["missing"]].count("corrections") == 1
+
+
+def test_the_timeline_shows_corrections_of_an_event(door: PageDoor, said: int) -> None:
+    amended, retracted = correct(door, said)
+    (event,) = door.look("/v1/timeline").json["items"]
+    assert event["retracted"]["index"] == retracted
+    assert [each["index"] for each in event["amendments"]] == [amended]
+    assert event["text"] == "1.0 (Why.)"
+
+
+def test_pages_say_who_took_it_back_and_why(door: PageDoor, said: int) -> None:
+    _, retracted = correct(door, said)
+    name = door.look(f"/v1/markers/{said}").json["ids"]["deployment_id"]
+    remark = f"in entry {retracted}: It was a mistake."
+
+    page = door.look(f"/d/{name}").json
+    chip = page["selected"]["chip"]
+    assert (chip["version"], chip["owner"]) == ("1.1", "team:b")
+    assert chip["reason"].startswith("Retracted by ")
+    assert chip["reason"].endswith(remark)
+    assert page["verdict"] == chip["reason"]
+    (line,) = page["entries"]
+    assert "amended: change_tickets/0 is CHG3, owner is team:b, version is 1.1;" in line["sentence"]
+    assert line["sentence"].endswith(remark)
+
+    audit = door.look("/audit", Role.ADMIN).json
+    sentences = {each["index"]: each["sentence"] for each in audit["entries"]}
+    assert sentences[said].endswith(remark)
+    entry = door.look(f"/audit/{said}", Role.ADMIN).json
+    assert entry["entry"]["sentence"].endswith(remark)
+    assert entry["content"]["owner"] == "team:a"
+
+    (event,) = door.look("/oncall").json["stream"]
+    assert event["sentence"].endswith(remark)
