@@ -9,12 +9,11 @@ from typing import Final
 
 from deploymark.act.plan import RolloutPlan, Scope
 from deploymark.errors import CountsUnavailableError, QueryError
+from deploymark.model.lengths import told_length
 from deploymark.ports import Cohort, CohortCounts, CountsSource, MetricQuery
 
 SOON_MS: Final = 3_000
 """What has not answered for longer is said not to answer."""
-
-_MS: Final = 1_000
 
 
 class Hearing:
@@ -77,7 +76,7 @@ class Hearing:
             began_ms, failed = min(self._asked.values(), default=None), self._failed
         waited_ms = 0 if began_ms is None else self._steady_ms() - began_ms
         if waited_ms > SOON_MS:
-            return f"The source {self.name} has not answered for {waited_ms // _MS} s."
+            return f"The source {self.name} has not answered for {told_length(waited_ms)}."
         return failed
 
 
