@@ -12,7 +12,7 @@ from deploymark.model.ids import format_occurrence
 from deploymark.model.instants import format_instant
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.run_book import RunKey, Told
-from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState
+from deploymark.projections.broker.shown_state import SHOWN, ShownState
 from deploymark.projections.error_delta import (
     COUNTED,
     NO_TELEMETRY,
@@ -219,11 +219,6 @@ class Bench:
         except StoreUnavailableError:  # the page is needed most when something does not work
             return _nothing(DeltaResult.WAITING)
         return delta_of(found)
-
-
-def worst_first(mark: MarkRow, rolling: Rolling) -> tuple[int, int]:
-    """Return where a run stands among others: the worst first, then the newest."""
-    return RANK[standing_of(mark, rolling)[0]], -mark.at_ms
 
 
 def delta_of(found: SoFar) -> ErrorDelta:
