@@ -8099,6 +8099,8 @@ export interface operations {
     page_frozen: {
         parameters: {
             query?: {
+                /** @description The deployment that is selected on it; the document stays. */
+                dep?: string;
                 /** @description Wait until this entry can be found. */
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */

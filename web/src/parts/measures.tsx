@@ -1,7 +1,7 @@
 // Measures with target and interval, each a link to the list that proves it.
 
 import type { Figure, Measured } from "../api/documents.ts";
-import { length } from "../time/instant.ts";
+import { spelled } from "../time/instant.ts";
 import { Empty } from "./empty.tsx";
 import { Panel } from "./panel.tsx";
 import { count, points } from "./words.ts";
@@ -13,7 +13,7 @@ export function valueWords(value: number | null, unit: string): string {
   if (unit === "share")
     return `${(value * 100).toFixed(Math.abs(value) >= 0.9995 || value === 0 ? 0 : 1)} %`;
   if (unit === "points") return points(value * 100);
-  if (unit === "seconds") return length(value * 1000);
+  if (unit === "seconds") return spelled(value * 1000);
   if (unit === "per_day") return `${value.toFixed(value >= 10 ? 0 : 1)} a day`;
   return count(value);
 }
