@@ -23,7 +23,7 @@ test("what rounds to none has no sign", () => {
 });
 
 test("errors that did not change are said in words", () => {
-  expect(deltaWords(delta(-0.0086, "same"))).toBe("no change in errors");
+  expect(deltaWords(delta(-0.0086, "same"))).toBe("errors unchanged");
   expect(deltaValue(delta(0.0499, "same"))).toBe("no change");
   expect(deltaWords(delta(-0.16, "same"))).toBe("errors −0.2 pp");
 });

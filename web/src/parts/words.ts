@@ -63,7 +63,7 @@ export function deltaValue(delta: ErrorDelta | null): string {
 export function deltaWords(delta: ErrorDelta | null): string {
   const value = deltaValue(delta);
   if (delta === null || delta.points === null) return value;
-  return value === "no change" ? "no change in errors" : `errors ${value}`;
+  return value === "no change" ? "errors unchanged" : `errors ${value}`;
 }
 
 export function isWorse(delta: ErrorDelta | null): boolean {
