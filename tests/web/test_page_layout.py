@@ -156,3 +156,21 @@ def test_on_a_phone_the_fleet_is_read_without_scrolling_aside(
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(page.get_by_role("columnheader", name="eu-1")).to_be_visible()
     assert story
+
+
+def test_on_a_wide_screen_the_executive_page_leaves_little_empty(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/exec", width=1440)
+    teams = page.get_by_role("region", name="Teams")
+    measures = page.get_by_role("region", name="All measures")
+    left, right = teams.bounding_box(), measures.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert left["y"] == right["y"]
+    incidents = page.get_by_role("region", name="Incidents")
+    expect(incidents).to_contain_text("Time to repair (MTTR): not known.")
+    expect(incidents.get_by_text("Incidents are not shown yet")).to_have_count(1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert story

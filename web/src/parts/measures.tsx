@@ -1,8 +1,8 @@
 // Measures with target and interval, each a link to the list that proves it.
 
-import type { Figure, Measured } from "../api/documents.ts";
+import type { Figure, Measured, Missing } from "../api/documents.ts";
 import { spelled } from "../time/instant.ts";
-import { Empty } from "./empty.tsx";
+import { Nothing } from "./empty.tsx";
 import { Panel } from "./panel.tsx";
 import { count, points } from "./words.ts";
 
@@ -45,11 +45,19 @@ export function Met({ met }: { met: boolean | null }) {
   );
 }
 
-export function Measures({ measures, title }: { measures: Measured[]; title: string }) {
+interface MeasuresProps {
+  measures: Measured[];
+  missing: Missing[];
+  title: string;
+}
+
+export function Measures({ measures, missing, title }: MeasuresProps) {
   return (
     <Panel title={title}>
       {measures.length === 0 ? (
-        <Empty>No measure has been taken yet.</Empty>
+        <Nothing missing={missing} what="measures">
+          No measure has been taken yet.
+        </Nothing>
       ) : (
         <MeasureTable measures={measures} />
       )}
