@@ -336,6 +336,41 @@ def test_what_a_controller_knows_is_laid_over_what_markers_say(
     assert len(page["canaries"]) == (shown in {"canary", "paused"})
 
 
+def test_what_holds_services_up_is_told_with_since_when_and_what_to_do(tmp_path: Path) -> None:
+    frozen_at = format_instant(START_MS - 600_000)
+    state: dict[str, Any] = {
+        "frozen": [
+            {
+                "service": "*",
+                "environment": "prod",
+                "by": "ana",
+                "reason": "A sale.",
+                "since": frozen_at,
+            }
+        ],
+        "silence": "The source main has not answered for 30 s.",
+        "silent_ms": 30_000,
+    }
+    with PageDoor(tmp_path) as door:
+        door.runner.catch_up()
+        door.say(0, version="1.0", phase="applied")
+        name = door.look("/deployments").json["items"][0]["id"]
+        door.use(rollouts=OneRollout(name, **state))
+        freeze, source = _oncall(door)["notices"]
+        elsewhere = _oncall(door, "?q=env:test")["notices"]
+        own = door.look(f"/d/{name}").json["notices"]
+        door.say(MINUTE, version="2.0", phase="applied")
+        over = door.look(f"/d/{name}").json
+    assert freeze["sentence"] == "Everything in prod is frozen by ana: A sale."
+    assert (freeze["kind"], freeze["since_at"]) == ("freeze", frozen_at)
+    assert "deploymark freeze --lift" in freeze["hint"]
+    assert source["sentence"] == "The source main has not answered for 30 s."
+    assert source["since_at"] == format_instant(START_MS - 30_000)
+    assert source["hint"].startswith("No look finds anything out until it answers")
+    assert (own, elsewhere) == ([freeze, source], [])
+    assert (over["selected"]["chip"]["state"], over["notices"]) == ("superseded", [])
+
+
 def test_actions_are_offered_with_what_was_seen_of_the_rollout(tmp_path: Path) -> None:
     with PageDoor(tmp_path, look_seconds={("checkout", "prod"): 60}) as door:
         door.runner.catch_up()

@@ -12,6 +12,7 @@ import { onAll } from "../keys/keyboard.ts";
 import { ActionButton, askFor, offerOf } from "../parts/actions.tsx";
 import { AllMissing } from "../parts/empty.tsx";
 import { To } from "../parts/link.tsx";
+import { Notices } from "../parts/notices.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
 import { count, counted, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
 import { address, isLoading, now, say } from "../state/app.ts";
@@ -59,6 +60,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
           <Verdict document={shown} />
           <Suspects document={shown} chosen={chosen} />
         </div>
+        <Notices notices={shown.notices} />
         {isNarrow.value ? bar : null}
         <Figure
           lanes={shown.lanes}

@@ -57,12 +57,8 @@ Rolling = Mapping[tuple[str, str, str], Standing]
 
 def rolling_of(asked: Asked) -> Rolling:
     """Return the rollouts that are under way, as their controller knows them."""
-    rollouts = asked.parts.rollouts
-    if rollouts is None:
-        return {}
     found: dict[tuple[str, str, str], Standing] = {}
-    recent = asked.sources.rolling
-    for each in rollouts.newest() if recent is None else recent.read():
+    for each in asked.rollouts():
         # A promoted release that is being returned, or could not be, is under way again.
         if each["ended"] is None or _is_unsettled(each):
             state, reason = _state_of(each)

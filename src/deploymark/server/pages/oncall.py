@@ -26,6 +26,7 @@ from deploymark.server.pages.chips import (
     standing_of,
 )
 from deploymark.server.pages.events import event_of, finding_of, silent_places
+from deploymark.server.pages.notices import notices_of
 from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
     Chip,
@@ -110,6 +111,13 @@ def _oncall(asked: Asked) -> OnCall:
         **asked.head(min(seen.as_of, streamed.as_of, found.as_of)),
         window=window,
         filter=chosen.shown(),
+        notices=notices_of(
+            asked,
+            lambda service, environment: (
+                (not query.service or service in query.service)
+                and (not query.environment or environment in query.environment)
+            ),
+        ),
         verdict=_judge(suspects, lanes, window, asked.now_ms),
         counts=counts,
         in_view=sum(each.count for each in counts),
