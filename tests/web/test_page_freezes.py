@@ -36,6 +36,25 @@ def test_a_frozen_view_stays_as_it_was_and_takes_no_action(
     assert story
 
 
+def test_another_suspect_is_chosen_on_a_frozen_view(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    expect(page.locator(".selected-name")).to_contain_text("checkout 2.31.0")
+    page.keyboard.press("f")
+    expect(page).to_have_url(FROZEN)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator(".suspects a", has_text="catalog").click()
+    expect(page.locator(".selected-name")).to_contain_text("catalog 4.8.9")
+    expect(page.locator(".suspects [aria-current]")).to_contain_text("catalog")
+    page.reload()
+    expect(page.locator(".selected-name")).to_contain_text("catalog 4.8.9")
+    expect(page.locator(".selection")).to_contain_text("not kept")
+    assert [url for url in asked if "/d/d-" in url] == []
+    assert story
+
+
 def test_the_palette_freezes_too(
     open_page: Open, server: PageServer, story: dict[str, str]
 ) -> None:

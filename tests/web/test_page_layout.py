@@ -116,3 +116,61 @@ def test_the_first_suspect_costs_no_request_of_its_own(
     expect(page.locator("[data-action=roll_back][aria-disabled=false]")).to_be_visible()
     assert [url for url in asked if "/d/d-" in url] == []
     assert story
+
+
+def test_on_a_phone_nothing_stands_over_the_charts(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=390, height=844)
+    chart = page.locator(".chart").first
+    chart.scroll_into_view_if_needed()
+    chart.evaluate("(chart) => chart.scrollIntoView({ block: 'end' })")
+    covered = chart.evaluate(
+        "(chart) => { const box = chart.getBoundingClientRect();"
+        " const on = document.elementFromPoint(box.left + box.width / 2, box.bottom - 8);"
+        " return on?.closest('.selection') !== null; }"
+    )
+    assert not covered
+    expect(page.locator("[data-action=roll_back][aria-disabled=false]")).to_be_visible()
+    assert story
+
+
+def test_on_a_phone_a_row_of_the_stream_opens_the_deployment(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", width=390, height=844)
+    page.locator(".stream li", has_text="payments").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("payments 4.27.4")
+    assert story
+
+
+def test_on_a_phone_the_fleet_is_read_without_scrolling_aside(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/fleet", width=390, height=844)
+    checkout = page.locator(".list > li", has_text="checkout")
+    expect(checkout).to_contain_text("eu-1")
+    expect(checkout.get_by_role("link", name="2.31.0").first).to_be_visible()
+    assert page.evaluate("document.querySelector('main').scrollWidth <= innerWidth")
+    assert page.locator("main .scroll").count() == 0
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(page.get_by_role("columnheader", name="eu-1")).to_be_visible()
+    assert story
+
+
+def test_on_a_wide_screen_the_executive_page_leaves_little_empty(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/exec", width=1440)
+    teams = page.get_by_role("region", name="Teams")
+    measures = page.get_by_role("region", name="All measures")
+    left, right = teams.bounding_box(), measures.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert left["y"] == right["y"]
+    incidents = page.get_by_role("region", name="Incidents")
+    expect(incidents).to_contain_text("Time to repair (MTTR): not known.")
+    expect(incidents.get_by_text("Incidents are not shown yet")).to_have_count(1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert story

@@ -146,6 +146,6 @@ def test_the_executive_page_prints_without_its_frame(
     for text in ("h1", ".panel h2", ".figure-value", "td"):  # ink on paper, in the dark theme too
         colour = page.locator(text).first.evaluate("(e) => getComputedStyle(e).color")
         assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 128, (text, colour)
-    expect(page.get_by_text("Success rate of deployments, 30 days")).to_be_visible()
+    expect(page.get_by_text("Success rate, 30 days")).to_be_visible()
     assert len(page.pdf(format="A4")) > 10_000
     assert story

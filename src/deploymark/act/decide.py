@@ -18,6 +18,7 @@ from deploymark.act.intent import Intent, Move
 from deploymark.act.past import failing_together, is_frozen_by
 from deploymark.judge.verdict import Advice, Judgement, Result
 from deploymark.model.instants import format_instant
+from deploymark.model.lengths import told_length
 from deploymark.ports import Deed, Urgency
 
 Rule = Callable[[Facts], Intent | None]
@@ -184,7 +185,7 @@ def _unknowing(facts: Facts) -> Intent | None:
     off = abs(facts.clock_off_ms or 0)
     if off > CLOCK_OFF_MS:
         said = (
-            f"This clock jumped by {off // 1_000} s while the server ran, so how long ago "
+            f"This clock jumped by {told_length(off)} while the server ran, so how long ago "
             f"something was is not known: a person decides, or the server is restarted with a "
             f"clock that is right."
         )

@@ -20,6 +20,7 @@ from deploymark.act.past import (
 )
 from deploymark.act.plan import AUTOMATIC_TRAFFIC
 from deploymark.model.entries import GuardResult
+from deploymark.model.lengths import told_length
 from deploymark.model.limits import TEXT_BYTES
 from deploymark.model.vocabulary import Assurance
 from deploymark.ports import Deed
@@ -180,7 +181,7 @@ def _against_loops(facts: Facts, deed: Deed) -> Iterator[str]:
     if off is None:
         yield "Whether this clock is right is not known, nor how long ago something was."
     elif abs(off) > CLOCK_OFF_MS:
-        yield f"This clock is {abs(off) // 1_000} s off: how long ago something was is not known."
+        yield f"This clock is {told_length(off)} off: how long ago something was is not known."
     if facts.history is None or facts.quarantine is None:
         yield "What was done and what failed before cannot be read."
     yield from repeats(facts, deed)
@@ -313,7 +314,8 @@ def _against_comparing(facts: Facts) -> Iterator[str]:
         yield "Equal instances differ so much that one of them would be rolled back."
     missing = facts.plan.history_seconds - shadow.watched_seconds
     if missing > 0:
-        yield f"Equal instances must be compared for {_duration(missing)} more."
+        whole_minutes = -(-missing // 60)
+        yield f"Equal instances must be compared for {told_length(whole_minutes * 60_000)} more."
 
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -352,11 +354,6 @@ def _most_traffic(facts: Facts) -> float | None:
 
 def _instances(number: int) -> str:
     return "An instance runs" if number == 1 else f"{number} instances run"
-
-
-def _duration(seconds: int) -> str:
-    hours, minutes = divmod(-(-seconds // 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _answer(name: str, held: str, against_it: Iterable[str] = ()) -> GuardResult:

@@ -9,12 +9,11 @@ from typing import Final
 
 from deploymark.act.plan import RolloutPlan, Scope
 from deploymark.errors import CountsUnavailableError, QueryError
+from deploymark.model.lengths import told_length
 from deploymark.ports import Cohort, CohortCounts, CountsSource, MetricQuery
 
 SOON_MS: Final = 3_000
 """What has not answered for longer is said not to answer."""
-
-_MS: Final = 1_000
 
 
 class Hearing:
@@ -32,6 +31,7 @@ class Hearing:
         self._asked: dict[int, int] = {}
         self._number = 0
         self._failed = ""
+        self._failing_since: int | None = None
 
     @property
     def name(self) -> str:
@@ -68,8 +68,12 @@ class Hearing:
             raise
         finally:
             with self._lock:
-                del self._asked[number]
+                began_ms = self._asked.pop(number)
                 self._failed = failed
+                if not failed:
+                    self._failing_since = None
+                elif self._failing_since is None:
+                    self._failing_since = began_ms
 
     def silence(self) -> str:
         """Return that the source does not answer, in a sentence; "" where it does."""
@@ -77,8 +81,16 @@ class Hearing:
             began_ms, failed = min(self._asked.values(), default=None), self._failed
         waited_ms = 0 if began_ms is None else self._steady_ms() - began_ms
         if waited_ms > SOON_MS:
-            return f"The source {self.name} has not answered for {waited_ms // _MS} s."
+            return f"The source {self.name} has not answered for {told_length(waited_ms)}."
         return failed
+
+    def silent_ms(self) -> int | None:
+        """Return for how long the source has not answered, None where it does: as `silence`."""
+        with self._lock:
+            waiting_ms, failing_ms = min(self._asked.values(), default=None), self._failing_since
+        began = [each for each in (waiting_ms, failing_ms) if each is not None]
+        waited_ms = self._steady_ms() - min(began) if began else 0
+        return waited_ms if failing_ms is not None or waited_ms > SOON_MS else None
 
 
 def silences(
@@ -91,3 +103,15 @@ def silences(
         return "" if plan is None else sources[plan.source].silence()
 
     return silence
+
+
+def silent_times(
+    plans: Mapping[Scope, RolloutPlan], sources: Mapping[str, Hearing]
+) -> Callable[[Scope], int | None]:
+    """Return what tells for how many milliseconds the source of a service has not answered."""
+
+    def silent_ms(scope: Scope) -> int | None:
+        plan = plans.get(scope)
+        return None if plan is None else sources[plan.source].silent_ms()
+
+    return silent_ms

@@ -20,7 +20,7 @@ from deploymark.act.gather import course_of
 from deploymark.act.lane import NextLook
 from deploymark.act.placing import remark_on
 from deploymark.act.plan import RolloutPlan, Scope
-from deploymark.act.showing import freezes_over, shown_of, still_wanted
+from deploymark.act.showing import freezes_since, shown_of, still_wanted
 from deploymark.errors import (
     ActionRefusedError,
     ForbiddenError,
@@ -105,6 +105,7 @@ class Rollouts:
         wanted: What the controller last wanted.
         next_looks: When it looks again.
         silence: Tells that the source of a plan does not answer.
+        silent_ms: Tells for how long it has not.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each neighbour
@@ -118,6 +119,7 @@ class Rollouts:
         *,
         next_looks: Callable[[], Mapping[Scope, NextLook]],
         silence: Callable[[Scope], str],
+        silent_ms: Callable[[Scope], int | None] = lambda _: None,
     ) -> None:
         self._plans = plans
         self._query = query
@@ -128,6 +130,7 @@ class Rollouts:
         self._lately = Lately()
         self._next_looks = next_looks
         self._silence = silence
+        self._silent_ms = silent_ms
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -412,9 +415,10 @@ class Rollouts:
             course,
             plan=self._plans.get(scope),
             wanted=still_wanted(self._wanted().get(scope), course, orders),
-            freezes=freezes_over(scope, orders),
+            freezes=freezes_since(scope, orders),
             next_look_at=self._next_look_at(scope, course),
             silence=self._silence(scope),
+            silent_ms=self._silent_ms(scope),
             looks=looks,
         )
 

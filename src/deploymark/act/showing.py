@@ -27,9 +27,10 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
     *,
     plan: RolloutPlan | None,
     wanted: Mapping[str, Any] | None,
-    freezes: Iterable[Freeze],
+    freezes: Iterable[tuple[Freeze, str]],
     next_look_at: str | None,
     silence: str,
+    silent_ms: int | None,
     looks: int,
 ) -> dict[str, Any]:
     """Return one rollout as `GET /v1/rollouts` answers it.
@@ -39,9 +40,10 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
         course: How far it has come.
         plan: By which, None without one.
         wanted: Of `still_wanted`.
-        freezes: Of `freezes_over`.
+        freezes: Of `freezes_since`.
         next_look_at: When it is looked at again.
         silence: That its source of counts does not answer, "" where it does.
+        silent_ms: For how long it has not.
         looks: How many of the newest looks and decisions are shown; 0: not even the plan.
     """
     document, last = rolling.canary.document, course.last
@@ -63,6 +65,7 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
         "look": 0 if last is None else last.verdict.look,
         "next_look_at": next_look_at,
         "silence": silence or None,
+        "silent_ms": silent_ms if silence else None,
         "verdict": None
         if last is None
         else {"index": last.index, **msgspec.to_builtins(last.verdict)},
@@ -73,8 +76,9 @@ def shown_of(  # noqa: PLR0913 - one argument for each thing that is known of it
                 "environment": each.environment,
                 "by": each.by,
                 "reason": each.reason,
+                "since": since,
             }
-            for each in freezes
+            for each, since in freezes
         ],
         "ended": course.ended or None,
         "superseded_by": course.superseded_by or None,
@@ -193,3 +197,13 @@ def freezes_over(scope: Scope, orders: Iterable[Ruled]) -> tuple[Freeze, ...]:
         for each in standing
         if matches(each.service, scope[0]) and matches(each.environment, scope[1])
     )
+
+
+def freezes_since(scope: Scope, orders: Sequence[Ruled]) -> list[tuple[Freeze, str]]:
+    """Return `freezes_over` with since when each holds: when it was said the last time."""
+    said_at = {
+        (each.said.service or "*", each.said.environment): each.received_at
+        for each in orders
+        if isinstance(each.said, Decision) and each.said.action == "freeze"
+    }
+    return [(each, said_at[each.service, each.environment]) for each in freezes_over(scope, orders)]

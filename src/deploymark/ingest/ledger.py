@@ -69,6 +69,8 @@ class Ledger:
         log: What it counts.
         meter: Counts what it tolerates.
         bounds: How much it remembers.
+        since_ms: Of markers that claim to be made since then it is measured how late they are; the
+            time at which this process starts.
 
     Raises:
         StateBrokenError: The stored rows are damaged.
@@ -76,7 +78,12 @@ class Ledger:
     """
 
     def __init__(
-        self, store: LedgerStore, log: LogReader, meter: Meter, bounds: Bounds | None = None
+        self,
+        store: LedgerStore,
+        log: LogReader,
+        meter: Meter,
+        bounds: Bounds | None = None,
+        since_ms: int = 0,
     ) -> None:
         self._store = store
         self._log = log
@@ -94,7 +101,7 @@ class Ledger:
         self._position = position or Position(log.head().origin, 0, b"")
         self._saved: Position | None = position
         self._meter = meter
-        self._is_live = False  # what stood in the log before this process says nothing of now
+        self._since_ms = since_ms
 
     @property
     def cursor(self) -> int:
@@ -175,7 +182,6 @@ class Ledger:
                 if found is not None:
                     self._fold(found, entry.received_at_ms)
                 self._position = Position(head.origin, entry.index + 1, entry.leaf_hash)
-        self._is_live = True
         return self._position.size - start
 
     def _fold(self, found: "_Found", received_at_ms: int) -> None:
@@ -183,7 +189,8 @@ class Ledger:
         account.saw(found.number.sequence, Fate.ACCEPTED, received_at_ms)
         if found.claimed_at_ms is not None:
             account.measure_lateness(found.claimed_at_ms, received_at_ms)
-            if self._is_live and found.claimed_at_ms <= received_at_ms:
+            # What is told of a time before is history that is told late, not a marker that was.
+            if self._since_ms <= found.claimed_at_ms <= received_at_ms:
                 late_seconds = (received_at_ms - found.claimed_at_ms) / 1_000
                 self._meter.observe("deploymark_time_to_marker_seconds", late_seconds)
 

@@ -127,10 +127,12 @@ MEASURES: Final = {
             "Time to marker",
             f"markers in the log at most {VISIBLE_WITHIN_SECONDS} s after the time they claim"
             " / markers in the log",
-            1,
+            2,
             0.95,
-            "Every numbered marker that the log took since this process started.",
-            "Markers that claim a time ahead of the server's, because their clocks are wrong;"
+            "Every numbered marker that was made since this process started and that the log took.",
+            "Markers that claim a time before this process started, because history that is told"
+            " is not late; markers that claim a time ahead of the server's, because their clocks"
+            " are wrong;"
             " markers without a number or a time; duplicates and refusals.",
         ),
         Measure(

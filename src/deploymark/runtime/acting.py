@@ -18,7 +18,7 @@ from deploymark.act.execute import Executor
 from deploymark.act.gate_book import GateBook
 from deploymark.act.gating import Gating, Grounds, Load
 from deploymark.act.hands import Hands
-from deploymark.act.hearing import Hearing, silences
+from deploymark.act.hearing import Hearing, silences, silent_times
 from deploymark.act.plan import Scope
 from deploymark.act.rollouts import Rollouts
 from deploymark.act.scene import Terms
@@ -148,6 +148,7 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         lambda: controller.wanted,
         next_looks=lambda: controller.next_looks,
         silence=silence,
+        silent_ms=silent_times(plans, sources),
     )
     size = min(configuration.act.workers, len(plans))
     crew = Crew(size, controller.take, meter, clock.steady_ms)

@@ -240,7 +240,7 @@ def open_front(
         runner.start()
         stack.callback(runner.stop)
         # 2. The books: which numbers came, and what was refused.
-        ledger = Ledger(SqliteLedgerStore(log.state), log.store, meter)
+        ledger = Ledger(SqliteLedgerStore(log.state), log.store, meter, since_ms=clock.now_ms())
         refusals = Refusals(meter)
         accounting = Accounting(ledger, refusals, clock, meter)
         # 3. The way in.

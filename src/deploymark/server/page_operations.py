@@ -221,6 +221,7 @@ SHOWN: Final = (
             "SHA-256 of the kept document, 64 digits.",
             "path",
         ),
+        Parameter("dep", _Id, "The deployment that is selected on it; the document stays."),
     ).operation,
     Operation(
         "POST",

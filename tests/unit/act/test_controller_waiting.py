@@ -102,7 +102,7 @@ def test_a_clock_that_jumped_holds_a_healthy_rollout_and_says_by_how_much(
     deeds = list(world.splitter.deeds)
     assert world.wants == ("hold", "clock_jumped")
     wanted = world.controller.wanted[SCOPE].intent
-    assert "jumped by 3600 s" in wanted.reason
+    assert "jumped by 1 h" in wanted.reason
     assert wanted.urgency == "ticket"
     world.go_on(60)
     assert world.splitter.deeds == deeds

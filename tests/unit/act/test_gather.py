@@ -28,6 +28,7 @@ from deploymark.act.gather import (
     target_of,
 )
 from deploymark.act.plan import RollBackPlan, RolloutPlan, WithoutControl
+from deploymark.act.showing import freezes_since
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Assurance
@@ -364,3 +365,12 @@ def test_the_oldest_request_comes_first() -> None:
     assert request is not None
     assert (request.index, request.wanted, request.by) == (3, "pause", "ada")
     assert request_of(COURSE) is None
+
+
+def test_since_when_a_freeze_holds_is_when_it_was_said_anew() -> None:
+    freeze = _said(1, "freeze", service=None, deployment_id=None)
+    thaw = _said(2, "unfreeze", service=None, deployment_id=None)
+    again = freeze._replace(idx=3, received_at="2026-11-22T01:12:00.000Z")
+    ((held, since),) = freezes_since(("checkout", "prod"), [freeze, thaw, again])
+    assert (held.service, since) == ("*", "2026-11-22T01:12:00.000Z")
+    assert freezes_since(("checkout", "test"), [freeze]) == []

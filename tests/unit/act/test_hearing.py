@@ -63,3 +63,21 @@ def test_a_source_that_failed_is_named_until_it_answers_again() -> None:
     source.away = False
     _ask(hearing)
     assert silence(("shop", "prod")) == ""
+
+
+def test_it_is_known_for_how_long_a_source_has_failed_and_asking_again_does_not_begin_anew() -> (
+    None
+):
+    source, now = Hanging(), [0]
+    source.goes.set()
+    source.away = True
+    hearing = Hearing(source, lambda: now[0])
+    assert hearing.silent_ms() is None
+    for now[0] in (1_000, 61_000):
+        with pytest.raises(CountsUnavailableError):
+            _ask(hearing)
+    now[0] = 121_000
+    assert hearing.silent_ms() == 120_000
+    source.away = False
+    _ask(hearing)
+    assert hearing.silent_ms() is None

@@ -12,6 +12,7 @@ from deploymark.ingest.account import PLAUSIBLE_JUMP, Fate, Loss, Numbered
 from deploymark.ingest.ledger import GRACE_MS, Ledger, Rates
 from deploymark.storage.memory_ledger import MemoryLedgerStore
 from deploymark.testing.clock import START_MS
+from deploymark.testing.meter import ListMeter
 
 ANSWERS = [Fate.DUPLICATE, Fate.REFUSED, Fate.SAMPLED]
 _LAST = 2**53 - 1
@@ -275,3 +276,16 @@ def test_a_time_that_no_clock_shows_is_left_out(sent_at_ms: int) -> None:
     ledger.saw(numbered(0), CI, Fate.REFUSED, START_MS, sent_at_ms=sent_at_ms)
     ledger.flush()
     assert ledger.emitters(LATER_MS)[0]["skew_ms"] is None
+
+
+def test_only_markers_made_since_the_process_started_tell_how_long_markers_take() -> None:
+    log, meter = NumberedLog(), ListMeter()
+    before = START_MS - 86_400_000
+    log.append_number(0, received_at_ms=START_MS + 2_000, claimed_at_ms=before)
+    log.append_number(1, received_at_ms=START_MS + 2_000, claimed_at_ms=START_MS)
+    ledger = Ledger(MemoryLedgerStore(), log, meter, since_ms=START_MS)
+    ledger.catch_up()
+    log.append_number(2, received_at_ms=START_MS + 90_000, claimed_at_ms=START_MS + 5_000)
+    log.append_number(3, received_at_ms=START_MS + 91_000, claimed_at_ms=before + 1)
+    ledger.catch_up()
+    assert meter.observed == {"deploymark_time_to_marker_seconds": [2.0, 85.0]}

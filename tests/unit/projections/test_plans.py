@@ -31,7 +31,7 @@ def plans(views: Views, ask: Callable[[Connection], object]) -> list[list[str]]:
     """Return the steps of each statement that a question asks."""
     asked: list[tuple[str, Any]] = []
 
-    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:  # noqa: ANN401 - as the event gives them
         asked.append((statement, values))
 
     with views.reading() as connection:

@@ -50,7 +50,7 @@ export const TAKES: Record<PageName, Taken> = {
   fleet: { filter: true },
   audit: {},
   entry: {},
-  frozen: {},
+  frozen: { selected: true },
   unknown: {},
 };
 

@@ -32,6 +32,7 @@ export type Lane = Schemas["Lane"];
 export type Mark = Schemas["Mark"];
 export type Measured = Schemas["Measured"];
 export type Missing = Schemas["Missing"];
+export type Notice = Schemas["Notice"];
 export type Offer = Schemas["ActionOffer"];
 export type OnCall = Schemas["OnCall"];
 export type Page = Schemas["Page"];

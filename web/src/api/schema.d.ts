@@ -1980,6 +1980,7 @@ export interface components {
          *             suspects: Undecided or active, the worst first.
          *             stream: The newest first.
          *             stream_total: In the window and filter; counted to 10,000.
+         *             notices: What holds whole services up, what is longest so first.
          *             findings: Open ones that matter now, the worst first.
          *             selected: The deployment of `dep`; without it the first suspect.
          */
@@ -1991,6 +1992,7 @@ export interface components {
             window: components["schemas"]["Window"];
             filter: components["schemas"]["ShownFilter"];
             verdict: components["schemas"]["Judgement"];
+            notices: components["schemas"]["Notice"][];
             counts: components["schemas"]["StateCount"][];
             in_view: number;
             total: number;
@@ -2090,6 +2092,26 @@ export interface components {
          * @enum {unknown}
          */
         Level: "blind" | "failing" | "quiet" | "suspicious";
+        /**
+         * Notice
+         * @description Something that holds whole services up, whichever deployment one looks at.
+         *
+         *         Attributes:
+         *             hint: What to do.
+         *             since_at: Since when it is so; null where that is not known.
+         */
+        Notice: {
+            kind: components["schemas"]["NoticeKind"];
+            sentence: string;
+            hint: string;
+            since_at: string | null;
+        };
+        /**
+         * NoticeKind
+         * @description What a notice is about.
+         * @enum {unknown}
+         */
+        NoticeKind: "freeze" | "source";
         /**
          * StateCount
          * @description How many stand in one state; states that nothing stands in are left out.
@@ -2718,6 +2740,7 @@ export interface components {
          *
          *         Attributes:
          *             verdict: One sentence about how it stands.
+         *             notices: What holds its service up here, while it is not over.
          *             areas: Where it runs; those with the most instances.
          *             previous: What ran before it.
          *             changed: Fields that differ from what ran before; `a` is before.
@@ -2732,6 +2755,7 @@ export interface components {
             simulated: boolean;
             selected: components["schemas"]["Selected"];
             verdict: string;
+            notices: components["schemas"]["Notice"][];
             proof: components["schemas"]["Proof"];
             trail: components["schemas"]["Trail"][];
             instances: components["schemas"]["InstanceCounts"];
@@ -8123,6 +8147,8 @@ export interface operations {
     page_frozen: {
         parameters: {
             query?: {
+                /** @description The deployment that is selected on it; the document stays. */
+                dep?: string;
                 /** @description Wait until this entry can be found. */
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */

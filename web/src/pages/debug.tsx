@@ -21,7 +21,7 @@ import { Traces } from "../parts/traces.tsx";
 import { When } from "../parts/when.tsx";
 import { count, sentence, shortDigest, shownOf } from "../parts/words.ts";
 import { address } from "../state/app.ts";
-import { length } from "../time/instant.ts";
+import { spelled } from "../time/instant.ts";
 
 export default function DebugPage({ document: shown }: { document: Debug }) {
   const { selected } = shown;
@@ -305,10 +305,10 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
                     <td class="calm">
                       <When at={emitter.last_at} />
                     </td>
-                    <td class="number">{length(emitter.ahead_ms)}</td>
+                    <td class="number">{spelled(emitter.ahead_ms)}</td>
                     <td class="number">
-                      {emitter.late_ms === null ? "–" : length(emitter.late_ms)}{" "}
-                      <span class="calm">(most {length(emitter.late_most_ms)})</span>
+                      {emitter.late_ms === null ? "–" : spelled(emitter.late_ms)}{" "}
+                      <span class="calm">(most {spelled(emitter.late_most_ms)})</span>
                     </td>
                     <td class={`number ${emitter.missing_numbers > 0 ? "tone-bad" : ""}`}>
                       {emitter.missing_numbers > 0 ? "▲ " : ""}

@@ -14,6 +14,7 @@ import { AllMissing, Empty } from "../parts/empty.tsx";
 import { Entries } from "../parts/entries.tsx";
 import { Instances } from "../parts/instances.tsx";
 import { Outside, To, ToDeployment, ToEntry } from "../parts/link.tsx";
+import { Notices } from "../parts/notices.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Facts, Panel } from "../parts/panel.tsx";
 import { ProofWords } from "../parts/proof-words.tsx";
@@ -58,6 +59,7 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
       note={<StateMark state={chip.state} />}
       class="deployment"
     >
+      <Notices notices={shown.notices} />
       <section class="panel" aria-label="Verdict and actions">
         <div class="inside stack">
           <p class="verdict-line break">{shown.verdict}</p>

@@ -2,7 +2,7 @@
 // paper; nothing moves.
 
 import "../style/exec.css";
-import type { Exec } from "../api/documents.ts";
+import type { Exec, Figure } from "../api/documents.ts";
 import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
 import { FigureCard, Measures, Met, valueWords } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
@@ -11,101 +11,137 @@ import { count, shownOf } from "../parts/words.ts";
 import { written } from "../time/instant.ts";
 
 export default function ExecPage({ document: shown }: { document: Exec }) {
-  const { success } = shown;
   return (
     <PageFrame
       title="Executive"
       note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)} UTC`}
       class="exec"
     >
-      <div class="grid-2">
-        <Panel title="Success rate of deployments, 30 days">
-          <div class="inside">
-            {success === null || success.value === null ? (
-              <Nothing missing={shown.missing} what="success">
-                No deployment has come to an end yet.
-              </Nothing>
-            ) : (
-              <>
-                <p class="figure-value">
-                  <a href={success.list}>{valueWords(success.value, success.unit)}</a>{" "}
-                  <Met met={success.met} />
-                </p>
-                <p class="calm">
-                  target {valueWords(success.target, success.unit)} ·{" "}
-                  {count(success.numerator ?? 0)} of {count(success.denominator ?? 0)} without a
-                  rollback
-                </p>
-              </>
-            )}
-          </div>
-        </Panel>
+      <div class="grid-2 exec-top">
+        <Success document={shown} />
         <Panel title="Deployments a day" note="failed and rolled back on top">
           <Days days={shown.days} />
         </Panel>
       </div>
-      <Panel title="DORA">
-        <Figures figures={shown.dora} empty="None of the four keys can be told yet." />
-      </Panel>
-      <div class="grid-2">
-        <Panel title="Incidents">
-          <Figures figures={shown.incidents} empty="Incidents are not kept yet." />
+      <div class="grid-2 exec-keys">
+        <Panel title="DORA">
+          <Figures figures={shown.dora} empty="None of the four keys can be told yet." />
         </Panel>
         <Panel title="Coverage">
-          <Figures figures={shown.coverage} empty="Nothing is covered yet." />
+          {shown.coverage.length === 0 ? (
+            <Nothing missing={shown.missing} what="measures">
+              Nothing is covered yet.
+            </Nothing>
+          ) : (
+            <Figures figures={shown.coverage} />
+          )}
         </Panel>
       </div>
-      <Panel
-        title="Teams"
-        note={`${shownOf(shown.teams.length, shown.teams_total)} · the worst first`}
-      >
-        {shown.teams.length === 0 ? (
-          <Empty>No deployment of these days names an owner.</Empty>
-        ) : (
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Team</th>
-                  <th scope="col" class="number">
-                    Success
-                  </th>
-                  <th scope="col" class="number">
-                    Deployments
-                  </th>
-                  <th scope="col" class="number">
-                    Failed
-                  </th>
-                  <th scope="col" class="number">
-                    Rolled back
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.teams.map((team) => (
-                  <tr key={team.owner}>
-                    <th scope="row">
-                      <a href={team.list}>{team.owner || "no owner"}</a>
-                    </th>
-                    <td class="number">{valueWords(team.success, "share")}</td>
-                    <td class="number">{count(team.deployments)}</td>
-                    <td class="number">{count(team.failed)}</td>
-                    <td class="number">{count(team.rolled_back)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </Panel>
-      <Measures measures={shown.measures} title="All measures" />
-      <AllMissing missing={shown.missing} told={["success"]} />
+      <div class="grid-2 exec-lists">
+        <div class="stack">
+          <Teams document={shown} />
+          <Panel title="Incidents">
+            <Figures figures={shown.incidents} empty="Incidents are not kept yet." />
+          </Panel>
+        </div>
+        <Measures measures={shown.measures} missing={shown.missing} title="All measures" />
+      </div>
+      <AllMissing missing={shown.missing} told={["success", "measures", "incidents"]} />
     </PageFrame>
   );
 }
 
-function Figures({ figures, empty }: { figures: Exec["incidents"]; empty: string }) {
-  if (figures.length === 0) return <Empty>{empty}</Empty>;
+function Success({ document: shown }: { document: Exec }) {
+  const { success } = shown;
+  return (
+    <Panel title="Success rate, 30 days">
+      <div class="inside">
+        {success === null || success.value === null ? (
+          <Nothing missing={shown.missing} what="success">
+            No deployment has come to an end yet.
+          </Nothing>
+        ) : (
+          <>
+            <p class="figure-value">
+              <a href={success.list}>{valueWords(success.value, success.unit)}</a>{" "}
+              <Met met={success.met} />
+            </p>
+            <p class="calm">
+              target {valueWords(success.target, success.unit)} · {count(success.numerator ?? 0)} of{" "}
+              {count(success.denominator ?? 0)} without a rollback
+            </p>
+            {success.low === null || success.high === null ? null : (
+              <p class="calm small">
+                95 % interval {valueWords(success.low, success.unit)} to{" "}
+                {valueWords(success.high, success.unit)}
+              </p>
+            )}
+          </>
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function Teams({ document: shown }: { document: Exec }) {
+  return (
+    <Panel
+      title="Teams"
+      note={`${shownOf(shown.teams.length, shown.teams_total)} · the worst first`}
+    >
+      {shown.teams.length === 0 ? (
+        <Empty>No deployment of these days names an owner.</Empty>
+      ) : (
+        <div class="scroll" tabIndex={0}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Team</th>
+                <th scope="col" class="number">
+                  Success
+                </th>
+                <th scope="col" class="number">
+                  Deployments
+                </th>
+                <th scope="col" class="number">
+                  Failed
+                </th>
+                <th scope="col" class="number">
+                  Rolled back
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.teams.map((team) => (
+                <tr key={team.owner}>
+                  <th scope="row">
+                    <a href={team.list}>{team.owner || "no owner"}</a>
+                  </th>
+                  <td class="number">{valueWords(team.success, "share")}</td>
+                  <td class="number">{count(team.deployments)}</td>
+                  <td class="number">{count(team.failed)}</td>
+                  <td class="number">{count(team.rolled_back)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+/** Cards; what none of them can tell is told once, and not on each of them. */
+function Figures({ figures, empty = "" }: { figures: Figure[]; empty?: string }) {
+  const [first] = figures;
+  if (first === undefined) return <Empty>{empty}</Empty>;
+  if (figures.every((each) => each.value === null && each.sentence === first.sentence)) {
+    return (
+      <Empty>
+        {figures.map((each) => each.title).join(", ")}: not known. {first.sentence}
+      </Empty>
+    );
+  }
   return (
     <div class="figures">
       {figures.map((figure) => (

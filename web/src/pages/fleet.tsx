@@ -8,11 +8,13 @@ import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
 import { Version } from "../parts/version.tsx";
-import { count, counted } from "../parts/words.ts";
+import { count, counted, coverageWords } from "../parts/words.ts";
+import { isNarrow } from "../state/narrow.ts";
 import { dayAndClock, parsed } from "../time/instant.ts";
 
 type Row = Fleet["rows"][number];
 type Cell = Row["cells"][number];
+type Cluster = Fleet["clusters"][number];
 
 export default function FleetPage({ document: shown }: { document: Fleet }) {
   const all = shown.confirmed + shown.unproven + shown.mismatched;
@@ -28,45 +30,10 @@ export default function FleetPage({ document: shown }: { document: Fleet }) {
       <section class="panel" aria-label="What runs where">
         {shown.rows.length === 0 ? (
           <Empty>Nothing that the filter lets through has been deployed.</Empty>
+        ) : isNarrow.value ? (
+          <Cards fleet={shown} />
         ) : (
-          <div class="scroll" tabIndex={0}>
-            <table class="fleet">
-              <thead>
-                <tr>
-                  <th scope="col">Service</th>
-                  <th scope="col">Environment</th>
-                  {shown.clusters.map((cluster) => (
-                    <th scope="col" key={cluster.name}>
-                      {cluster.name || "no cluster named"}
-                      {cluster.missing_since_at === null ? null : (
-                        <div class="tone-warn">
-                          ▲ no markers since {dayAndClock(parsed(cluster.missing_since_at) ?? 0)}
-                        </div>
-                      )}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {shown.rows.map((row) => (
-                  <tr key={`${row.service} ${row.environment}`}>
-                    <th scope="row">
-                      <To page="service" about={[row.service]}>
-                        {row.service}
-                      </To>
-                    </th>
-                    <td>{row.environment}</td>
-                    {shown.clusters.map((cluster, i) => (
-                      <Place
-                        key={cluster.name}
-                        cell={row.cells.find((each) => each.cluster === i)}
-                      />
-                    ))}
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Matrix fleet={shown} />
         )}
         <Pager shown={shown.rows.length} total={shown.total} cursor={shown.next_cursor} />
       </section>
@@ -75,11 +42,98 @@ export default function FleetPage({ document: shown }: { document: Fleet }) {
   );
 }
 
-function Place({ cell }: { cell: Cell | undefined }) {
-  if (cell === undefined) return <td class="calm">–</td>;
-  const seen = cell.confirmed + cell.unproven + cell.mismatched;
+const named = (cluster: Cluster) => cluster.name || "no cluster named";
+
+function Silent({ cluster }: { cluster: Cluster }) {
+  const since = parsed(cluster.missing_since_at);
+  if (since === null) return null;
+  return <div class="tone-warn">▲ no markers since {dayAndClock(since)}</div>;
+}
+
+function Matrix({ fleet }: { fleet: Fleet }) {
   return (
-    <td class="nowrap">
+    <div class="scroll" tabIndex={0}>
+      <table class="fleet">
+        <thead>
+          <tr>
+            <th scope="col">Service</th>
+            <th scope="col">Environment</th>
+            {fleet.clusters.map((cluster) => (
+              <th scope="col" key={cluster.name}>
+                {named(cluster)}
+                <Silent cluster={cluster} />
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {fleet.rows.map((row) => (
+            <tr key={`${row.service} ${row.environment}`}>
+              <th scope="row">
+                <To page="service" about={[row.service]}>
+                  {row.service}
+                </To>
+              </th>
+              <td>{row.environment}</td>
+              {fleet.clusters.map((cluster, i) => {
+                const cell = row.cells.find((each) => each.cluster === i);
+                return (
+                  <td key={cluster.name} class={cell === undefined ? "calm" : "nowrap"}>
+                    {cell === undefined ? "–" : <Place cell={cell} />}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** On a phone: what runs nowhere takes no room, and nothing is out of sight. */
+function Cards({ fleet }: { fleet: Fleet }) {
+  return (
+    <ul class="list">
+      {fleet.clusters
+        .filter((cluster) => cluster.missing_since_at !== null)
+        .map((cluster) => (
+          <li key={`silent ${cluster.name}`}>
+            <strong>{named(cluster)}</strong>
+            <Silent cluster={cluster} />
+          </li>
+        ))}
+      {fleet.rows.map((row) => (
+        <li key={`${row.service} ${row.environment}`}>
+          <h2>
+            <To page="service" about={[row.service]}>
+              {row.service}
+            </To>{" "}
+            <span class="calm">{row.environment}</span>
+          </h2>
+          {row.cells.length === 0 ? <p class="calm">It runs nowhere that is known.</p> : null}
+          <dl class="fleet-places">
+            {row.cells.map((cell) => {
+              const cluster = fleet.clusters[cell.cluster];
+              return (
+                <div key={cell.cluster}>
+                  <dt class="small">{cluster === undefined ? "–" : named(cluster)}</dt>
+                  <dd>
+                    <Place cell={cell} />
+                  </dd>
+                </div>
+              );
+            })}
+          </dl>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Place({ cell }: { cell: Cell }) {
+  return (
+    <>
       {cell.id === null ? (
         <span class="calm">nothing known</span>
       ) : (
@@ -90,15 +144,11 @@ function Place({ cell }: { cell: Cell | undefined }) {
       {cell.versions > 1 ? <span class="tone-warn small">▲ {cell.versions} versions</span> : null}
       <div class="small">
         {cell.state === null ? null : <StateMark state={cell.state} />}{" "}
-        <span class="calm">
-          {seen === 0 && cell.expected === null
-            ? "no instance reports"
-            : `${count(cell.confirmed)} of ${count(cell.expected ?? seen)} confirmed`}
-        </span>
+        <span class="calm">{coverageWords(cell, cell.versions)}</span>
       </div>
       {cell.mismatched > 0 ? (
         <div class="tone-bad small">✕ {count(cell.mismatched)} run another artifact</div>
       ) : null}
-    </td>
+    </>
   );
 }

@@ -12,10 +12,12 @@ import { onAll } from "../keys/keyboard.ts";
 import { ActionButton, askFor, offerOf } from "../parts/actions.tsx";
 import { AllMissing } from "../parts/empty.tsx";
 import { To } from "../parts/link.tsx";
+import { Notices } from "../parts/notices.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
 import { count, counted, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
 import { address, isLoading, now, say } from "../state/app.ts";
 import { columns } from "../state/load.ts";
+import { isNarrow } from "../state/narrow.ts";
 import { lookOf } from "../state/shown.ts";
 import { ago, parsed, rfc3339 } from "../time/instant.ts";
 import { Figure } from "./oncall/figure.tsx";
@@ -25,7 +27,7 @@ import { neighbour, rows, Stream } from "./oncall/stream.tsx";
 const AGAIN_MS = 15_000;
 
 export default function OnCallPage({ document: shown }: { document: OnCall }) {
-  const chosen = address.value.selected ?? shown.verdict.id ?? shown.suspects[0]?.id ?? null;
+  const chosen = address.value.selected ?? usualChoice(shown);
   const detail = useDetail(shown, chosen);
   const chip = detail?.chip.id === chosen ? detail.chip : chipOf(shown, chosen);
   const span = { since: shown.window.since_ms, until: shown.window.until_ms };
@@ -49,6 +51,8 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
     [chosen, detail],
   );
 
+  // On a phone it stands under the suspects: at the bottom it would cover the charts.
+  const bar = <SelectionBar chip={chip} detail={detail} />;
   return (
     <div class="oncall">
       <main id="content" class="oncall-main" aria-busy={isLoading.value}>
@@ -56,6 +60,8 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
           <Verdict document={shown} />
           <Suspects document={shown} chosen={chosen} />
         </div>
+        <Notices notices={shown.notices} />
+        {isNarrow.value ? bar : null}
         <Figure
           lanes={shown.lanes}
           marks={shown.marks.items}
@@ -85,9 +91,17 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
         />
       </main>
       <Stream document={shown} chosen={chosen} />
-      <SelectionBar chip={chip} detail={detail} />
+      {isNarrow.value ? null : bar}
     </div>
   );
+}
+
+const isFrozen = () => address.value.page === "frozen";
+
+/** What is chosen where the address chooses nothing. A frozen view remembers what was. */
+function usualChoice(shown: OnCall): string | null {
+  const kept = isFrozen() ? shown.selected?.chip.id : undefined;
+  return kept ?? shown.verdict.id ?? shown.suspects[0]?.id ?? null;
 }
 
 function Verdict({ document: shown }: { document: OnCall }) {
@@ -229,7 +243,9 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
     [
       "Seen by",
       detail === null
-        ? "…"
+        ? isFrozen()
+          ? "not kept"
+          : "…"
         : seen.length === 0
           ? "nobody"
           : seen.map((source) => `✓ ${SEEN[source.kind] ?? source.kind}`).join(" "),
@@ -271,9 +287,12 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
   );
 }
 
+const NOTHING_BEFORE = "Nothing is known to have run before it.";
+
 function compare(detail: Selected | null): void {
   if (!detail?.previous) {
-    say("Nothing is known to have run before it.");
+    const isUnkept = detail === null && address.peek().page === "frozen";
+    say(isUnkept ? "This view keeps no more of it: open it." : NOTHING_BEFORE);
     return;
   }
   go({ ...at(address.peek(), "compare", detail.previous, detail.chip.id), selected: null });
@@ -322,12 +341,13 @@ function chipOf(shown: OnCall, id: string | null): Chip | null {
   };
 }
 
-/** What the document does not carry of the chosen deployment, asked for once for each document. */
+/** What the document does not carry of the chosen deployment, asked for once for each document. A
+ * frozen view asks for nothing: how it stands now is not how it stood. */
 function useDetail(shown: OnCall, chosen: string | null): Selected | null {
   const [detail, setDetail] = useState<Selected | null>(null);
   const carried = shown.selected?.chip.id === chosen ? shown.selected : null;
   useEffect(() => {
-    if (chosen === null || carried !== null) return;
+    if (chosen === null || carried !== null || isFrozen()) return;
     const end = new AbortController();
     ask<DeploymentPage>(`/d/${encodeURIComponent(chosen)}`, { signal: end.signal })
       .then((page) => setDetail(page.selected))

@@ -69,8 +69,12 @@ export default function ServicesPage({ document: shown }: { document: Services }
         )}
         <Pager shown={shown.items.length} total={shown.total} cursor={shown.next_cursor} />
       </section>
-      <Measures measures={shown.measures} title="How deployments go, all services together" />
-      <AllMissing missing={shown.missing} />
+      <Measures
+        measures={shown.measures}
+        missing={shown.missing}
+        title="How deployments go, all services together"
+      />
+      <AllMissing missing={shown.missing} told={["measures"]} />
     </PageFrame>
   );
 }

@@ -11,7 +11,7 @@ import { ToDeployment } from "./link.tsx";
 import { StateMark } from "./state-mark.tsx";
 import { Version } from "./version.tsx";
 import { When } from "./when.tsx";
-import { deltaWords, isWorse, score } from "./words.ts";
+import { deltaValue, isWorse, score } from "./words.ts";
 
 export function ChipTable({
   chips,
@@ -103,7 +103,7 @@ export function ChipTable({
               <td class={`number ${isWorse(chip.delta) ? "tone-bad" : "calm"}`}>
                 {chip.delta === null || chip.delta.points === null
                   ? "–"
-                  : `${isWorse(chip.delta) ? "▲ " : ""}${deltaWords(chip.delta).replace("errors ", "")}`}
+                  : `${isWorse(chip.delta) ? "▲ " : ""}${deltaValue(chip.delta)}`}
               </td>
               <td class="number">{score(chip.score)}</td>
             </tr>

@@ -1,8 +1,8 @@
 // Measures with target and interval, each a link to the list that proves it.
 
-import type { Figure, Measured } from "../api/documents.ts";
-import { length } from "../time/instant.ts";
-import { Empty } from "./empty.tsx";
+import type { Figure, Measured, Missing } from "../api/documents.ts";
+import { spelled } from "../time/instant.ts";
+import { Nothing } from "./empty.tsx";
 import { Panel } from "./panel.tsx";
 import { count, points } from "./words.ts";
 
@@ -13,7 +13,7 @@ export function valueWords(value: number | null, unit: string): string {
   if (unit === "share")
     return `${(value * 100).toFixed(Math.abs(value) >= 0.9995 || value === 0 ? 0 : 1)} %`;
   if (unit === "points") return points(value * 100);
-  if (unit === "seconds") return length(value * 1000);
+  if (unit === "seconds") return spelled(value * 1000);
   if (unit === "per_day") return `${value.toFixed(value >= 10 ? 0 : 1)} a day`;
   return count(value);
 }
@@ -45,11 +45,19 @@ export function Met({ met }: { met: boolean | null }) {
   );
 }
 
-export function Measures({ measures, title }: { measures: Measured[]; title: string }) {
+interface MeasuresProps {
+  measures: Measured[];
+  missing: Missing[];
+  title: string;
+}
+
+export function Measures({ measures, missing, title }: MeasuresProps) {
   return (
     <Panel title={title}>
       {measures.length === 0 ? (
-        <Empty>No measure has been taken yet.</Empty>
+        <Nothing missing={missing} what="measures">
+          No measure has been taken yet.
+        </Nothing>
       ) : (
         <MeasureTable measures={measures} />
       )}

@@ -14,9 +14,14 @@ export function share(value: number | null | undefined, digits = 2): string {
   return value === null || value === undefined ? "–" : `${(value * 100).toFixed(digits)} %`;
 }
 
-export function points(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} pp`;
+/** "+2.5", "−0.1"; what rounds to none has no sign. */
+export function signed(value: number, digits: number): string {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? "−" : "+"}${text}`;
 }
+
+export const points = (value: number) => `${signed(value, 1)} pp`;
 
 export function score(value: number | null): string {
   return value === null ? "–" : value.toFixed(0);
@@ -42,16 +47,47 @@ const NO_DELTA: Record<string, string> = {
   not_live: "not live yet",
   not_yet: "too early",
   not_kept: "no longer kept",
+  waiting: "being counted",
 };
 
-export function deltaWords(delta: ErrorDelta | null): string {
+/** Beside or under a heading that names errors: "+2.5 pp", "no change", "too early". */
+export function deltaValue(delta: ErrorDelta | null): string {
   if (delta === null) return "no telemetry";
   if (delta.points === null) return NO_DELTA[delta.result] ?? "no telemetry";
-  return `errors ${points(delta.points)}`;
+  if (Number(delta.points.toFixed(1)) !== 0) return points(delta.points);
+  if (delta.result === "worse") return "up by less than 0.1 pp";
+  return delta.result === "better" ? "down by less than 0.1 pp" : "no change";
+}
+
+/** As `deltaValue`, where nothing else names errors: "errors +2.5 pp". */
+export function deltaWords(delta: ErrorDelta | null): string {
+  const value = deltaValue(delta);
+  if (delta === null || delta.points === null) return value;
+  return value === "no change" ? "errors unchanged" : `errors ${value}`;
 }
 
 export function isWorse(delta: ErrorDelta | null): boolean {
   return delta?.result === "worse";
+}
+
+interface Covered {
+  confirmed: number;
+  unproven: number;
+  mismatched: number;
+  expected: number | null;
+}
+
+/** How many instances of a place are confirmed. While one deployment takes the place of another,
+ * more may run than are expected; then what is expected is no whole that they are part of. */
+export function coverageWords(seen: Covered, deployments: number): string {
+  const { confirmed, expected } = seen;
+  const all = confirmed + seen.unproven + seen.mismatched;
+  if (expected === null && all === 0) return "no instance reports";
+  if (expected === null || all <= expected)
+    return `${count(confirmed)} of ${count(expected ?? all)} confirmed`;
+  const part = confirmed === all ? count(confirmed) : `${count(confirmed)} of ${count(all)}`;
+  const why = deployments > 1 ? ": old and new run" : "";
+  return `${part} confirmed, ${count(expected)} expected${why}`;
 }
 
 export const sentence = (text: string) => text.replaceAll("_", " ");

@@ -54,6 +54,19 @@ export function ago(at: number, now: number): string {
   return at > now ? `in ${length(at - now)}` : `${length(now - at)} ago`;
 }
 
+/** For sentences, in at most two units: `4 h 35 min`. The server says it so too (model.lengths). */
+export function spelled(ms: number): string {
+  const size = Math.abs(ms);
+  const two = (most: number, unit: string, rest: number, finer: string) =>
+    rest > 0 ? `${most} ${unit} ${rest} ${finer}` : `${most} ${unit}`;
+  if (size < 2 * MINUTE) return `${Math.floor(size / 1000)} s`;
+  if (size < HOUR) return `${Math.floor(size / MINUTE)} min`;
+  if (size < 2 * DAY)
+    return two(Math.floor(size / HOUR), "h", Math.floor((size % HOUR) / MINUTE), "min");
+  return two(Math.floor(size / DAY), "days", Math.floor((size % DAY) / HOUR), "h");
+}
+
+/** Where there is little room, in one unit: `4h`. */
 export function length(ms: number): string {
   if (ms < MINUTE) return `${Math.max(0, Math.round(ms / 1000))}s`;
   if (ms < HOUR) return `${Math.floor(ms / MINUTE)}m`;

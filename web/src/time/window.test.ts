@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { ticks } from "./axis.ts";
-import { ago, clock, dated, exact, parsed, written } from "./instant.ts";
+import { ago, clock, dated, exact, parsed, spelled, written } from "./instant.ts";
 import { panned, spanOf, zoomed } from "./window.ts";
 
 const NOW = Date.UTC(2026, 10, 22, 2, 0);
@@ -69,4 +69,10 @@ test("a date of another year says which, and a day of a change of clocks has no 
     "02:30",
     "03:30",
   ]);
+});
+
+test("lengths are spelled in units that people count in", () => {
+  expect([spelled(0), spelled(119_999), spelled(120_000)]).toEqual(["0 s", "119 s", "2 min"]);
+  expect([spelled(HOUR), spelled(16_500_000)]).toEqual(["1 h", "4 h 35 min"]);
+  expect([spelled(48 * HOUR), spelled(74.9 * HOUR)]).toEqual(["2 days", "3 days 2 h"]);
 });

@@ -13,6 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from deploymark.ingest.sighting import HONEST_MS
+from deploymark.model.lengths import told_length
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.findings import TEXTS, FindingRow, describe, finding_id
 from deploymark.projections.broker.tables import EMITTER
@@ -119,7 +120,6 @@ class Emitters:
         return row
 
 
-_SECOND_MS: Final = 1_000
 _REMEMBERED: Final = 16_384
 
 
@@ -138,7 +138,7 @@ def _doubt(code: FindingCode, told: Punctuality, off_ms: int, *, supported: bool
     identity = skewed_id if code is FindingCode.CLOCK_SKEW else stale_id
     if not supported:
         return Doubt(identity, told.received_ms, None)
-    detail = f"{off_ms // _SECOND_MS} s"
+    detail = told_length(off_ms)
     row = FindingRow(
         id=identity,
         code=code.value,

@@ -21,6 +21,7 @@ from deploymark.errors import RefusedError
 from deploymark.ingest.sighting import HONEST_MS
 from deploymark.model.canonical import encode
 from deploymark.model.instants import format_instant, parse_instant
+from deploymark.model.lengths import told_length
 from deploymark.model.limits import VALUE_BYTES
 from deploymark.model.vocabulary import FINDING, MARKER, EmitterKind, FindingCode, Kind, Phase
 from deploymark.projections.broker import standing
@@ -328,7 +329,7 @@ def _of_emitter(emitter: dict[str, Any]) -> Iterator[Trouble]:
         yield Trouble(FindingCode.MARKER_MISSING, None, None, None, about, detail)
     skew = emitter["skew_ms"]
     if skew and abs(skew["last"]) > HONEST_MS:
-        detail = f"{abs(skew['last']) // _MS} s"
+        detail = told_length(skew["last"])
         yield Trouble(FindingCode.CLOCK_SKEW, None, None, None, _cut(name, VALUE_BYTES), detail)
 
 

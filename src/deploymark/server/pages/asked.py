@@ -60,6 +60,14 @@ class Asked:
         """Return when a window ends: what is written now may claim to be a little ahead."""
         return window.until_ms + (_AHEAD_MS if window.follows_now else 0)
 
+    def rollouts(self) -> list[Any]:
+        """Return what is rolled out by plans, or stands there, as its controller shows it."""
+        rollouts = self.parts.rollouts
+        if rollouts is None:
+            return []
+        recent = self.sources.rolling
+        return rollouts.newest() if recent is None else recent.read()
+
     def miss(self, what: str, sentence: str) -> None:
         """Note that something is not known."""
         self.missing.append(Missing(what, sentence))

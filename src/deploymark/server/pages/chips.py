@@ -13,7 +13,7 @@ from deploymark.model.instants import format_instant
 from deploymark.projections.broker.corrected import said_of
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.run_book import RunKey, Told
-from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState, version_of
+from deploymark.projections.broker.shown_state import SHOWN, ShownState, version_of
 from deploymark.projections.error_delta import (
     COUNTED,
     NO_TELEMETRY,
@@ -58,12 +58,8 @@ Rolling = Mapping[tuple[str, str, str], Standing]
 
 def rolling_of(asked: Asked) -> Rolling:
     """Return the rollouts that are under way, as their controller knows them."""
-    rollouts = asked.parts.rollouts
-    if rollouts is None:
-        return {}
     found: dict[tuple[str, str, str], Standing] = {}
-    recent = asked.sources.rolling
-    for each in rollouts.newest() if recent is None else recent.read():
+    for each in asked.rollouts():
         # A promoted release that is being returned, or could not be, is under way again.
         if each["ended"] is None or _is_unsettled(each):
             state, reason = _state_of(each)
@@ -220,11 +216,6 @@ class Bench:
         except StoreUnavailableError:  # the page is needed most when something does not work
             return _nothing(DeltaResult.WAITING)
         return delta_of(found)
-
-
-def worst_first(mark: MarkRow, rolling: Rolling) -> tuple[int, int]:
-    """Return where a run stands among others: the worst first, then the newest."""
-    return RANK[standing_of(mark, rolling)[0]], -mark.at_ms
 
 
 def delta_of(found: SoFar) -> ErrorDelta:

@@ -7,7 +7,7 @@ from deploymark.errors import DeploymarkError, StoreUnavailableError
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.questions import InstanceQuery
 from deploymark.server.pages.asked import Asked
-from deploymark.server.pages.chips import Bench, Rolling, mark_id, rolling_of, worst_first
+from deploymark.server.pages.chips import Bench, Rolling, mark_id, rolling_of
 from deploymark.server.pages.events import event_of
 from deploymark.server.pages.evidence import evidence_of, proof_of
 from deploymark.server.pages.measuring import (
@@ -27,6 +27,7 @@ from deploymark.server.pages.shapes_deployment import (
     PhaseAt,
     TraceLine,
 )
+from deploymark.server.pages.suspicion import likeliest_first
 
 EVENTS: Final = 100
 INSTANCES: Final = 100
@@ -111,7 +112,8 @@ def _worst(asked: Asked, query: Any, rolling: Rolling) -> str | None:  # noqa: A
     """Return the deployment that most needs looking at: the worst suspect, else the newest."""
     uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
     marks = [mark for mark in uneasy if not mark.kind_key]
-    marks = sorted(marks, key=lambda mark: worst_first(mark, rolling))
+    until_ms = min(query.until_ms, asked.now_ms)
+    marks = sorted(marks, key=lambda mark: likeliest_first(mark, rolling, until_ms))
     marks = marks or asked.sources.marks.listed(query).rows
     return mark_id(marks[0]) if marks else None
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deploymark.errors import DeploymarkError
-from deploymark.projections.broker.shown_state import ShownState
+from deploymark.projections.broker.shown_state import RANK, ShownState
 from deploymark.server.pages.asked import Asked, told_at
 from deploymark.server.pages.audit import verify_command
 from deploymark.server.pages.canaries import canary_of
@@ -20,8 +20,9 @@ from deploymark.server.pages.evidence import (
     trail_of,
 )
 from deploymark.server.pages.measuring import traces_of
+from deploymark.server.pages.notices import notices_of
 from deploymark.server.pages.selection import mark_of, run_of, selection
-from deploymark.server.pages.shapes import Chip, LookResult, Selected
+from deploymark.server.pages.shapes import Chip, LookResult, Notice, Selected
 from deploymark.server.pages.shapes_deployment import (
     Change,
     DeploymentPage,
@@ -62,6 +63,7 @@ def deployment(asked: Asked) -> DeploymentPage:
         **asked.head(item["as_of"]),
         selected=selected,
         verdict=_verdict(selected, item),
+        notices=_notices(asked, selected.chip),
         proof=proof,
         trail=trail_of(item, evidence.lines),
         instances=instances,
@@ -88,6 +90,13 @@ def deployment(asked: Asked) -> DeploymentPage:
         receipt_index=proof.index if proof.published else None,
         verify_command=None if proof.index is None else verify_command(proof.index),
     )
+
+
+def _notices(asked: Asked, chip: Chip) -> list[Notice]:
+    if RANK[chip.state] > RANK[ShownState.COMPLETE]:  # it is over
+        return []
+    scope = chip.service, chip.environment
+    return notices_of(asked, lambda service, environment: (service, environment) == scope)
 
 
 def _verdict(selected: Selected, item: Item) -> str:

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from deploymark.errors import NotFoundError
 from deploymark.model.ids import format_occurrence
 from deploymark.model.instants import format_instant
+from deploymark.model.lengths import told_length
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.marks_query import MarkQuery, Overview
-from deploymark.projections.broker.shown_state import CALM, RANK, SHOWN, ShownState
+from deploymark.projections.broker.shown_state import RANK, SHOWN, ShownState
 from deploymark.server.pages.asked import Asked, told_at
 from deploymark.server.pages.canaries import canaries_of, rollbacks_of
 from deploymark.server.pages.chips import (
@@ -23,13 +24,12 @@ from deploymark.server.pages.chips import (
     mark_id,
     rolling_of,
     standing_of,
-    worst_first,
 )
 from deploymark.server.pages.events import event_of, finding_of, silent_places
+from deploymark.server.pages.notices import notices_of
 from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
     Chip,
-    DeltaResult,
     Event,
     Selected,
     StateCount,
@@ -46,30 +46,39 @@ from deploymark.server.pages.shapes_oncall import (
     OnCall,
     ServiceDelta,
 )
+from deploymark.server.pages.suspicion import (
+    Grounds,
+    Suspect,
+    likeliest_first,
+    suspect_of,
+    worst_suspect_first,
+)
 
 SUSPECTS: Final = 4
 STREAM: Final = 50
 NEWS: Final = 200
 DELTAS: Final = 12
-RECENT_MS: Final = 7_200_000
-"""A deployment may be why something is wrong for so long after it went live."""
-
 LAG_MS: Final = 10_000
 """An entry that is not shown for so long is waited for; the views take a second."""
 
 _LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
 _PERCENT: Final = 100
-_MINUTE: Final = 60
+_SECOND_MS: Final = 1_000
 
 
 class _Suspects(NamedTuple):
     """Who is suspected, and what was looked at for it."""
 
-    chips: list[Chip]
+    first: list[Suspect]
     total: int
     newest: Sequence[MarkRow]
     uneasy: Sequence[MarkRow]
     known: Mapping[str, MarkRow]
+
+    @property
+    def chips(self) -> list[Chip]:
+        """Those that are shown."""
+        return [each.chip for each in self.first]
 
 
 def oncall(asked: Asked) -> OnCall:
@@ -107,7 +116,14 @@ def _oncall(asked: Asked) -> OnCall:
         **asked.head(as_of),
         window=window,
         filter=chosen.shown(),
-        verdict=_judge(suspects, lanes, window),
+        notices=notices_of(
+            asked,
+            lambda service, environment: (
+                (not query.service or service in query.service)
+                and (not query.environment or environment in query.environment)
+            ),
+        ),
+        verdict=_judge(suspects, lanes, window, asked.now_ms),
         counts=counts,
         in_view=sum(each.count for each in counts),
         total=seen.total,
@@ -154,23 +170,22 @@ def events(asked: Asked) -> Events:
 
 
 def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) -> _Suspects:
+    until_ms = min(query.until_ms, asked.now_ms)
     uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
     newest = _newest(asked, query)
-    uneasy.sort(key=lambda each: worst_first(each, rolling))
+    uneasy.sort(key=lambda each: likeliest_first(each, rolling, until_ms))
     # Only what may be shown is read whole: documents are long.
     doubtful = {mark_id(mark): mark for mark in (*uneasy[:_LOOKED_INTO], *newest[:MAX_DELTAS])}
     doubted = []
     bench.read(doubtful.values())
     for mark in doubtful.values():
-        state, _ = standing_of(mark, rolling)
         chip = bench.chip(mark, deltas=True)
-        worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
-        if worse and mark.at_ms >= asked.now_ms - RECENT_MS and RANK[state] <= CALM:
-            doubted.append(replace(chip, reason=_rose(chip)))
-        elif RANK[state] < RANK[ShownState.PLANNED]:
-            doubted.append(chip)
-    doubted.sort(key=lambda chip: chip.at, reverse=True)  # among equals, the newest
-    doubted.sort(key=_suspicion)
+        suspect = suspect_of(chip, mark, bench.told(mark), until_ms)
+        if suspect is not None and suspect.grounds is Grounds.HARM:
+            suspect = suspect._replace(chip=replace(chip, reason=_rose(chip)))
+        if suspect is not None:
+            doubted.append(suspect)
+    doubted.sort(key=worst_suspect_first)
     total = len(doubted) + max(0, len(uneasy) - _LOOKED_INTO)
     known = {mark_id(mark): mark for mark in doubtful.values()}
     return _Suspects(doubted[:SUSPECTS], total, newest, uneasy, known)
@@ -190,22 +205,13 @@ _LOOKED_AT: Final = 64
 _LOOKED_INTO: Final = 8
 
 
-def _suspicion(chip: Chip) -> tuple[int, float]:
-    """Order suspects: what failed, then what fails now, then what is undecided."""
-    points = 0.0 if chip.delta is None or chip.delta.points is None else chip.delta.points
-    worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
-    rank = RANK[chip.state]
-    return (min(rank, RANK[ShownState.PAUSED]) if worse else rank), -points
-
-
 def _rose(chip: Chip) -> str:
     delta = chip.delta
     if delta is None or delta.before is None or delta.after is None:
         return chip.reason or ""
-    minutes = max(1, delta.after_seconds // _MINUTE)
     return (
-        f"Errors rose from {_percent(delta.before)} to {_percent(delta.after)} in the {minutes}"
-        " min after it went live."
+        f"Errors rose from {_percent(delta.before)} to {_percent(delta.after)} in the"
+        f" {told_length(delta.after_seconds * _SECOND_MS)} after it went live."
     )
 
 
@@ -216,10 +222,10 @@ def _percent(share: float) -> str:
 # The first sentence ------------------------------------------------------------------------------
 
 
-def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window) -> Judgement:
-    if suspects.chips:
-        worst = suspects.chips[0]
-        level, said = _said(worst)
+def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window, now_ms: int) -> Judgement:
+    if suspects.first:
+        worst = suspects.first[0].chip
+        level, said = _said(suspects.first[0], now_ms)
         name = f"{worst.service} {worst.version}"
         return Judgement(level, f"{name} {said}", worst.reason or "", worst.id)
     silent = [lane for lane in lanes if lane.missing_since_at is not None]
@@ -247,21 +253,26 @@ def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window) -> Judgem
     )
 
 
-def _said(chip: Chip) -> tuple[Level, str]:
-    worse = chip.delta is not None and chip.delta.result is DeltaResult.WORSE
-    match chip.state:
-        case ShownState.FAILED:
-            return Level.FAILING, "is failing"
-        case ShownState.ROLLING_BACK:
-            return Level.FAILING, "is being rolled back"
-        case _ if worse:
-            return Level.FAILING, "may be failing"
-        case ShownState.PAUSED:
-            return Level.SUSPICIOUS, "is paused"
-        case ShownState.UNKNOWN:
-            return Level.SUSPICIOUS, "is not what runs"
+def _said(suspect: Suspect, now_ms: int) -> tuple[Level, str]:
+    match suspect.chip.state, suspect.grounds:
+        case ShownState.FAILED, Grounds.LONG_AGO:
+            ago = told_length(now_ms - suspect.since_ms)
+            found = Level.SUSPICIOUS, f"failed {ago} ago, and nothing has replaced it"
+        case ShownState.FAILED, _:
+            found = Level.FAILING, "is failing"
+        case ShownState.ROLLING_BACK, _:
+            found = Level.FAILING, "is being rolled back"
+        case _, Grounds.HARM:
+            found = Level.FAILING, "may be failing"
+        case ShownState.PAUSED, _:
+            found = Level.SUSPICIOUS, "is paused"
+        case ShownState.UNKNOWN, _:
+            found = Level.SUSPICIOUS, "is not what runs"
+        case _, Grounds.SAID:
+            found = Level.SUSPICIOUS, "was failed by its newest look"
         case _:
-            return Level.QUIET, "is under way, and nothing speaks against it"
+            found = Level.QUIET, "is under way, and nothing speaks against it"
+    return found
 
 
 # What is drawn -----------------------------------------------------------------------------------

@@ -241,6 +241,27 @@ class ShownFinding(Struct, frozen=True):
     closed_at: str | None
 
 
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    FREEZE = "freeze"
+    SOURCE = "source"
+
+
+class Notice(Struct, frozen=True):
+    """Something that holds whole services up, whichever deployment one looks at.
+
+    Attributes:
+        hint: What to do.
+        since_at: Since when it is so; null where that is not known.
+    """
+
+    kind: NoticeKind
+    sentence: str
+    hint: str
+    since_at: str | None
+
+
 class Source(Struct, frozen=True):
     """Whether one kind of emitter spoke of a deployment."""
 

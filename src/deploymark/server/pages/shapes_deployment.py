@@ -11,6 +11,7 @@ from deploymark.server.pages.shapes import (
     ErrorDelta,
     Event,
     LookResult,
+    Notice,
     Selected,
     ShownFilter,
     ShownFinding,
@@ -231,6 +232,7 @@ class DeploymentPage(Document, frozen=True, kw_only=True):
 
     Attributes:
         verdict: One sentence about how it stands.
+        notices: What holds its service up here, while it is not over.
         areas: Where it runs; those with the most instances.
         previous: What ran before it.
         changed: Fields that differ from what ran before; `a` is before.
@@ -241,6 +243,7 @@ class DeploymentPage(Document, frozen=True, kw_only=True):
 
     selected: Selected
     verdict: str
+    notices: list[Notice]
     proof: Proof
     trail: list[Trail]
     instances: InstanceCounts

@@ -11,6 +11,7 @@ from deploymark.server.pages.shapes import (
     Document,
     ErrorDelta,
     Event,
+    Notice,
     Selected,
     ShownFilter,
     ShownFinding,
@@ -129,6 +130,7 @@ class OnCall(Document, frozen=True, kw_only=True):
         suspects: Undecided or active, the worst first.
         stream: The newest first.
         stream_total: In the window and filter; counted to 10,000.
+        notices: What holds whole services up, what is longest so first.
         findings: Open ones that matter now, the worst first.
         selected: The deployment of `dep`; without it the first suspect.
     """
@@ -136,6 +138,7 @@ class OnCall(Document, frozen=True, kw_only=True):
     window: Window
     filter: ShownFilter
     verdict: Judgement
+    notices: list[Notice]
     counts: list[StateCount]
     in_view: int
     total: int

@@ -20,10 +20,10 @@ import {
 import { Empty } from "../../parts/empty.tsx";
 import { isDark } from "../../parts/frame.tsx";
 import { StateMark } from "../../parts/state-mark.tsx";
-import { count } from "../../parts/words.ts";
+import { count, signed } from "../../parts/words.ts";
 import { theme } from "../../state/app.ts";
 import { lookOf } from "../../state/shown.ts";
-import { clock, dayAndClock, length, parsed } from "../../time/instant.ts";
+import { clock, dayAndClock, parsed, spelled } from "../../time/instant.ts";
 import type { Span } from "../../time/window.ts";
 
 const LANE_HEIGHT = 18;
@@ -398,17 +398,19 @@ function ChangeWords({
   service: string | null;
 }) {
   if (changed === null) return null;
-  const part =
-    changed.part === null
-      ? ""
-      : ` ${changed.part < 0 ? "−" : "+"}${Math.abs(changed.part * 100).toFixed(0)}%`;
+  const part = changed.part === null ? "" : percentChange(changed.part);
   const isBad = kind.isWorseUp && changed.after > changed.before && (changed.part ?? 1) > 0.1;
   return (
     <span class={`change ${isBad ? "tone-bad" : "calm"}`}>
       {short(changed.before)} → {short(changed.after)} {unit}
-      {part} in {length(changed.lookedMs).replace("m", " min")} after {service}
+      {part} in {spelled(changed.lookedMs)} after {service}
     </span>
   );
+}
+
+function percentChange(part: number): string {
+  const text = signed(part * 100, 0);
+  return text === "0" ? ", no change" : ` ${text}%`;
 }
 
 function inUnit(series: Series): Columns {

@@ -7,7 +7,7 @@ import { ToDeployment } from "../../parts/link.tsx";
 import { Panel } from "../../parts/panel.tsx";
 import { ResultMark, StateMark } from "../../parts/state-mark.tsx";
 import { Version } from "../../parts/version.tsx";
-import { count, deltaWords, isWorse, points, sentence, share, shownOf } from "../../parts/words.ts";
+import { count, deltaValue, isWorse, points, sentence, share, shownOf } from "../../parts/words.ts";
 import { now } from "../../state/app.ts";
 import { ago, clock, exact, parsed } from "../../time/instant.ts";
 
@@ -228,9 +228,8 @@ function DeltaRow({ each }: { each: ServiceDelta }) {
       <td class="number">{share(delta.before)}</td>
       <td class="number">{share(delta.after)}</td>
       <td class={`number ${isWorse(delta) ? "tone-bad" : ""}`}>
-        {delta.points === null
-          ? deltaWords(delta)
-          : `${isWorse(delta) ? "▲ " : ""}${points(delta.points)}`}
+        {isWorse(delta) ? "▲ " : ""}
+        {deltaValue(delta)}
       </td>
       <td class="calm nowrap">
         {delta.low === null || delta.high === null

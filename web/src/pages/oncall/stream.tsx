@@ -3,7 +3,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { formatAddress } from "../../address/address.ts";
+import { at, formatAddress } from "../../address/address.ts";
 import { ask, Problem } from "../../api/client.ts";
 import type { Events, OnCall, StreamEvent } from "../../api/documents.ts";
 import { onNews } from "../../live/live.ts";
@@ -13,6 +13,7 @@ import { StateMark } from "../../parts/state-mark.tsx";
 import { count, sentence } from "../../parts/words.ts";
 import { address, isPaused, seeServerTime } from "../../state/app.ts";
 import { keyOf, load } from "../../state/load.ts";
+import { isNarrow } from "../../state/narrow.ts";
 import { exact, placed } from "../../time/instant.ts";
 
 const NONE: Rows<StreamEvent> = { shown: [], waiting: [] };
@@ -155,7 +156,9 @@ function Row({
           about: [String(event.index)],
           selected: null,
         })
-      : formatAddress({ ...address.value, selected: event.id });
+      : isNarrow.value // the charts are far away there, so that choosing shows nothing
+        ? formatAddress({ ...at(address.value, "deployment", event.id), selected: null })
+        : formatAddress({ ...address.value, selected: event.id });
   return (
     <li data-index={event.index} data-state={event.state ?? ""} class={isChosen ? "is-chosen" : ""}>
       <a href={href} aria-current={isChosen ? "true" : undefined} title={event.sentence}>
