@@ -16,7 +16,7 @@ from deploymark.ingest.links import SignInLinks
 from deploymark.ingest.sessions import Sessions
 from deploymark.model.histogram import Histogram
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import Role
+from deploymark.model.vocabulary import VERDICT, Role
 from deploymark.ports import Counted, CountKey, Place, Telemetry
 from deploymark.projections.broker.census import BrokerCensus
 from deploymark.projections.broker.fleet_query import FleetBook
@@ -212,3 +212,30 @@ def boot_of(reply: Reply) -> dict[str, Any]:
     assert found is not None, reply.body[:300]
     boot: dict[str, Any] = json.loads(found[1])
     return boot
+
+
+def judge(door: PageDoor, name: str, at: float, **more: object) -> int:
+    """Say what a look found of a deployment, so many seconds in; return the index."""
+    said = {
+        "deployment_id": name,
+        "service": "checkout",
+        "environment": "prod",
+        "result": "inconclusive",
+        "advice": "extend",
+        "look": 1,
+        "step": 1,
+        "score": 50.0,
+        "inputs_digest": door.intake.keep_evidence(f"{name} {at}".encode(), PLATFORM),
+        "judge": "deploymark-judge/1",
+        "timestamp": format_instant(START_MS + round(at * 1_000)),
+        **more,
+    }
+    return door.tell(VERDICT, **said)
+
+
+def look_at_oncall(door: PageDoor, query: str = "") -> dict[str, Any]:
+    """Return the document of the page for a person on call."""
+    reply = door.look(f"/oncall{query}")
+    assert reply.status == 200, reply.body
+    document: dict[str, Any] = reply.json
+    return document

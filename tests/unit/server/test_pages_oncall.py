@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from door_samples import marker
-from page_world import PageDoor, boot_of
+from page_world import PageDoor, boot_of, judge, look_at_oncall
 
-from deploymark.ingest.callers import PLATFORM
 from deploymark.model.instants import format_instant
-from deploymark.model.vocabulary import FINDING, VERDICT, Role
+from deploymark.model.vocabulary import FINDING, Role
 from deploymark.projections.expectations import (
     Expectations,
     ExpectedEnvironment,
@@ -31,33 +30,8 @@ def door(tmp_path: Path) -> Iterator[PageDoor]:
         yield fresh
 
 
-def _judge(door: PageDoor, name: str, at: float, **more: object) -> int:
-    said = {
-        "deployment_id": name,
-        "service": "checkout",
-        "environment": "prod",
-        "result": "inconclusive",
-        "advice": "extend",
-        "look": 1,
-        "step": 1,
-        "score": 50.0,
-        "inputs_digest": door.intake.keep_evidence(f"{name} {at}".encode(), PLATFORM),
-        "judge": "deploymark-judge/1",
-        "timestamp": format_instant(START_MS + round(at * 1_000)),
-        **more,
-    }
-    return door.tell(VERDICT, **said)
-
-
-def _oncall(door: PageDoor, query: str = "") -> dict[str, Any]:
-    reply = door.look(f"/oncall{query}")
-    assert reply.status == 200, reply.body
-    document: dict[str, Any] = reply.json
-    return document
-
-
 def test_nothing_deployed_is_said_to_be_nothing(door: PageDoor) -> None:
-    page = _oncall(door)
+    page = look_at_oncall(door)
     assert page["verdict"]["level"] == "quiet"
     assert page["verdict"]["sentence"] == "No deployment in view went live"
     assert (page["suspects"], page["marks"]["items"], page["total"]) == ([], [], 0)
@@ -68,7 +42,7 @@ def test_what_failed_is_named_with_its_owner_and_its_reason(door: PageDoor) -> N
     door.say(
         0, version="2.31.0", phase="failed", owner="ana", reason="probe", target={"cluster": "eu"}
     )
-    page = _oncall(door)
+    page = look_at_oncall(door)
     (suspect,) = page["suspects"]
     assert page["verdict"] == {
         "level": "failing",
@@ -77,55 +51,6 @@ def test_what_failed_is_named_with_its_owner_and_its_reason(door: PageDoor) -> N
         "id": suspect["id"],
     }
     assert (suspect["owner"], suspect["state"], suspect["places"]) == ("ana", "failed", ["eu"])
-
-
-def test_errors_that_rose_make_a_healthy_deployment_suspect(door: PageDoor) -> None:
-    for second in range(-1_800, 1_200, 10):
-        door.count(second, 1 if second < 0 else 30, 100)
-    door.say(0, version="2.0", phase="applied")
-    door.log.clock.advance(20 * MINUTE)
-    page = _oncall(door)
-    (suspect,) = page["suspects"]
-    assert suspect["delta"]["result"] == "worse"
-    assert suspect["delta"]["points"] == pytest.approx(29.0)
-    assert suspect["delta"]["after_seconds"] == 20 * MINUTE
-    assert page["verdict"]["level"] == "failing"
-    assert page["verdict"]["reason"] == (
-        "Errors rose from 1.00 % to 30.00 % in the 20 min after it went live."
-    )
-    assert [each["service"] for each in page["deltas"]] == ["checkout"]
-
-
-def test_errors_that_did_not_rise_make_nobody_suspect(door: PageDoor) -> None:
-    for second in range(-1_800, 1_200, 10):
-        door.count(second, 1, 100)
-    door.say(0, version="2.0", phase="applied")
-    door.log.clock.advance(20 * MINUTE)
-    page = _oncall(door)
-    assert page["suspects"] == []
-    assert page["verdict"]["level"] == "quiet"
-    assert page["verdict"]["sentence"] == "No deployment looks wrong"
-
-
-def test_four_suspects_are_shown_and_all_are_counted(door: PageDoor) -> None:
-    for number in range(6):
-        phase = "failed" if number == 2 else "applying"
-        door.say(number * MINUTE, service=f"s-{number}", version="1", phase=phase)
-    page = _oncall(door)
-    assert page["suspects"][0]["service"] == "s-2"
-    assert (len(page["suspects"]), page["suspects_total"]) == (4, 6)
-    assert page["counts"] == [
-        {"state": "failed", "count": 1},
-        {"state": "rolling_out", "count": 5},
-    ]
-
-
-def test_what_failed_before_the_window_is_suspect_still(door: PageDoor) -> None:
-    door.say(0, version="1.0", phase="failed")
-    door.log.clock.advance(3 * HOUR)
-    page = _oncall(door, "?range=15m")
-    assert page["in_view"] == 0
-    assert [each["version"] for each in page["suspects"]] == ["1.0"]
 
 
 def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) -> None:
@@ -144,7 +69,7 @@ def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) ->
             message="checkout in prod has too few instances under a marker in ap-1",
             timestamp=format_instant(START_MS),
         )
-        page = _oncall(door)
+        page = look_at_oncall(door)
     assert page["verdict"]["level"] == "blind"
     assert page["verdict"]["sentence"].startswith("Markers are missing from ap-1 since 20")
     assert page["lanes"][0]["missing_since_at"] == format_instant(START_MS)
@@ -153,11 +78,11 @@ def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) ->
 
 def test_a_canary_shows_its_looks_and_its_score(door: PageDoor) -> None:
     index = door.say(0, version="3.0", phase="applied", rollout={"strategy": "canary", "weight": 5})
-    name = _oncall(door)["suspects"][0]["id"]
+    name = look_at_oncall(door)["suspects"][0]["id"]
     assert index == 1
     for number, score in enumerate((60.0, 75.5), 1):
-        _judge(door, name, number * MINUTE, look=number, score=score, reasons=["low_traffic"])
-    page = _oncall(door)
+        judge(door, name, number * MINUTE, look=number, score=score, reasons=["low_traffic"])
+    page = look_at_oncall(door)
     (canary,) = page["canaries"]
     assert [point["score"] for point in canary["points"]] == [60.0, 75.5]
     assert (canary["verdict"], canary["step"], canary["points_total"]) == ("inconclusive", 1, 2)
@@ -169,7 +94,7 @@ def test_a_rollback_under_way_is_shown_with_what_it_returns_to(door: PageDoor) -
     door.say(0, version="1.0", phase="applied")
     door.say(MINUTE, version="2.0", phase="applied")
     door.say(2 * MINUTE, version="2.0", phase="rolling_back")
-    page = _oncall(door)
+    page = look_at_oncall(door)
     (rollback,) = page["rollbacks"]
     assert rollback["chip"]["version"] == "2.0"
     assert rollback["to_version"] == "1.0"
@@ -180,7 +105,7 @@ def test_a_rollback_under_way_is_shown_with_what_it_returns_to(door: PageDoor) -
 def test_the_stream_tells_how_each_deployment_stands_now(door: PageDoor) -> None:
     door.say(0, version="1.0", phase="applied", owner="ana", target={"cluster": "eu-1"})
     door.say(MINUTE, version="1.0", phase="failed")
-    page = _oncall(door)
+    page = look_at_oncall(door)
     assert [row["event"] for row in page["stream"]] == ["failed", "applied"]
     first = page["stream"][-1]
     assert (first["state"], first["version"], first["who"], first["place"]) == (
@@ -196,7 +121,7 @@ def test_a_filter_holds_for_everything_on_the_page(door: PageDoor) -> None:
     door.say(0, version="1.0", phase="failed", owner="ana")
     door.say(MINUTE, service="cart", version="2.0", phase="failed", owner="bob")
     for q in ("owner:bob", "svc:cart", "2.", "cart", "st:failed%20owner:bob"):
-        page = _oncall(door, f"?q={q}")
+        page = look_at_oncall(door, f"?q={q}")
         assert [each["service"] for each in page["suspects"]] == ["cart"], q
         assert [row["service"] for row in page["stream"]] == ["cart"], q
         assert [mark["service"] for mark in page["marks"]["items"]] == ["cart"], q
@@ -206,7 +131,7 @@ def test_a_filter_holds_for_everything_on_the_page(door: PageDoor) -> None:
 def test_a_window_may_be_named_by_its_ends(door: PageDoor) -> None:
     door.say(0, version="1.0", phase="applied")
     since, until = format_instant(START_MS - 1_000), format_instant(START_MS + 1_000)
-    page = _oncall(door, f"?since={since}&until={until}")
+    page = look_at_oncall(door, f"?since={since}&until={until}")
     assert page["window"]["follows_now"] is False
     assert page["in_view"] == 1
     assert door.look(f"/oncall?since={until}&until={since}").status == 400
@@ -216,8 +141,8 @@ def test_a_window_may_be_named_by_its_ends(door: PageDoor) -> None:
 
 def test_the_selected_deployment_says_what_may_be_done_and_what_not(door: PageDoor) -> None:
     door.say(0, version="1.0", phase="failed", owner="ana", change_tickets=["CHG-1"])
-    name = _oncall(door)["suspects"][0]["id"]
-    selected = _oncall(door, f"?dep={name}")["selected"]
+    name = look_at_oncall(door)["suspects"][0]["id"]
+    selected = look_at_oncall(door, f"?dep={name}")["selected"]
     assert (selected["owner"], selected["tickets"], selected["confirm"]) == (
         "ana",
         ["CHG-1"],
@@ -229,21 +154,8 @@ def test_the_selected_deployment_says_what_may_be_done_and_what_not(door: PageDo
     assert "rolls nothing out" in reply.json["selected"]["actions"][0]["why_not"]
 
 
-def test_the_first_suspect_is_selected_where_the_address_selects_nothing(door: PageDoor) -> None:
-    door.say(0, version="1.0", phase="failed")
-    page = _oncall(door)
-    assert page["selected"]["chip"]["id"] == page["suspects"][0]["id"]
-    assert page["selected"] == _oncall(door, f"?dep={page['suspects'][0]['id']}")["selected"]
-
-
-def test_of_two_that_failed_the_newest_is_the_first_suspect(door: PageDoor) -> None:
-    for number in range(4):
-        door.say(number * MINUTE, service=f"s{number}", version="1.0", phase="failed")
-    assert [chip["service"] for chip in _oncall(door)["suspects"]] == ["s3", "s2", "s1", "s0"]
-
-
 def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
-    page = _oncall(door, f"?dep=d-{'0' * 26}~1")
+    page = look_at_oncall(door, f"?dep=d-{'0' * 26}~1")
     assert page["selected"] is None
     assert "selected" in [each["what"] for each in page["missing"]]
 
@@ -252,7 +164,7 @@ def test_a_selection_that_is_gone_is_said_to_be_missing(door: PageDoor) -> None:
 
 
 def _lag(door: PageDoor) -> list[str]:
-    return [each["sentence"] for each in _oncall(door)["missing"] if each["what"] == "lag"]
+    return [each["sentence"] for each in look_at_oncall(door)["missing"] if each["what"] == "lag"]
 
 
 def test_views_that_are_far_behind_the_log_are_said_to_be(door: PageDoor) -> None:
@@ -380,8 +292,8 @@ def test_what_holds_services_up_is_told_with_since_when_and_what_to_do(tmp_path:
         door.say(0, version="1.0", phase="applied")
         name = door.look("/deployments").json["items"][0]["id"]
         door.use(rollouts=OneRollout(name, **state))
-        freeze, source = _oncall(door)["notices"]
-        elsewhere = _oncall(door, "?q=env:test")["notices"]
+        freeze, source = look_at_oncall(door)["notices"]
+        elsewhere = look_at_oncall(door, "?q=env:test")["notices"]
         own = door.look(f"/d/{name}").json["notices"]
         door.say(MINUTE, version="2.0", phase="applied")
         over = door.look(f"/d/{name}").json
@@ -453,79 +365,3 @@ def test_too_many_events_are_said_to_be_too_many(
         door.say(number, version=f"1.{number}", phase="applied")
     reply = door.look("/v1/events?behind=-1").json
     assert (len(reply["items"]), reply["left_out"]) == (2, True)
-
-
-def _rising(door: PageDoor, service: str, live: int, share: int) -> None:
-    """Let one request in a hundred fail before a deployment went live, and so many after it."""
-    for second in range(live - 1_800, live + 1_200, 10):
-        door.count(second, 1 if second < live else share, 100, service=service)
-    door.say(live, service=service, version="2.0", phase="applied")
-
-
-def test_errors_that_rise_now_outrank_what_failed_long_ago(door: PageDoor) -> None:
-    door.say(0, service="old", version="1.0", phase="failed")
-    door.log.clock.advance(3 * HOUR)
-    _rising(door, "new", 3 * HOUR, 5)
-    door.log.clock.advance(20 * MINUTE)
-    page = _oncall(door)
-    assert [each["service"] for each in page["suspects"]] == ["new", "old"]
-    assert page["verdict"]["sentence"] == "new 2.0 may be failing"
-    assert page["selected"]["chip"]["service"] == "new"
-
-
-def test_the_steeper_rise_outranks_a_failure_that_harmed_fewer(door: PageDoor) -> None:
-    _rising(door, "little", 0, 3)
-    _rising(door, "much", 60, 30)
-    door.say(2 * MINUTE, service="little", version="2.0", phase="failed")
-    door.say(3 * MINUTE, service="said", version="1.0", phase="failed")
-    door.say(4 * MINUTE, service="undecided", version="1.0", phase="applying")
-    door.log.clock.advance(20 * MINUTE)
-    order = [each["service"] for each in _oncall(door)["suspects"]]
-    assert order == ["much", "little", "said", "undecided"]
-
-
-def test_what_failed_long_ago_is_no_alarm_and_is_told_with_its_age(door: PageDoor) -> None:
-    door.say(0, version="1.0", phase="failed")
-    door.log.clock.advance(3 * HOUR)
-    verdict = _oncall(door)["verdict"]
-    assert verdict["level"] == "suspicious"
-    assert verdict["sentence"] == "checkout 1.0 failed 3 h ago, and nothing has replaced it"
-
-
-def test_a_deployment_of_yesterday_that_failed_just_now_failed_just_now(door: PageDoor) -> None:
-    door.say(0, version="1.0", phase="applied")
-    door.say(5 * HOUR, service="other", version="1.0", phase="applying")
-    door.say(5 * HOUR, version="1.0", phase="failed")
-    door.log.clock.advance(MINUTE)
-    page = _oncall(door)
-    assert [each["service"] for each in page["suspects"]] == ["checkout", "other"]
-    assert page["verdict"]["sentence"] == "checkout 1.0 is failing"
-
-
-def test_many_old_failures_hide_nothing_that_is_under_way(door: PageDoor) -> None:
-    for number in range(9):
-        door.say(number, service=f"old-{number}", version="1.0", phase="failed")
-    door.say(3 * HOUR, service="new", version="1.0", phase="applying")
-    door.log.clock.advance(3 * HOUR)
-    page = _oncall(door)
-    assert page["suspects"][0]["service"] == "new"
-    assert page["suspects_total"] == 10
-
-
-def test_a_look_that_failed_is_never_said_to_speak_for_a_canary(door: PageDoor) -> None:
-    door.say(0, version="3.0", phase="applied", rollout={"strategy": "canary", "weight": 5})
-    door.say(1, service="cart", version="1", phase="applied", rollout={"strategy": "canary"})
-    name = _oncall(door, "?q=svc:checkout")["suspects"][0]["id"]
-    _judge(door, name, MINUTE, result="fail", score=3.0, reasons=["worse"])
-    page = _oncall(door)
-    assert [each["service"] for each in page["suspects"]] == ["checkout", "cart"]
-    assert page["verdict"]["level"] == "suspicious"
-    assert page["verdict"]["sentence"] == "checkout 3.0 was failed by its newest look"
-
-
-def test_a_window_that_is_over_judges_by_its_own_end(door: PageDoor) -> None:
-    _rising(door, "checkout", 0, 30)
-    door.log.clock.advance(6 * HOUR)
-    since, until = format_instant(START_MS - 1_800_000), format_instant(START_MS + 1_500_000)
-    (suspect,) = _oncall(door, f"?since={since}&until={until}")["suspects"]
-    assert suspect["reason"].startswith("Errors rose from 1.00 % to 30.00 %")
