@@ -108,3 +108,14 @@ def test_pages_say_who_took_it_back_and_why(door: PageDoor, said: int) -> None:
 
     (event,) = door.look("/oncall").json["stream"]
     assert event["sentence"].endswith(remark)
+    assert (event["version"], event["who"]) == ("1.1", "team:b")
+
+
+def test_an_event_names_its_deployment_as_it_was_amended_under_any_name(door: PageDoor) -> None:
+    commit, action = "a" * 40, "ci/1"
+    first = door.say(0, phase="planned", commit_hash=commit, action=action, owner="team:a")
+    digest = {"digest": f"sha256:{'b' * 64}"}
+    other = door.say(1, phase="applied", commit_hash=commit, action=action, artifact=digest)
+    door.tell(AMENDMENT, index=first, changes={"/owner": "team:b"}, **AT)
+    events = {each["index"]: each for each in door.look("/oncall").json["stream"]}
+    assert [events[index]["who"] for index in (first, other)] == ["team:b", "team:b"]
