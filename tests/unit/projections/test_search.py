@@ -12,7 +12,7 @@ from projected_log import Projected, append, digest, leaf_of, marker
 from deploymark.errors import QueryError, StoreUnavailableError
 from deploymark.model.instants import format_instant
 from deploymark.model.leaf import Leaf, encode_leaf
-from deploymark.model.vocabulary import AMENDMENT, DECISION, FINDING, INCIDENT, RETRACTION
+from deploymark.model.vocabulary import DECISION, FINDING, INCIDENT, RETRACTION
 from deploymark.projections import search
 from deploymark.projections.database import open_views
 from deploymark.projections.search_query import EntryQuery, MarkerQuery, plan_query
@@ -249,40 +249,6 @@ def test_entries_of_every_type_are_found(projected: Projected) -> None:
     assert projected.entries(deployment_id=("checkout-9~2",)) == [3, 0]
     assert projected.entries(type=("marker",)) == projected.markers() == [0]
     assert projected.markers(deployment_id=("checkout-9",)) == [0]
-
-
-NEWER: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
-    "its owner": ("/owner", {"owner": ("new",)}),
-    "its version": ("/version", {"version": ("new",)}),
-    "its tag": ("/artifact/tag", {"tag": ("new",)}),
-    "its build": ("/build_id", {"build_id": ("new",)}),
-    "its correlation id": ("/correlation_id", {"correlation_id": ("new",)}),
-    "a ticket": ("/change_tickets/1", {"ticket": ("new",)}),
-}
-
-
-@pytest.mark.parametrize(("pointer", "asked"), NEWER.values(), ids=NEWER)
-def test_a_marker_is_found_by_what_it_was_amended_to(
-    projected: Projected, pointer: str, asked: dict[str, tuple[str, ...]]
-) -> None:
-    said = {"index": 0, "changes": {pointer: "new"}, "reason": "r", "timestamp": NOW}
-    again = {**said, "reason": "again"}
-    projected.add(leaf_of(FULL), leaf_of(said, AMENDMENT))
-    projected.add(leaf_of(again, AMENDMENT))
-    assert projected.markers(**asked) == [0]
-    assert projected.markers(owner=("team:payments",), version=("2.31.0",)) == [0]
-    assert projected.markers(**asked, service=("checkout",)) == [0]
-
-
-def test_what_is_no_word_of_an_earlier_entry_finds_nothing(projected: Projected) -> None:
-    changes = {"/owner": None, "/service": "new", "/attempt": 2, "/labels/owner": "new"}
-    said = {"index": 0, "changes": changes, "reason": "r", "timestamp": NOW}
-    later = {**said, "index": 3, "changes": {"/owner": "late"}}
-    projected.add(leaf_of(FULL), leaf_of(said, AMENDMENT), leaf_of(later, AMENDMENT))
-    projected.add(leaf_of({**FULL, "deployment_id": "checkout-10"}))
-    assert projected.markers(service=("new",)) == projected.markers(owner=("new",)) == []
-    assert projected.markers(owner=("late",)) == []
-    assert projected.markers(owner=("team:payments",)) == [3, 0]
 
 
 REFUSED: dict[str, tuple[MarkerQuery | EntryQuery, str]] = {
