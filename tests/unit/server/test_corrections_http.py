@@ -76,6 +76,20 @@ def test_an_entry_is_shown_while_views_are_built(
     assert [each["what"] for each in page["missing"]].count("corrections") == 1
 
 
+def test_of_many_amendments_the_newest_are_listed_and_all_count(
+    door: PageDoor, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploymark.projections.broker.corrected.MAX_LISTED", 2)
+    first = door.tell(AMENDMENT, index=said, changes={"/author": "ann"}, **AT)
+    for owner in ("team:b", "team:c"):
+        door.tell(AMENDMENT, index=said, changes={"/owner": owner}, **AT)
+    view = door.look(f"/v1/markers/{said}").json
+    assert [each["index"] for each in view["amendments"]] == [first + 1, first + 2]
+    assert (view["amended"]["author"], view["amended"]["owner"]) == ("ann", "team:c")
+    (event,) = door.look("/v1/timeline").json["items"]
+    assert len(event["amendments"]) == 2
+
+
 def test_the_timeline_shows_corrections_of_an_event(door: PageDoor, said: int) -> None:
     amended, retracted = correct(door, said)
     (event,) = door.look("/v1/timeline").json["items"]

@@ -18,7 +18,7 @@ from deploymark.projections.broker.tables import ALIAS, RUN
 from deploymark.projections.database import rows_with
 
 MAX_LISTED: Final = 64
-"""Corrections that are listed with a deployment, the newest."""
+"""Corrections that are listed with a deployment or an entry, the newest; all of them count."""
 
 _FIELDS: Final = {
     "/owner": "owner",
@@ -53,6 +53,11 @@ class Corrections(Struct, frozen=True):
 
     retracted: Item | None = None
     amendments: tuple[Item, ...] = ()
+
+    @property
+    def listed(self) -> list[Item]:
+        """The newest amendments, in the order of the log."""
+        return list(self.amendments[-MAX_LISTED:])
 
     @property
     def changes(self) -> Item:
