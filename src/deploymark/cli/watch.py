@@ -15,6 +15,7 @@ from deploymark.errors import ServerUnavailableError, UnavailableError
 SILENCE_SECONDS: Final = 35.0  # three heartbeats and a little
 _PAUSE_SECONDS: Final = 2.0
 _MAX_EVENT_BYTES: Final = 1 << 20
+_CORRECTIONS: Final = ("amendment", "retraction")
 
 
 def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse has no name
@@ -132,6 +133,8 @@ def _line(entry: dict[str, Any]) -> str:
     if marker is None:
         said = entry.get("entry") or {}
         words = [said.get(name) for name in ("action", "state", "code", "severity", "message")]
+        if entry["type"] in _CORRECTIONS:
+            words = [f"of entry {said.get('index')}:", said.get("reason")]
         what = " ".join(str(word) for word in words if word)
         return f"{entry['index']:>7}  {entry.get('received_at', '')}  {entry['type']} {what}"
     occurrence = entry["occurrence"]

@@ -18,6 +18,9 @@ from there, and asks the others about each. A page costs the same at any size of
 that match much alone and little together are bounded: a page looks at `SCAN_LIMIT` candidates at
 most, then ends short, with a cursor behind the last of them. There is no OFFSET anywhere.
 
+An entry that was amended is found by the newer values too (owner, version, tag, build, correlation
+id, tickets), and still by the first: what was signed stays in it.
+
 Claimed times are not searched, only received ones: the log vouches for no others. Two values
 that share a hash would find each other's entries; among a hundred million values the chance that
 any two do is one in 3,700, and whoever made the pair on purpose would only find their own.
@@ -49,11 +52,11 @@ from sqlalchemy import (
     select,
 )
 
-from deploymark.model.entries import Decision, Finding, Incident, Verdict
+from deploymark.model.entries import Amendment, Decision, Finding, Incident, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.model.marker import Artifact, Marker, Target
 from deploymark.projections.cursors import projected_size
-from deploymark.projections.database import Views, insert_rows
+from deploymark.projections.database import Views, insert_rows, replace_rows
 from deploymark.projections.logged import LoggedEntry
 from deploymark.projections.search_query import (
     COMMIT_PREFIX,
@@ -65,7 +68,7 @@ from deploymark.projections.search_query import (
 )
 
 NAME = "search"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCAN_LIMIT = 10_000
 """Candidates that one page looks at, at most."""
 
@@ -107,7 +110,10 @@ _BLOCK = Table(
 
 
 class SearchRow(NamedTuple):
-    """What the view keeps of one entry: the columns of `search_entry`, and its terms."""
+    """What the view keeps of one entry: the columns of `search_entry`, its terms, and others'.
+
+    `about` and `amended` are of an amendment: the entry that it amends, and new terms of that.
+    """
 
     idx: int
     received_ms: int
@@ -115,6 +121,8 @@ class SearchRow(NamedTuple):
     occurrence: int | None
     commit_hash: str | None
     terms: frozenset[int]
+    about: int = -1
+    amended: frozenset[int] = frozenset()
 
 
 @lru_cache(maxsize=_REMEMBERED_TERMS)
@@ -147,9 +155,13 @@ def fold_entry(entry: LoggedEntry) -> SearchRow:
     if named is not None:
         deployment, occurrence = term_of("deployment_id", named[0]), named[1]
         terms.add(deployment)
-    return SearchRow(
+    row = SearchRow(
         entry.index, entry.received_at_ms, deployment, occurrence, commit, frozenset(terms)
     )
+    if isinstance(content, Amendment) and content.index < entry.index:
+        new = frozenset(term_of(*each) for each in _amended_values(content))
+        row = row._replace(about=content.index, amended=new)
+    return row
 
 
 _NO_ARTIFACT, _NOWHERE = Artifact(), Target()
@@ -184,6 +196,23 @@ def _marker_values(marker: Marker) -> Iterator[tuple[str, str]]:
         yield "ticket", ticket
 
 
+_AMENDED = {
+    "/owner": "owner",
+    "/version": "version",
+    "/artifact/tag": "tag",
+    "/build_id": "build_id",
+    "/correlation_id": "correlation_id",
+}
+_TICKET = "/change_tickets/"
+
+
+def _amended_values(amendment: Amendment) -> Iterator[tuple[str, str]]:
+    for pointer, value in amendment.changes.items():
+        name = "ticket" if pointer.startswith(_TICKET) else _AMENDED.get(pointer)
+        if name is not None and isinstance(value, str):
+            yield name, value
+
+
 def _deployment_named(content: object) -> str | None:
     match content:
         case Verdict() | Decision() | Finding():
@@ -207,11 +236,13 @@ class SearchView:
 
     def write(self, connection: Connection, rows: Sequence[SearchRow]) -> None:
         """See `View.write`."""
-        insert_rows(connection, _ENTRY, [row[:-1] for row in rows])
+        insert_rows(connection, _ENTRY, [row[:5] for row in rows])
         # Sorted, by index already: neighbours in the table are written together.
         postings = [(term, row.idx) for row in rows for term in row.terms]
         postings.sort(key=itemgetter(0))
         insert_rows(connection, _POSTING, postings)
+        # It may have been found by them before.
+        replace_rows(connection, _POSTING, [(t, row.about) for row in rows for t in row.amended])
         _write_blocks(connection, rows)
 
 

@@ -338,5 +338,5 @@ def _shown(row: _Event, owner: Owner, corrected: Corrections) -> Item:
         "severity": row.severity,
         "text": row.text,
         "retracted": corrected.retracted,
-        "amendments": list(corrected.amendments),
+        "amendments": corrected.listed,
     }

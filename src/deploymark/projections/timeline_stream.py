@@ -12,7 +12,12 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, fu
 from sqlalchemy.types import BigInteger
 
 from deploymark.model.instants import format_instant
-from deploymark.projections.broker.corrected import NONE, Corrections, corrections_about
+from deploymark.projections.broker.corrected import (
+    NONE,
+    Corrections,
+    corrections_about,
+    marks_as_amended,
+)
 from deploymark.projections.broker.marks import MARK, MarkRow
 from deploymark.projections.broker.marks_query import MarkQuery, shape_of, values_of
 from deploymark.projections.broker.marks_statements import Shape, among, of_runs
@@ -171,16 +176,15 @@ def _seen(connection: Connection, rows: Sequence[Any]) -> list[Seen]:
         mark = MarkRow._make(found)
         if mark.first:
             known.setdefault((mark.service, mark.environment, mark.id), []).append(mark)
+    marks = {row.idx: _mark(known, row, owners[row.idx]) for row in rows}
+    newer = marks_as_amended(connection, {each for each in marks.values() if each is not None})
     corrected = corrections_about(connection, [row.idx for row in rows])
-    return [
-        Seen(
-            row,
-            owners[row.idx],
-            _mark(known, row, owners[row.idx]),
-            corrected.get(row.idx, NONE),
-        )
-        for row in rows
-    ]
+    seen = []
+    for row in rows:
+        drawn = marks[row.idx]
+        newest = None if drawn is None else newer.get(drawn, drawn)
+        seen.append(Seen(row, owners[row.idx], newest, corrected.get(row.idx, NONE)))
+    return seen
 
 
 def _mark(

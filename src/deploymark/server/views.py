@@ -70,7 +70,7 @@ def corrected_view(entry: StoredEntry, corrections: Corrections | None = NONE) -
     """
     view = entry_view(entry)
     view["retracted"] = None if corrections is None else corrections.retracted
-    view["amendments"] = None if corrections is None else list(corrections.amendments)
+    view["amendments"] = None if corrections is None else corrections.listed
     if MARKER in view and corrections is not None and corrections.amendments:
         view["amended"] = _amended(view[MARKER], corrections)
     return view

@@ -234,6 +234,8 @@ def test_what_was_amended_or_taken_back_is_said_wherever_it_is_shown(
     assert f"retracted      {taken}" in shown
     assert f"[retracted {taken}" in shown
     assert json.loads(run(f"show {name} --json").stdout)["retracted"]["about"] == index
+    watched = run(f"watch --after {index} --type retraction --count 1").stdout
+    assert f"retraction of entry {index}: A client of grafana_annotations" in watched
 
 
 def annotated(

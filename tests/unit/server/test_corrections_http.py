@@ -76,6 +76,20 @@ def test_an_entry_is_shown_while_views_are_built(
     assert [each["what"] for each in page["missing"]].count("corrections") == 1
 
 
+def test_of_many_amendments_the_newest_are_listed_and_all_count(
+    door: PageDoor, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploymark.projections.broker.corrected.MAX_LISTED", 2)
+    first = door.tell(AMENDMENT, index=said, changes={"/author": "ann"}, **AT)
+    for owner in ("team:b", "team:c"):
+        door.tell(AMENDMENT, index=said, changes={"/owner": owner}, **AT)
+    view = door.look(f"/v1/markers/{said}").json
+    assert [each["index"] for each in view["amendments"]] == [first + 1, first + 2]
+    assert (view["amended"]["author"], view["amended"]["owner"]) == ("ann", "team:c")
+    (event,) = door.look("/v1/timeline").json["items"]
+    assert len(event["amendments"]) == 2
+
+
 def test_the_timeline_shows_corrections_of_an_event(door: PageDoor, said: int) -> None:
     amended, retracted = correct(door, said)
     (event,) = door.look("/v1/timeline").json["items"]
@@ -108,3 +122,14 @@ def test_pages_say_who_took_it_back_and_why(door: PageDoor, said: int) -> None:
 
     (event,) = door.look("/oncall").json["stream"]
     assert event["sentence"].endswith(remark)
+    assert (event["version"], event["who"]) == ("1.1", "team:b")
+
+
+def test_an_event_names_its_deployment_as_it_was_amended_under_any_name(door: PageDoor) -> None:
+    commit, action = "a" * 40, "ci/1"
+    first = door.say(0, phase="planned", commit_hash=commit, action=action, owner="team:a")
+    digest = {"digest": f"sha256:{'b' * 64}"}
+    other = door.say(1, phase="applied", commit_hash=commit, action=action, artifact=digest)
+    door.tell(AMENDMENT, index=first, changes={"/owner": "team:b"}, **AT)
+    events = {each["index"]: each for each in door.look("/oncall").json["stream"]}
+    assert [events[index]["who"] for index in (first, other)] == ["team:b", "team:b"]

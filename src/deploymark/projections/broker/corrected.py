@@ -12,10 +12,13 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from deploymark.projections.broker.corrections import CORRECTION
+from deploymark.projections.broker.marks import MarkRow
+from deploymark.projections.broker.shown_state import version_of
+from deploymark.projections.broker.tables import ALIAS, RUN
 from deploymark.projections.database import rows_with
 
 MAX_LISTED: Final = 64
-"""Corrections that are listed with a deployment, the newest."""
+"""Corrections that are listed with a deployment or an entry, the newest; all of them count."""
 
 _FIELDS: Final = {
     "/owner": "owner",
@@ -50,6 +53,11 @@ class Corrections(Struct, frozen=True):
 
     retracted: Item | None = None
     amendments: tuple[Item, ...] = ()
+
+    @property
+    def listed(self) -> list[Item]:
+        """The newest amendments, in the order of the log."""
+        return list(self.amendments[-MAX_LISTED:])
 
     @property
     def changes(self) -> Item:
@@ -98,6 +106,34 @@ def lay_over(connection: Connection, rows: Sequence[Any], items: Sequence[Item])
             )
         ]
         _lay(item, [json.loads(each.document) for each in mine])
+
+
+def marks_as_amended(connection: Connection, marks: Iterable[MarkRow]) -> dict[MarkRow, MarkRow]:
+    """Return marks with the newest version, owner and author; those that were not amended left out.
+
+    Amended evidence is not looked for here: its deployment is known by its joins alone.
+    """
+    by_id: dict[str, list[MarkRow]] = {}
+    for mark in marks:
+        by_id.setdefault(mark.id, []).append(mark)
+    names = {name: name for name in by_id}
+    scoped = {(mark.service, mark.environment, mark.id) for each in by_id.values() for mark in each}
+    for row in rows_with(connection, ALIAS, ("service", "environment", "id"), sorted(scoped)):
+        names[row.alias] = row.id
+    told = select(CORRECTION.c.deployment).where(
+        CORRECTION.c.deployment.in_(sorted(names)), CORRECTION.c.retracts == 0
+    )
+    ids = {names[name] for name in connection.scalars(told.distinct())}
+    keys = {mark[:5]: mark for each in sorted(ids) for mark in by_id[each]}
+    rows = list(rows_with(connection, RUN, MarkRow._fields[:5], keys))
+    items: list[Item] = [json.loads(row.document) for row in rows]
+    lay_over(connection, rows, items)
+    found = {}
+    for row, item in zip(rows, items, strict=True):
+        mark = keys[row.service, row.environment, row.id, row.kind_key, row.number]
+        newest = {"version": version_of(item), "owner": item["owner"], "author": item["author"]}
+        found[mark] = mark._replace(**newest)
+    return found
 
 
 def first_said(item: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
