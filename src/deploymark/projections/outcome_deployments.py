@@ -25,7 +25,7 @@ def deployments(told: Told) -> Deployments:
     """Return what reads a page of deployments of which is known what came of them.
 
     Args:
-        told: `UNDONE`, `UNDONE_OR_BREACHED`.
+        told: `UNDONE`, `UNDONE_OR_BREACHED`, or a part of them.
     """
 
     def read(

@@ -55,8 +55,10 @@ class Facts:
         self._judged: dict[str, list[Judged]] = {}
         for row in rows_with(connection, JUDGED, ("deployment",), _single(names)):
             self._judged.setdefault(row.deployment, []).append(Judged._make(row))
-        self._openings = _openings(connection, ids)
         self._returns = self._read_returns(connection, runs)
+        self._openings: dict[_Scope, list[tuple[int, int]]] = {}
+        if self._are_told_apart():
+            self._openings = _openings(connection, ids)
 
     def of(self, run: Any) -> Fact:  # noqa: ANN401 - a row with `RUN_COLUMNS`
         """Return what came of one of the deployments."""
@@ -64,13 +66,21 @@ class Facts:
         breached: list[At] = []
         if run.undone_ms is not None:
             undone.append((At(run.undone_ms, run.undone_index), "marker"))
-        for judged in self._about(run):
+        for judged in self._about(run) if self._judged else ():
             if judged.undone_ms is not None and judged.undone_index is not None:
                 undone.append((At(judged.undone_ms, judged.undone_index), "decision"))
             if judged.breached_ms is not None and judged.breached_index is not None:
                 breached.append(At(judged.breached_ms, judged.breached_index))
-        undone += [(at, "return") for at in self._taken_back(run)]
+        if self._returns:
+            undone += [(at, "return") for at in self._taken_back(run)]
         return Fact(run.failed_index, min(undone, default=None), min(breached, default=None))
+
+    def _are_told_apart(self) -> bool:
+        """Tell whether somebody names a deployment without saying which occurrence is meant."""
+        judged = (each for found in self._judged.values() for each in found)
+        return any("~" not in name for name, *_ in self._returns) or any(
+            not each.occurrence for each in judged
+        )
 
     def _names(self, run: Any) -> set[str]:  # noqa: ANN401 - as above
         return {run.id, *self._aliases.get((run.service, run.environment, run.id), ())}

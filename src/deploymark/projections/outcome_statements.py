@@ -54,7 +54,7 @@ Told = Callable[[There], Select[Any]]
 # Of one window ------------------------------------------------------------------------------------
 
 
-def _settled(there: There) -> Select[Any]:
+def settled(there: There) -> Select[Any]:
     """Return the deployments of which the markers say what came of them."""
     return select(
         *RUN_COLUMNS, RUN.c.settled_ms.label("at_ms"), RUN.c.settled_index.label("at_index")
@@ -122,7 +122,16 @@ def _known(*what: str) -> Told:
     """Return what finds deployments of which markers, or else these, say what came of them."""
 
     def told(there: There) -> Select[Any]:
-        return select(union_all(_settled(there), _unsettled(there, *what)).subquery())
+        return select(union_all(settled(there), _unsettled(there, *what)).subquery())
+
+    return told
+
+
+def _only(*what: str) -> Told:
+    """Return what finds those of which only these say it."""
+
+    def told(there: There) -> Select[Any]:
+        return _unsettled(there, *what)
 
     return told
 
@@ -133,7 +142,7 @@ def live(there: There) -> Select[Any]:
         or_(column.is_(None), column != RUN.c.settled_index)
         for column in (RUN.c.failed_index, RUN.c.undone_index)
     ]
-    return _settled(there).where(*other)
+    return settled(there).where(*other)
 
 
 UNDONE: Final[Told] = _known("undone")
@@ -141,6 +150,12 @@ UNDONE: Final[Told] = _known("undone")
 
 UNDONE_OR_BREACHED: Final[Told] = _known("undone", "breached")
 """The same, and those that burnt an error budget."""
+
+ONLY_UNDONE: Final[Told] = _only("undone")
+"""Those of `UNDONE` that are not `settled`."""
+
+ONLY_UNDONE_OR_BREACHED: Final[Told] = _only("undone", "breached")
+"""Those of `UNDONE_OR_BREACHED` that are not `settled`."""
 
 
 def canaries(there: There) -> Select[Any]:

@@ -20,7 +20,7 @@ from deploymark.projections.broker.view import NAME as BROKER
 from deploymark.projections.cursors import projected_size
 from deploymark.projections.database import Views, rows_with
 from deploymark.projections.measures import Reading, Spread, quantile
-from deploymark.projections.outcome_deployments import deployments, page_of
+from deploymark.projections.outcome_deployments import Deployments, deployments, page_of
 from deploymark.projections.outcome_facts import Fact, Facts, runs_named
 from deploymark.projections.outcome_questions import (
     HOLDS_MS,
@@ -33,11 +33,14 @@ from deploymark.projections.outcome_questions import (
     cursor_behind,
 )
 from deploymark.projections.outcome_statements import (
+    ONLY_UNDONE,
+    ONLY_UNDONE_OR_BREACHED,
     PROMOTIONS,
     ROLLBACKS,
     UNDONE,
     UNDONE_OR_BREACHED,
     canaries,
+    settled,
 )
 from deploymark.projections.outcomes import JUDGED, NAME, PASS, SUCCEEDED, Named
 
@@ -61,6 +64,9 @@ def every(counter: Counter, connection: Connection, window: Window) -> Iterator[
 
 _undone = deployments(UNDONE)
 _undone_or_breached = deployments(UNDONE_OR_BREACHED)
+_settled = deployments(settled)
+_only_undone = deployments(ONLY_UNDONE)
+_only_undone_or_breached = deployments(ONLY_UNDONE_OR_BREACHED)
 
 # Deployments -------------------------------------------------------------------------------------
 
@@ -74,12 +80,16 @@ def _outcome(row: Any, fact: Fact) -> tuple[str, tuple[tuple[int, str], ...]]:  
         entries[row.undone_index] = _by("marker")
     if fact.failed is not None:
         entries[fact.failed] = "failed"
-    result = "succeeded" if fact.failed is None else "failed"
     if fact.undone is not None:
         at, how = fact.undone
         entries[at.idx] = _by(how)
-        result = "rolled_back"
-    return result, tuple(entries.items())
+    return _result(fact), tuple(entries.items())
+
+
+def _result(fact: Fact) -> str:
+    if fact.undone is not None:
+        return "rolled_back"
+    return "succeeded" if fact.failed is None else "failed"
 
 
 def _by(how: str) -> str:
@@ -274,10 +284,10 @@ class Outcomes:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
         with self._views.reading() as connection:
-            readings = _by_results(connection, window) | {
-                name: _reading(_counted(name, connection, window), window, name)
+            readings = _of_deployments(connection, window) | {
+                name: _reading(every(counter, connection, window), window, name)
                 for name, counter in COUNTERS.items()
-                if name not in _RESULTS
+                if name not in _OF_DEPLOYMENTS
             }
             return Taken(as_of(connection), readings)
 
@@ -315,23 +325,38 @@ def as_of(connection: Connection) -> int:
     return min(projected_size(connection, name) for name in (NAME, BROKER))
 
 
-_SLICED: Final = ("M1", "M7", "M9")
-"""Measures of deployments, each counted at one time: a window is the sum of its parts."""
+_OF_DEPLOYMENTS: Final = (*_RESULTS, "M9")
 
 
-def _counted(measure: str, connection: Connection, window: Window) -> Iterator[Counted]:
-    """Yield what a measure counts; each page of deployments sorts its window, so in short ones."""
-    for part in window.slices() if measure in _SLICED else (window,):
-        yield from every(COUNTERS[measure], connection, part)
+def _of_deployments(connection: Connection, window: Window) -> dict[str, Reading]:
+    """Return what the measures of deployments count, in one go over them.
 
-
-def _by_results(connection: Connection, window: Window) -> dict[str, Reading]:
-    """Return what `_RESULTS` count, in one go over the deployments."""
-    found = Results(each.result for each in _counted("M1", connection, window))
+    Most are counted by all of these measures. Each is counted at one time: a window is the sum of
+    its parts, and a page sorts its window, so in short ones.
+    """
+    results, breaches = Results[str](), Results[bool]()
+    for part in window.slices():
+        for _, fact in _every(_settled, connection, part):
+            results[_result(fact)] += 1
+            breaches[fact.breached is not None] += 1
+        results.update(_result(fact) for _, fact in _every(_only_undone, connection, part))
+        others = _every(_only_undone_or_breached, connection, part)
+        breaches.update(fact.breached is not None for _, fact in others)
+    shares = {name: Proportion(results[what], results.total()) for name, what in _RESULTS.items()}
+    shares["M9"] = Proportion(breaches[True], breaches.total())
     return {
-        name: Reading(Proportion(found[result], found.total()), window.since_ms, window.until_ms)
-        for name, result in _RESULTS.items()
+        name: Reading(share, window.since_ms, window.until_ms) for name, share in shares.items()
     }
+
+
+def _every(read: Deployments, connection: Connection, window: Window) -> Iterator[tuple[Any, Fact]]:
+    behind: At | None = None
+    while True:
+        page = read(connection, window, behind, _AT_ONCE)
+        yield from page
+        if len(page) < _AT_ONCE:
+            return
+        behind = At(page[-1][0].at_ms, page[-1][0].at_index)
 
 
 def _reading(items: Iterable[Counted], window: Window, measure: str) -> Reading:

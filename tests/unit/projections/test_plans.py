@@ -12,16 +12,23 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from deploymark.projections import cursors, outcomes
+from deploymark.projections.broker import tables
 from deploymark.projections.broker.standing import standing_runs
-from deploymark.projections.broker.tables import METADATA
 from deploymark.projections.database import Views, open_views
+from deploymark.projections.outcome_deployments import deployments, live_deployments
+from deploymark.projections.outcome_questions import SliQuery, window_of
+from deploymark.projections.outcome_statements import settled
+from deploymark.testing.clock import START_MS
 
 
 @pytest.fixture
 def views(tmp_path: Path) -> Iterator[Views]:
     opened = open_views(tmp_path / "views.db")
     with opened.writing() as connection:
-        METADATA.create_all(connection)
+        cursors.lay_down(connection)
+        for metadata in (tables.METADATA, outcomes.METADATA):
+            metadata.create_all(connection)
     opened.admit_readers()
     yield opened
     opened.close()
@@ -31,7 +38,7 @@ def plans(views: Views, ask: Callable[[Connection], object]) -> list[list[str]]:
     """Return the steps of each statement that a question asks."""
     asked: list[tuple[str, Any]] = []
 
-    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:  # noqa: ANN401 - as the event gives them
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:  # noqa: ANN401 - of a driver
         asked.append((statement, values))
 
     with views.reading() as connection:
@@ -48,3 +55,12 @@ def test_a_look_of_the_watchers_begins_with_what_stands_and_with_what_runs(views
     begun = [steps[0] for steps in plans(views, lambda asked: list(standing_runs(asked)))]
     used = [re.findall(r"INDEX (\w+)", step) for step in begun]
     assert used == [["broker_run_watched"], ["broker_run_watched"], ["broker_instance_running"]]
+
+
+@pytest.mark.parametrize("read", [deployments(settled), live_deployments])
+def test_the_deployments_of_a_week_are_counted_without_reading_their_documents(
+    views: Views, read: Callable[..., object]
+) -> None:
+    week = window_of(SliQuery(), START_MS)
+    found = plans(views, lambda asked: read(asked, week, None, 10))
+    assert "USING COVERING INDEX broker_run_settled" in found[0][0]

@@ -241,14 +241,16 @@ def test_while_a_week_is_counted_again_everybody_gets_the_last_one(
     hasty.setattr(measuring, "_take", slow)
     for name in ("_PAGE_SECONDS", "_PATIENCE_SECONDS"):
         hasty.setattr(measuring_module, name, 0.0)
-    clock.advance(15)
+    clock.advance(3_600)  # whatever the first count took
     assert measuring.lately() == first
     assert measuring.slis(SliQuery())[0] == first[0]
     told = measuring.readings()["M1"]
-    assert clock.now_ms() - told.until_ms == 15_000
+    assert clock.now_ms() - told.until_ms == 3_600_000
     slow.go_on.set()
-    measuring.close()
+    wait_for(hasty)
+    assert measuring.readings()["M1"].until_ms == clock.now_ms()
     assert slow.counted == 1
+    measuring.close()
 
 
 def test_a_refusal_is_told_and_counted_again(story: Story, hasty: pytest.MonkeyPatch) -> None:
