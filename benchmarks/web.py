@@ -37,7 +37,7 @@ ASSETS = Path(__file__).parents[1] / "src" / "deploymark" / "server" / "assets"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
 COUNT = 100_000
 WEEK_MS = 7 * 86_400_000
-_RUNS, _LOADS, _MOVES, _PER_SECOND = 60, 7, 60, 20
+_RUNS, _ALONE, _LOADS, _MOVES, _PER_SECOND = 60, 20, 7, 60, 20
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -157,26 +157,27 @@ def shells(url: str, process: int, runs: int, count: int) -> Iterator[Row]:
                 f"until the measures of the week are counted {spent:.1f} s of CPU "
                 f"of the server; {len(counted['measures'])} measures",
             )
-        times = []
-        packed = 0
-        for _ in range(runs):
-            began = time.perf_counter()
-            packed = int(ask("/oncall", "text/html").headers["Content-Length"])
-            times.append((time.perf_counter() - began) * 1e3)
-        before = cpu_seconds(process)
-        for _ in range(runs):
-            ask("/oncall", "text/html")
-        spent = (cpu_seconds(process) - before) / runs * 1e3
-        late = statistics.quantiles(times, n=20)[-1]
-        yield Row(
-            f"shell, server time p95, {count:,} deployments",
-            late,
-            0,
-            "ms",
-            "<= 15",
-            late <= 15,
-            f"wall, {runs} times; p50 {statistics.median(times):.1f} ms, CPU {spent:.1f} ms each",
-        )
+        packed = int(ask("/oncall", "text/html").headers["Content-Length"])
+        # Looks within a second share a part of the work: one behind the other, and each alone.
+        for what, times, rest_seconds in (("server time", runs, 0.0), ("alone", _ALONE, 1.1)):
+            walls, before = [], cpu_seconds(process)
+            for _ in range(times):
+                time.sleep(rest_seconds)
+                began = time.perf_counter()
+                ask("/oncall", "text/html")
+                walls.append((time.perf_counter() - began) * 1e3)
+            spent = (cpu_seconds(process) - before) / times * 1e3
+            late = statistics.quantiles(walls, n=20)[-1]
+            yield Row(
+                f"shell, {what} p95, {count:,} deployments",
+                late,
+                0,
+                "ms",
+                "<= 15",
+                late <= 15,
+                f"wall, {times} times; p50 {statistics.median(walls):.1f} ms, CPU {spent:.1f} ms "
+                "each, with all that the server does meanwhile",
+            )
         yield Row(
             "shell HTML, compressed", packed / 1e3, 0, "KB", "<= 25", packed <= 25_000, "gzip"
         )
