@@ -1,6 +1,7 @@
 """Each fault changes what is sent as its name says, and what must be seen because of it."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -12,12 +13,22 @@ from deploymark.testing.gameday.message import Message, Seal
 from deploymark.testing.gameday.plan import Day, Size, plan_day
 from deploymark.testing.gameday.witnesses import identify
 
-DAY = plan_day(Size(deployments=300, faults=84, services=15), seed=11, name="day")
-BY_NUMBER: dict[int, list[Message]] = {}
-for _message in DAY.messages:
-    BY_NUMBER.setdefault(_message.deploy, []).append(_message)
-
 Check = Callable[[list[Message], Injection], object]
+
+
+@cache
+def the_day() -> Day:
+    """Return the day, which is planned by who needs it first: not by every worker."""
+    return plan_day(Size(deployments=300, faults=84, services=15), seed=11, name="day")
+
+
+@cache
+def by_number() -> dict[int, list[Message]]:
+    """Return what is said about each deployment."""
+    found: dict[int, list[Message]] = {}
+    for message in the_day().messages:
+        found.setdefault(message.deploy, []).append(message)
+    return found
 
 
 def _kinds(said: list[Message]) -> set[str]:
@@ -29,7 +40,7 @@ def _bases(said: list[Message]) -> set[str]:
 
 
 def _lateness(said: list[Message]) -> float:
-    return max(each.leaves_at - each.at for each in said) / DAY.timing.compression
+    return max(each.leaves_at - each.at for each in said) / the_day().timing.compression
 
 
 def _observed(said: list[Message]) -> set[str]:
@@ -53,17 +64,17 @@ CHECKS: dict[str, tuple[set[str], Check]] = {
         {"intent_unconfirmed"},
         lambda said, _: {each.phase for each in said} <= {"planned", "applying"},
     ),
-    "delayed": ({"marker_stale"}, lambda said, _: _lateness(said) > DAY.timing.stale_seconds),
+    "delayed": ({"marker_stale"}, lambda said, _: _lateness(said) > the_day().timing.stale_seconds),
     "CI cut off": (
         {"marker_stale"},
         lambda said, _: (
             min(e.leaves_at - e.at for e in said if e.emitter.kind == "ci") > 0
-            and _lateness(said) > DAY.timing.stale_seconds
+            and _lateness(said) > the_day().timing.stale_seconds
         ),
     ),
     "orchestrator cut off": (
         {"marker_stale"},
-        lambda said, _: _lateness(said) > DAY.timing.stale_seconds,
+        lambda said, _: _lateness(said) > the_day().timing.stale_seconds,
     ),
     "clock ahead": (
         {"clock_skew"},
@@ -128,10 +139,10 @@ def test_the_table_names_every_fault() -> None:
 @pytest.mark.parametrize("name", CHECKS)
 def test_what_is_sent_and_must_be_found(name: str) -> None:
     codes, is_spoilt = CHECKS[name]
-    injections = [each for each in DAY.injections if each.fault == name]
+    injections = [each for each in the_day().injections if each.fault == name]
     assert injections
     for injection in injections:
-        assert is_spoilt(BY_NUMBER[injection.deploy.number], injection)
+        assert is_spoilt(by_number()[injection.deploy.number], injection)
         wanted = {code for finding in injection.findings for code in finding.codes}
         assert wanted == {FindingCode(code) for code in codes}
         for each in injection.wanted:
@@ -139,23 +150,23 @@ def test_what_is_sent_and_must_be_found(name: str) -> None:
 
 
 def test_what_must_be_seen_is_seen_in_the_record_of_the_deployment_that_was_sent() -> None:
-    for injection in DAY.injections:
-        said = BY_NUMBER[injection.deploy.number]
+    for injection in the_day().injections:
+        said = by_number()[injection.deploy.number]
         assert injection.record is not None
         assert injection.record.id in {ids_of_marker(each.fields)[0] for each in said}
 
 
 def test_a_tag_without_digest_gives_the_id_of_its_commit() -> None:
-    tagged = [each for each in DAY.injections if each.fault == "tag without digest"]
+    tagged = [each for each in the_day().injections if each.fault == "tag without digest"]
     for injection in tagged:
-        planned = next(e for e in BY_NUMBER[injection.deploy.number] if e.phase == "planned")
+        planned = next(e for e in by_number()[injection.deploy.number] if e.phase == "planned")
         assert ids_of_marker(planned.fields)[0] == identify(injection.deploy)
 
 
 def test_the_other_deploys_are_told_as_on_a_day_without_faults() -> None:
-    day: Day = DAY
+    day: Day = the_day()
     faulty = {each.deploy.number for each in day.injections}
-    for number, said in BY_NUMBER.items():
+    for number, said in by_number().items():
         if number in faulty:
             continue
         assert not any(each.lost or each.clock_off_seconds for each in said)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,21 +15,27 @@ from deploymark.testing.gameday.score import Scorer, Shown, Verdict
 from deploymark.testing.gameday.truth import Record
 from deploymark.testing.gameday.witnesses import identify
 
-DAY = plan_day(Size(deployments=150, faults=42, services=15), seed=3, name="day")
 SOON_MS = 700
 
 Board = dict[str, Shown]
 
 
+@cache
+def the_day() -> Day:
+    """Return the day, which is planned by who needs it first: not by every worker."""
+    return plan_day(Size(deployments=150, faults=42, services=15), seed=3, name="day")
+
+
 def real_ms(at: float) -> int:
-    return START_MS + int(at * 1_000 / DAY.timing.compression)
+    return START_MS + int(at * 1_000 / the_day().timing.compression)
 
 
 def principal(caller: str) -> str:
     return f"token:day-{caller}"
 
 
-def scorer_of(day: Day = DAY) -> Scorer:
+def scorer_of(day: Day | None = None) -> Scorer:
+    day = day or the_day()
     faulty = {each.deploy.number for each in day.injections}
     healthy = [identify(each) for each in day.world.deploys if each.number not in faulty]
     return Scorer(day.injections, day.timing, real_ms, principal, healthy)
@@ -36,7 +43,7 @@ def scorer_of(day: Day = DAY) -> Scorer:
 
 def perfect_board() -> Iterator[tuple[str, Shown]]:
     """Yield what must be found, as a server that finds it at once would show it."""
-    for number, injection in enumerate(DAY.injections):
+    for number, injection in enumerate(the_day().injections):
         lane = injection.deploy.lane
         for place, wanted in enumerate(injection.findings):
             assert injection.record is not None
@@ -68,7 +75,7 @@ def board() -> Board:
 
 def judged(board: Board) -> Scorer:
     scorer = scorer_of()
-    end_ms = max(real_ms(each.ends) for each in DAY.world.deploys) + 600_000
+    end_ms = max(real_ms(each.ends) for each in the_day().world.deploys) + 600_000
     scorer.look(board, end_ms)
     for verdict in scorer.verdicts:  # of what records must show, another test speaks
         for each, answer in zip(verdict.injection.wanted, verdict.answers, strict=True):
@@ -85,7 +92,7 @@ def missed(scorer: Scorer) -> list[Verdict]:
 
 def one_of(fault: str, board: Board) -> str:
     """Return the name of a finding that a kind of fault must have."""
-    number = next(n for n, each in enumerate(DAY.injections) if each.fault == fault)
+    number = next(n for n, each in enumerate(the_day().injections) if each.fault == fault)
     name = f"f-{number}-0"
     assert name in board
     return name
@@ -104,7 +111,7 @@ def test_a_perfect_server_is_found_perfect(board: Board) -> None:
 
 
 def test_a_server_that_says_nothing_has_missed_everything_that_has_a_finding() -> None:
-    with_findings = [each for each in DAY.injections if each.findings]
+    with_findings = [each for each in the_day().injections if each.findings]
     assert len(missed(judged({}))) == len(with_findings)
 
 
@@ -112,7 +119,7 @@ PLANTED: dict[str, Callable[[Shown], Shown | None]] = {
     "a finding that never came": lambda _: None,
     "a finding of another code": lambda shown: changed(shown, code="flag_stale"),
     "a finding about another deployment": lambda shown: changed(
-        shown, deployment_id=identify(DAY.world.deploys[0]), service="gameday-999", about=""
+        shown, deployment_id=identify(the_day().world.deploys[0]), service="gameday-999", about=""
     ),
     "a finding that came too late": lambda shown: replace(
         shown, first_ms=shown.first_ms + 120_000, changed_ms=shown.first_ms + 120_000
@@ -160,7 +167,7 @@ def test_a_forgery_must_be_told_about_its_caller(board: Board) -> None:
 
 
 def _healthy() -> Record:
-    return next(each for each in DAY.records if each.deploy.fault is None and each.instances)
+    return next(each for each in the_day().records if each.deploy.fault is None and each.instances)
 
 
 FALSE: dict[str, Callable[[], dict[str, Any]]] = {
@@ -178,7 +185,7 @@ FALSE: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "of a code that its fault does not bring about": lambda: {
         "code": "config_drift",
-        "deployment_id": identify(DAY.injections[0].deploy),
+        "deployment_id": identify(the_day().injections[0].deploy),
     },
 }
 
@@ -195,7 +202,7 @@ def test_a_finding_is_false(where: str, board: Board) -> None:
 
 def test_it_waits_until_everything_was_seen_or_is_too_late(board: Board) -> None:
     scorer = scorer_of()
-    last_ms = max(real_ms(each.since) for one in DAY.injections for each in one.degradations)
+    last_ms = max(real_ms(each.since) for one in the_day().injections for each in one.degradations)
     assert not scorer.is_decided(last_ms)
     scorer.look(board, last_ms + 600_000)
     assert not scorer.is_decided(last_ms)  # the records have not been looked at
@@ -204,7 +211,7 @@ def test_it_waits_until_everything_was_seen_or_is_too_late(board: Board) -> None
 
 def test_records_are_looked_at_only_while_it_matters() -> None:
     scorer = scorer_of()
-    wanted = [each for one in DAY.injections for each in one.degradations]
+    wanted = [each for one in the_day().injections for each in one.degradations]
     for each in wanted:
         open_now = [found for _, _, found in scorer.open_degradations(real_ms(each.since) + 1)]
         assert each in open_now
@@ -237,7 +244,7 @@ def perfect_record(record: Record) -> dict[str, Any]:
 
 
 def test_a_true_record_has_no_difference() -> None:
-    for record in DAY.records:
+    for record in the_day().records:
         if record.deploy.fault is None:
             assert list(differences(record, perfect_record(record), START_MS)) == []
 
