@@ -43,6 +43,15 @@ def test_errors_that_rise_now_outrank_what_failed_long_ago(door: PageDoor) -> No
     assert page["selected"]["chip"]["service"] == "new"
 
 
+def test_the_page_of_a_deployment_after_which_errors_rose_says_so(door: PageDoor) -> None:
+    _rising(door, "checkout", 0, 30)
+    door.log.clock.advance(20 * MINUTE)
+    suspect = _oncall(door)["suspects"][0]
+    verdict = door.look(f"/d/{suspect['id']}").json["verdict"]
+    assert verdict == suspect["reason"]
+    assert verdict.startswith("Errors rose from 1.00 % to 30.00 %")
+
+
 def test_the_steeper_rise_outranks_a_failure_that_harmed_fewer(door: PageDoor) -> None:
     _rising(door, "little", 0, 3)
     _rising(door, "much", 60, 30)

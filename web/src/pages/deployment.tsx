@@ -171,7 +171,10 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
                     {[area.cluster, area.region, area.zone].filter(Boolean).join(" · ") ||
                       "no place named"}
                   </strong>
-                  <Instances counts={area.instances} />
+                  <Instances
+                    counts={area.instances}
+                    isPart={shown.areas.filter((each) => each.cluster === area.cluster).length > 1}
+                  />
                 </li>
               ))}
             </ul>
