@@ -174,3 +174,17 @@ def test_on_a_wide_screen_the_executive_page_leaves_little_empty(
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert story
+
+
+@pytest.mark.parametrize("height", [700, 900])
+def test_a_banner_pushes_the_selected_deployment_nowhere(
+    open_page: Open, server: PageServer, story: dict[str, str], height: int
+) -> None:
+    page = open_page(server, "/oncall", width=1440, height=height)
+    bar = page.locator(".selection")
+    expect(bar).to_be_in_viewport(ratio=1)
+    page.keyboard.press("f")
+    expect(page.locator(".banner.warn")).to_contain_text("Frozen.")
+    expect(bar).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert story

@@ -160,3 +160,12 @@ def test_a_window_that_is_over_judges_by_its_own_end(door: PageDoor) -> None:
     since, until = format_instant(START_MS - 1_800_000), format_instant(START_MS + 1_500_000)
     (suspect,) = look_at_oncall(door, f"?since={since}&until={until}")["suspects"]
     assert suspect["reason"].startswith("Errors rose from 1.00 % to 30.00 %")
+
+
+def test_the_page_of_a_deployment_after_which_errors_rose_says_so(door: PageDoor) -> None:
+    _rising(door, "checkout", 0, 30)
+    door.log.clock.advance(20 * MINUTE)
+    suspect = look_at_oncall(door)["suspects"][0]
+    verdict = door.look(f"/d/{suspect['id']}").json["verdict"]
+    assert verdict == suspect["reason"]
+    assert verdict.startswith("Errors rose from 1.00 % to 30.00 %")

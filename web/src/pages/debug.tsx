@@ -12,6 +12,7 @@ import { AlignedChart } from "../parts/aligned.tsx";
 import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
 import { Entries } from "../parts/entries.tsx";
 import { ToDeployment, ToEntry } from "../parts/link.tsx";
+import { ListPanel } from "../parts/list-panel.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Facts, Panel } from "../parts/panel.tsx";
 import { ProofWords } from "../parts/proof-words.tsx";
@@ -133,50 +134,48 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
       </Panel>
 
       <div class="grid-2">
-        <Panel
+        <ListPanel
           title="Slowest spans against what ran before"
-          note={shownOf(shown.spans.length, shown.spans_total)}
+          shown={shown.spans.length}
+          total={shown.spans_total}
+          missing={shown.missing}
+          what="spans"
+          empty="No slow trace of it is kept."
         >
-          {shown.spans.length === 0 ? (
-            <Nothing missing={shown.missing} what="spans">
-              No slow trace of it is kept.
-            </Nothing>
-          ) : (
-            <div class="scroll" tabIndex={0}>
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Operation</th>
-                    <th scope="col" class="number">
-                      This
+          <div class="scroll" tabIndex={0}>
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Operation</th>
+                  <th scope="col" class="number">
+                    This
+                  </th>
+                  <th scope="col" class="number">
+                    Before
+                  </th>
+                  <th scope="col">Trace</th>
+                </tr>
+              </thead>
+              <tbody>
+                {shown.spans.map((span) => (
+                  <tr key={span.trace_id + span.name}>
+                    <th scope="row" class="break">
+                      {span.name}{" "}
+                      {span.route === null ? null : <span class="mono calm">{span.route}</span>}
                     </th>
-                    <th scope="col" class="number">
-                      Before
-                    </th>
-                    <th scope="col">Trace</th>
+                    <td class="number">{span.new_ms.toFixed(1)} ms</td>
+                    <td class="number calm">
+                      {span.baseline_ms === null
+                        ? "none kept"
+                        : `${span.baseline_ms.toFixed(1)} ms`}
+                    </td>
+                    <td class="mono break">{span.trace_id.slice(0, 16)}</td>
                   </tr>
-                </thead>
-                <tbody>
-                  {shown.spans.map((span) => (
-                    <tr key={span.trace_id + span.name}>
-                      <th scope="row" class="break">
-                        {span.name}{" "}
-                        {span.route === null ? null : <span class="mono calm">{span.route}</span>}
-                      </th>
-                      <td class="number">{span.new_ms.toFixed(1)} ms</td>
-                      <td class="number calm">
-                        {span.baseline_ms === null
-                          ? "none kept"
-                          : `${span.baseline_ms.toFixed(1)} ms`}
-                      </td>
-                      <td class="mono break">{span.trace_id.slice(0, 16)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )}
-        </Panel>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </ListPanel>
         <Panel title="Traces" note={shownOf(shown.traces.length, shown.traces_total)}>
           <Traces
             traces={shown.traces}
@@ -185,145 +184,144 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         </Panel>
       </div>
 
-      <Panel
+      <ListPanel
         title="Log excerpts"
-        note={`${shownOf(shown.logs.length, shown.logs_total)} · errors first`}
+        shown={shown.logs.length}
+        total={shown.logs_total}
+        note="errors first"
+        missing={shown.missing}
+        what="logs"
+        empty="No log record carries its id. Send OpenTelemetry logs to /v1/logs."
       >
-        {shown.logs.length === 0 ? (
-          <Nothing missing={shown.missing} what="logs">
-            No log record carries its id. Send OpenTelemetry logs to /v1/logs.
-          </Nothing>
-        ) : (
-          <ul class="list">
-            {shown.logs.map((line, i) => (
-              <li key={i}>
-                <span class="break">
-                  <span class="calm">
-                    <When at={line.at} />
-                  </span>{" "}
-                  <span class={`state tone-${line.severity >= 17 ? "bad" : "calm"}`}>
-                    {line.severity >= 17 ? "✕ error" : "○ info"}
-                  </span>{" "}
-                  <span class="mono">{line.text}</span>
-                </span>
-              </li>
-            ))}
-          </ul>
-        )}
-      </Panel>
+        <ul class="list">
+          {shown.logs.map((line, i) => (
+            <li key={i}>
+              <span class="break">
+                <span class="calm">
+                  <When at={line.at} />
+                </span>{" "}
+                <span class={`state tone-${line.severity >= 17 ? "bad" : "calm"}`}>
+                  {line.severity >= 17 ? "✕ error" : "○ info"}
+                </span>{" "}
+                <span class="mono">{line.text}</span>
+              </span>
+            </li>
+          ))}
+        </ul>
+      </ListPanel>
 
-      <Panel
+      <ListPanel
         title="What each instance runs"
-        note={shownOf(shown.instances.length, shown.instances_total)}
+        shown={shown.instances.length}
+        total={shown.instances_total}
+        missing={shown.missing}
+        what="instances"
+        empty="No instance reports what it runs: deploymark observe, or the SDK's startup()."
       >
-        {shown.instances.length === 0 ? (
-          <Nothing missing={shown.missing} what="instances">
-            No instance reports what it runs: deploymark observe, or the SDK's startup().
-          </Nothing>
-        ) : (
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Instance</th>
-                  <th scope="col">Where</th>
-                  <th scope="col">Status</th>
-                  <th scope="col">Wanted</th>
-                  <th scope="col">Running</th>
-                  <th scope="col">Known by</th>
-                  <th scope="col">Pull</th>
-                  <th scope="col">Last heard</th>
+        <div class="scroll" tabIndex={0}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Instance</th>
+                <th scope="col">Where</th>
+                <th scope="col">Status</th>
+                <th scope="col">Wanted</th>
+                <th scope="col">Running</th>
+                <th scope="col">Known by</th>
+                <th scope="col">Pull</th>
+                <th scope="col">Last heard</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.instances.map((instance) => (
+                <tr key={instance.instance_uid}>
+                  <th scope="row" class="break">
+                    {instance.name ?? instance.instance_uid}
+                  </th>
+                  <td>
+                    {[instance.cluster, instance.zone, instance.node].filter(Boolean).join(" · ") ||
+                      "–"}
+                  </td>
+                  <td>
+                    <InstanceStatus status={instance.status} />
+                  </td>
+                  <td class="mono">
+                    {instance.wanted === null ? "–" : shortDigest(instance.wanted)}
+                  </td>
+                  <td class="mono">
+                    {instance.running === null ? "–" : shortDigest(instance.running)}
+                  </td>
+                  <td>{instance.basis === null ? "–" : sentence(instance.basis)}</td>
+                  <td class="break">{instance.pull ?? "not reported"}</td>
+                  <td class="calm">
+                    <When at={instance.last_at} />
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {shown.instances.map((instance) => (
-                  <tr key={instance.instance_uid}>
-                    <th scope="row" class="break">
-                      {instance.name ?? instance.instance_uid}
-                    </th>
-                    <td>
-                      {[instance.cluster, instance.zone, instance.node]
-                        .filter(Boolean)
-                        .join(" · ") || "–"}
-                    </td>
-                    <td>
-                      <InstanceStatus status={instance.status} />
-                    </td>
-                    <td class="mono">
-                      {instance.wanted === null ? "–" : shortDigest(instance.wanted)}
-                    </td>
-                    <td class="mono">
-                      {instance.running === null ? "–" : shortDigest(instance.running)}
-                    </td>
-                    <td>{instance.basis === null ? "–" : sentence(instance.basis)}</td>
-                    <td class="break">{instance.pull ?? "not reported"}</td>
-                    <td class="calm">
-                      <When at={instance.last_at} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </Panel>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </ListPanel>
 
-      <Panel title="Emitters" note={shownOf(shown.emitters.length, shown.emitters_total)}>
-        {shown.emitters.length === 0 ? (
-          <Empty>No emitter is known.</Empty>
-        ) : (
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Emitter</th>
-                  <th scope="col" class="number">
-                    Markers
+      <ListPanel
+        title="Emitters"
+        shown={shown.emitters.length}
+        total={shown.emitters_total}
+        missing={shown.missing}
+        what="emitters"
+        empty="No emitter is known."
+      >
+        <div class="scroll" tabIndex={0}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Emitter</th>
+                <th scope="col" class="number">
+                  Markers
+                </th>
+                <th scope="col">Last</th>
+                <th scope="col" class="number">
+                  Clock ahead
+                </th>
+                <th scope="col" class="number">
+                  Late
+                </th>
+                <th scope="col" class="number">
+                  Missing
+                </th>
+                <th scope="col" class="number">
+                  Duplicates
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.emitters.map((emitter) => (
+                <tr key={emitter.emitter}>
+                  <th scope="row" class="break">
+                    {emitter.emitter} <span class="calm">{emitter.kind}</span>
                   </th>
-                  <th scope="col">Last</th>
-                  <th scope="col" class="number">
-                    Clock ahead
-                  </th>
-                  <th scope="col" class="number">
-                    Late
-                  </th>
-                  <th scope="col" class="number">
-                    Missing
-                  </th>
-                  <th scope="col" class="number">
-                    Duplicates
-                  </th>
+                  <td class="number">{count(emitter.markers)}</td>
+                  <td class="calm">
+                    <When at={emitter.last_at} />
+                  </td>
+                  <td class="number">{spelled(emitter.ahead_ms)}</td>
+                  <td class="number">
+                    {emitter.late_ms === null ? "–" : spelled(emitter.late_ms)}{" "}
+                    <span class="calm">(most {spelled(emitter.late_most_ms)})</span>
+                  </td>
+                  <td class={`number ${emitter.missing_numbers > 0 ? "tone-bad" : ""}`}>
+                    {emitter.missing_numbers > 0 ? "▲ " : ""}
+                    {count(emitter.missing_numbers)}
+                  </td>
+                  <td class="number">
+                    {emitter.duplicates === null ? "not counted" : count(emitter.duplicates)}
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {shown.emitters.map((emitter) => (
-                  <tr key={emitter.emitter}>
-                    <th scope="row" class="break">
-                      {emitter.emitter} <span class="calm">{emitter.kind}</span>
-                    </th>
-                    <td class="number">{count(emitter.markers)}</td>
-                    <td class="calm">
-                      <When at={emitter.last_at} />
-                    </td>
-                    <td class="number">{spelled(emitter.ahead_ms)}</td>
-                    <td class="number">
-                      {emitter.late_ms === null ? "–" : spelled(emitter.late_ms)}{" "}
-                      <span class="calm">(most {spelled(emitter.late_most_ms)})</span>
-                    </td>
-                    <td class={`number ${emitter.missing_numbers > 0 ? "tone-bad" : ""}`}>
-                      {emitter.missing_numbers > 0 ? "▲ " : ""}
-                      {count(emitter.missing_numbers)}
-                    </td>
-                    <td class="number">
-                      {emitter.duplicates === null ? "not counted" : count(emitter.duplicates)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </Panel>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </ListPanel>
 
       <Panel title="Entries" note={shownOf(shown.entries.length, shown.entries_total)}>
         <Entries entries={shown.entries} />

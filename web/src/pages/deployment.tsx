@@ -14,6 +14,7 @@ import { AllMissing, Empty } from "../parts/empty.tsx";
 import { Entries } from "../parts/entries.tsx";
 import { Instances } from "../parts/instances.tsx";
 import { Outside, To, ToDeployment, ToEntry } from "../parts/link.tsx";
+import { ListPanel } from "../parts/list-panel.tsx";
 import { Notices } from "../parts/notices.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Facts, Panel } from "../parts/panel.tsx";
@@ -170,7 +171,10 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
                     {[area.cluster, area.region, area.zone].filter(Boolean).join(" · ") ||
                       "no place named"}
                   </strong>
-                  <Instances counts={area.instances} />
+                  <Instances
+                    counts={area.instances}
+                    isPart={shown.areas.filter((each) => each.cluster === area.cluster).length > 1}
+                  />
                 </li>
               ))}
             </ul>
@@ -223,30 +227,30 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
       )}
 
       <div class="grid-2">
-        <Panel title="What changed" note={shownOf(shown.changes.length, shown.changes_total)}>
-          {shown.changes.length === 0 ? (
-            <Empty>
-              No change is named. Markers name them in `changes`, and CI fills them from the
-              commits.
-            </Empty>
-          ) : (
-            <ul class="list">
-              {shown.changes.map((change, i) => (
-                <li key={i} class="break">
-                  <span>
-                    <span class="calm">{sentence(change.kind)}</span>{" "}
-                    {change.link === null ? (
-                      change.what
-                    ) : (
-                      <Outside link={change.link}>{change.what}</Outside>
-                    )}
-                    {change.who === null ? "" : ` · ${change.who}`}
-                  </span>
-                </li>
-              ))}
-            </ul>
-          )}
-        </Panel>
+        <ListPanel
+          title="What changed"
+          shown={shown.changes.length}
+          total={shown.changes_total}
+          missing={shown.missing}
+          what="changes"
+          empty="No change is named. Markers name them in `changes`, and CI fills them from the commits."
+        >
+          <ul class="list">
+            {shown.changes.map((change, i) => (
+              <li key={i} class="break">
+                <span>
+                  <span class="calm">{sentence(change.kind)}</span>{" "}
+                  {change.link === null ? (
+                    change.what
+                  ) : (
+                    <Outside link={change.link}>{change.what}</Outside>
+                  )}
+                  {change.who === null ? "" : ` · ${change.who}`}
+                </span>
+              </li>
+            ))}
+          </ul>
+        </ListPanel>
         <Panel
           title="Against what ran before"
           note={

@@ -4,10 +4,11 @@
 import "../style/exec.css";
 import type { Exec, Figure } from "../api/documents.ts";
 import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
+import { ListPanel } from "../parts/list-panel.tsx";
 import { FigureCard, Measures, Met, valueWords } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Panel } from "../parts/panel.tsx";
-import { count, shownOf } from "../parts/words.ts";
+import { count } from "../parts/words.ts";
 import { written } from "../time/instant.ts";
 
 export default function ExecPage({ document: shown }: { document: Exec }) {
@@ -85,49 +86,50 @@ function Success({ document: shown }: { document: Exec }) {
 
 function Teams({ document: shown }: { document: Exec }) {
   return (
-    <Panel
+    <ListPanel
       title="Teams"
-      note={`${shownOf(shown.teams.length, shown.teams_total)} · the worst first`}
+      shown={shown.teams.length}
+      total={shown.teams_total}
+      note="the worst first"
+      missing={shown.missing}
+      what="teams"
+      empty="No deployment of these days names an owner."
     >
-      {shown.teams.length === 0 ? (
-        <Empty>No deployment of these days names an owner.</Empty>
-      ) : (
-        <div class="scroll" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Team</th>
-                <th scope="col" class="number">
-                  Success
+      <div class="scroll" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Team</th>
+              <th scope="col" class="number">
+                Success
+              </th>
+              <th scope="col" class="number">
+                Deployments
+              </th>
+              <th scope="col" class="number">
+                Failed
+              </th>
+              <th scope="col" class="number">
+                Rolled back
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.teams.map((team) => (
+              <tr key={team.owner}>
+                <th scope="row">
+                  <a href={team.list}>{team.owner || "no owner"}</a>
                 </th>
-                <th scope="col" class="number">
-                  Deployments
-                </th>
-                <th scope="col" class="number">
-                  Failed
-                </th>
-                <th scope="col" class="number">
-                  Rolled back
-                </th>
+                <td class="number">{valueWords(team.success, "share")}</td>
+                <td class="number">{count(team.deployments)}</td>
+                <td class="number">{count(team.failed)}</td>
+                <td class="number">{count(team.rolled_back)}</td>
               </tr>
-            </thead>
-            <tbody>
-              {shown.teams.map((team) => (
-                <tr key={team.owner}>
-                  <th scope="row">
-                    <a href={team.list}>{team.owner || "no owner"}</a>
-                  </th>
-                  <td class="number">{valueWords(team.success, "share")}</td>
-                  <td class="number">{count(team.deployments)}</td>
-                  <td class="number">{count(team.failed)}</td>
-                  <td class="number">{count(team.rolled_back)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Panel>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </ListPanel>
   );
 }
 

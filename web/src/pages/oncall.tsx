@@ -192,7 +192,11 @@ function Suspect({ chip, isChosen }: { chip: Chip; isChosen: boolean }) {
           </span>
         </span>
         <span class="clip calm">
-          <strong class={isWorse(chip.delta) ? "tone-bad" : ""}>{deltaWords(chip.delta)}</strong>
+          {isWorse(chip.delta) ? (
+            <strong class="tone-bad">{deltaWords(chip.delta)}</strong>
+          ) : (
+            deltaWords(chip.delta)
+          )}
           {instant === null ? "" : ` · ${ago(instant, now.value)}`}
         </span>
         <span class="clip calm">

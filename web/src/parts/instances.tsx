@@ -1,22 +1,19 @@
 // How many instances are confirmed, unproven and mismatched, as words and as a bar of three patterns.
 
 import type { InstanceCounts } from "../api/documents.ts";
-import { count } from "./words.ts";
+import { instanceWords } from "./words.ts";
 
-export function Instances({ counts }: { counts: InstanceCounts }) {
+interface InstancesProps {
+  counts: InstanceCounts;
+  /** A zone, say: how many are expected is told of the whole cluster. */
+  isPart?: boolean;
+}
+
+export function Instances({ counts, isPart = false }: InstancesProps) {
   const seen = counts.confirmed + counts.unproven + counts.mismatched;
-  const all = Math.max(counts.expected ?? 0, seen);
+  const all = Math.max(isPart ? 0 : (counts.expected ?? 0), seen);
   if (all === 0) return <span class="calm">no instance reports what it runs</span>;
-  const words = [
-    `${count(counts.confirmed)} confirmed`,
-    counts.unproven > 0 ? `${count(counts.unproven)} unproven` : "",
-    counts.mismatched > 0 ? `${count(counts.mismatched)} run another artifact` : "",
-    counts.expected === null
-      ? "how many should run is not known"
-      : `${count(counts.expected)} expected`,
-  ]
-    .filter(Boolean)
-    .join(" · ");
+  const words = instanceWords(counts, isPart);
   const x = (part: number) => (part / all) * 100;
   return (
     <>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ErrorDelta } from "../api/documents.ts";
-import { coverageWords, deltaValue, deltaWords, points, signed } from "./words.ts";
+import { coverageWords, deltaValue, deltaWords, instanceWords, points, signed } from "./words.ts";
 
 function delta(value: number | null, result: ErrorDelta["result"]): ErrorDelta {
   return {
@@ -51,4 +51,13 @@ test.each<[string, number, number, number, number | null, number]>([
 ])("instances are told so that no part is more than its whole: %s", (said, ...told) => {
   const [confirmed, unproven, mismatched, expected, versions] = told;
   expect(coverageWords({ confirmed, unproven, mismatched, expected }, versions)).toBe(said);
+});
+
+test("a zone is not said to lack what is expected of its whole cluster", () => {
+  const zone = { confirmed: 1, unproven: 0, mismatched: 1, expected: 3 };
+  expect(instanceWords(zone, true)).toBe("1 confirmed · 1 run another artifact");
+  expect(instanceWords(zone, false)).toBe("1 confirmed · 1 run another artifact · 3 expected");
+  expect(instanceWords({ ...zone, mismatched: 0, expected: null }, false)).toBe(
+    "1 confirmed · how many should run is not known",
+  );
 });

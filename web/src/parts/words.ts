@@ -90,4 +90,20 @@ export function coverageWords(seen: Covered, deployments: number): string {
   return `${part} confirmed, ${count(expected)} expected${why}`;
 }
 
+/** Every count of a place; of a part of one nothing about what is expected, which nobody says. */
+export function instanceWords(seen: Covered, isPart: boolean): string {
+  const expected =
+    seen.expected === null
+      ? "how many should run is not known"
+      : `${count(seen.expected)} expected`;
+  return [
+    `${count(seen.confirmed)} confirmed`,
+    seen.unproven > 0 ? `${count(seen.unproven)} unproven` : "",
+    seen.mismatched > 0 ? `${count(seen.mismatched)} run another artifact` : "",
+    isPart ? "" : expected,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
 export const sentence = (text: string) => text.replaceAll("_", " ");

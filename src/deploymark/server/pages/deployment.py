@@ -31,6 +31,7 @@ from deploymark.server.pages.shapes_deployment import (
     Occurrence,
     ShownDecision,
 )
+from deploymark.server.pages.suspicion import how_errors_rose
 
 LOOKS: Final = 60
 CHANGES: Final = 100
@@ -104,6 +105,8 @@ def _verdict(selected: Selected, item: Item) -> str:
     chip = selected.chip
     if chip.reason:
         return chip.reason
+    if chip.state in _STANDING and (rose := how_errors_rose(chip)) is not None:
+        return rose
     said = _SENTENCES[chip.state]
     if chip.state in _ENDED and item["ended_at"]:
         return f"{said} since {told_at(item['ended_at'])}."
@@ -125,6 +128,7 @@ _SENTENCES: Final = {
     ShownState.REMOVED: "It was removed",
     ShownState.CONFIG: "It is a change of configuration",
 }
+_STANDING: Final = (ShownState.HEALTHY, ShownState.COMPLETE)
 _ENDED: Final = (
     ShownState.FAILED,
     ShownState.SUPERSEDED,

@@ -49,6 +49,7 @@ from deploymark.server.pages.shapes_oncall import (
 from deploymark.server.pages.suspicion import (
     Grounds,
     Suspect,
+    how_errors_rose,
     likeliest_first,
     suspect_of,
     worst_suspect_first,
@@ -62,8 +63,6 @@ LAG_MS: Final = 10_000
 """An entry that is not shown for so long is waited for; the views take a second."""
 
 _LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
-_PERCENT: Final = 100
-_SECOND_MS: Final = 1_000
 
 
 class _Suspects(NamedTuple):
@@ -182,7 +181,7 @@ def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) ->
         chip = bench.chip(mark, deltas=True)
         suspect = suspect_of(chip, mark, bench.told(mark), until_ms)
         if suspect is not None and suspect.grounds is Grounds.HARM:
-            suspect = suspect._replace(chip=replace(chip, reason=_rose(chip)))
+            suspect = suspect._replace(chip=replace(chip, reason=how_errors_rose(chip)))
         if suspect is not None:
             doubted.append(suspect)
     doubted.sort(key=worst_suspect_first)
@@ -203,20 +202,6 @@ def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
 
 _LOOKED_AT: Final = 64
 _LOOKED_INTO: Final = 8
-
-
-def _rose(chip: Chip) -> str:
-    delta = chip.delta
-    if delta is None or delta.before is None or delta.after is None:
-        return chip.reason or ""
-    return (
-        f"Errors rose from {_percent(delta.before)} to {_percent(delta.after)} in the"
-        f" {told_length(delta.after_seconds * _SECOND_MS)} after it went live."
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{share * _PERCENT:.2f} %"
 
 
 # The first sentence ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from deploymark.model.instants import parse_instant
+from deploymark.model.lengths import told_length
 from deploymark.model.vocabulary import Phase
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.run_book import Told
@@ -18,6 +19,10 @@ from deploymark.server.pages.shapes import Chip, DeltaResult
 
 RECENT_MS: Final = 7_200_000
 """A deployment may be why something is wrong for so long after it went live, or failed."""
+
+
+_PERCENT: Final = 100
+_SECOND_MS: Final = 1_000
 
 
 class Grounds(IntEnum):
@@ -68,6 +73,21 @@ def suspect_of(chip: Chip, mark: MarkRow, told: Told | None, until_ms: int) -> S
     failed_by_look = verdict is not None and verdict["result"] == "fail"
     said = failed_by_look or RANK[chip.state] <= RANK[ShownState.PAUSED]
     return Suspect(chip, Grounds.SAID if said else Grounds.UNDECIDED, since_ms)
+
+
+def how_errors_rose(chip: Chip) -> str | None:
+    """Return by how much requests fail more often since it went live; None where they do not."""
+    delta = chip.delta
+    if delta is None or delta.result is not DeltaResult.WORSE:
+        return None
+    return (
+        f"Errors rose from {_percent(delta.before)} to {_percent(delta.after)} in the"
+        f" {told_length(delta.after_seconds * _SECOND_MS)} after it went live."
+    )
+
+
+def _percent(share: float | None) -> str:
+    return f"{(share or 0.0) * _PERCENT:.2f} %"
 
 
 def worst_suspect_first(suspect: Suspect) -> tuple[int, float, int, int]:

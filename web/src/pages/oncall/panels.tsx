@@ -2,33 +2,32 @@
 // findings that matter now.
 
 import type { Canary, OnCall, Rollback, ServiceDelta, ShownFinding } from "../../api/documents.ts";
-import { Nothing } from "../../parts/empty.tsx";
 import { ToDeployment } from "../../parts/link.tsx";
-import { Panel } from "../../parts/panel.tsx";
+import { ListPanel } from "../../parts/list-panel.tsx";
 import { ResultMark, StateMark } from "../../parts/state-mark.tsx";
 import { Version } from "../../parts/version.tsx";
-import { count, deltaValue, isWorse, points, sentence, share, shownOf } from "../../parts/words.ts";
+import { count, deltaValue, isWorse, points, sentence, share } from "../../parts/words.ts";
 import { now } from "../../state/app.ts";
 import { ago, clock, exact, parsed } from "../../time/instant.ts";
 
 export function Canaries({ document: shown }: { document: OnCall }) {
   return (
-    <Panel title="Canaries" note={shownOf(shown.canaries.length, shown.canaries_total)}>
-      {shown.canaries.length === 0 ? (
-        <Nothing missing={shown.missing} what="canaries">
-          No rollout by steps is under way. Plans for rollouts stand in the configuration, under
-          services.
-        </Nothing>
-      ) : (
-        <ul class="list">
-          {shown.canaries.map((canary) => (
-            <li key={canary.chip.id}>
-              <CanaryLine canary={canary} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </Panel>
+    <ListPanel
+      title="Canaries"
+      shown={shown.canaries.length}
+      total={shown.canaries_total}
+      missing={shown.missing}
+      what="canaries"
+      empty="No rollout by steps is under way. Plans for rollouts stand in the configuration, under services."
+    >
+      <ul class="list">
+        {shown.canaries.map((canary) => (
+          <li key={canary.chip.id}>
+            <CanaryLine canary={canary} />
+          </li>
+        ))}
+      </ul>
+    </ListPanel>
   );
 }
 
@@ -123,21 +122,22 @@ export function Scores({ canary }: { canary: Canary }) {
 
 export function Rollbacks({ document: shown }: { document: OnCall }) {
   return (
-    <Panel title="Rollbacks" note={shownOf(shown.rollbacks.length, shown.rollbacks_total)}>
-      {shown.rollbacks.length === 0 ? (
-        <Nothing missing={shown.missing} what="rollbacks">
-          Nothing is being rolled back.
-        </Nothing>
-      ) : (
-        <ul class="list">
-          {shown.rollbacks.map((rollback) => (
-            <li key={rollback.chip.id}>
-              <RollbackLine rollback={rollback} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </Panel>
+    <ListPanel
+      title="Rollbacks"
+      shown={shown.rollbacks.length}
+      total={shown.rollbacks_total}
+      missing={shown.missing}
+      what="rollbacks"
+      empty="Nothing is being rolled back."
+    >
+      <ul class="list">
+        {shown.rollbacks.map((rollback) => (
+          <li key={rollback.chip.id}>
+            <RollbackLine rollback={rollback} />
+          </li>
+        ))}
+      </ul>
+    </ListPanel>
   );
 }
 
@@ -178,41 +178,40 @@ function RollbackLine({ rollback }: { rollback: Rollback }) {
 
 export function Deltas({ document: shown }: { document: OnCall }) {
   return (
-    <Panel
+    <ListPanel
       title="Errors after the newest deployment"
-      note={`${shownOf(shown.deltas.length, shown.deltas_total)} · 30 min after minus 30 min before`}
+      shown={shown.deltas.length}
+      total={shown.deltas_total}
+      note="30 min after minus 30 min before"
+      missing={shown.missing}
+      what="deltas"
+      empty="No service has telemetry around a deployment in this window."
     >
-      {shown.deltas.length === 0 ? (
-        <Nothing missing={shown.missing} what="deltas">
-          No service has telemetry around a deployment in this window.
-        </Nothing>
-      ) : (
-        <div class="scroll" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Service</th>
-                <th scope="col" class="number">
-                  Before
-                </th>
-                <th scope="col" class="number">
-                  After
-                </th>
-                <th scope="col" class="number">
-                  Difference
-                </th>
-                <th scope="col">95 % interval</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.deltas.map((each) => (
-                <DeltaRow key={each.service + each.chip.id} each={each} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Panel>
+      <div class="scroll" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Service</th>
+              <th scope="col" class="number">
+                Before
+              </th>
+              <th scope="col" class="number">
+                After
+              </th>
+              <th scope="col" class="number">
+                Difference
+              </th>
+              <th scope="col">95 % interval</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.deltas.map((each) => (
+              <DeltaRow key={each.service + each.chip.id} each={each} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </ListPanel>
   );
 }
 
@@ -242,15 +241,16 @@ function DeltaRow({ each }: { each: ServiceDelta }) {
 
 export function Findings({ document: shown }: { document: OnCall }) {
   return (
-    <Panel title="Findings" note={shownOf(shown.findings.length, shown.findings_total)}>
-      {shown.findings.length === 0 ? (
-        <Nothing missing={shown.missing} what="findings">
-          Nothing is found wrong with markers, emitters or instances.
-        </Nothing>
-      ) : (
-        <FindingList findings={shown.findings} />
-      )}
-    </Panel>
+    <ListPanel
+      title="Findings"
+      shown={shown.findings.length}
+      total={shown.findings_total}
+      missing={shown.missing}
+      what="findings"
+      empty="Nothing is found wrong with markers, emitters or instances."
+    >
+      <FindingList findings={shown.findings} />
+    </ListPanel>
   );
 }
 
