@@ -219,27 +219,13 @@ def _inserting(table: Table, *prefixes: str) -> str:
 
 
 def rows_with(
-    connection: Connection,
-    table: Table,
-    names: Sequence[str],
-    keys: Iterable[tuple[object, ...]],
-    *,
-    index: str = "",
+    connection: Connection, table: Table, names: Sequence[str], keys: Iterable[tuple[object, ...]]
 ) -> Iterator[Row[Any]]:
     """Return the rows whose columns of these names have one of the values, many in one question.
 
     A statement for each key would spend thirty times as long in the library as in the database.
     The join has the keys outside: asked with IN, SQLite would go through the whole table.
-
-    Args:
-        connection: Reads.
-        table: Of the rows.
-        names: Of its columns.
-        keys: A value for each of these.
-        index: By which they are found, where that is not the primary key: left to itself SQLite
-            prefers the beginning of the primary key, however many rows share it.
     """
-    source = f'"{table.name}" INDEXED BY "{index}"' if index else f'"{table.name}"'
     same = " AND ".join(f'"{table.name}"."{name}" = "wanted"."{name}"' for name in names)
     columns = ", ".join(f'"{name}"' for name in names)
     one = f"({', '.join('?' * len(names))})"
@@ -247,7 +233,7 @@ def rows_with(
     while some := list(islice(left, _KEYS_AT_ONCE)):
         statement = (
             f"WITH wanted ({columns}) AS (VALUES {', '.join([one] * len(some))}) "  # noqa: S608
-            f'SELECT "{table.name}".* FROM wanted CROSS JOIN {source} WHERE {same}'
+            f'SELECT "{table.name}".* FROM wanted CROSS JOIN "{table.name}" WHERE {same}'
         )
         values = tuple(value for key in some for value in key)
         yield from connection.exec_driver_sql(statement, values).all()

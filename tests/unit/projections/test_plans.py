@@ -14,6 +14,8 @@ from sqlalchemy import Connection, event
 
 from deploymark.projections import cursors, outcomes
 from deploymark.projections.broker import tables
+from deploymark.projections.broker.query import BrokerQuery
+from deploymark.projections.broker.questions import CoverageQuery, FindingQuery
 from deploymark.projections.broker.standing import standing_runs
 from deploymark.projections.database import Views, open_views
 from deploymark.projections.outcome_deployments import deployments, live_deployments
@@ -51,6 +53,24 @@ def plans(views: Views, ask: Callable[[Connection], object]) -> list[list[str]]:
         ]
 
 
+def plans_of(views: Views, ask: Callable[[BrokerQuery], object], table: str) -> list[list[str]]:
+    """Return the steps of each statement about a table that a question to the broker asks."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:  # noqa: ANN401 - of a driver
+        if f"FROM {table}" in statement:
+            asked.append((statement, values))
+
+    event.listen(views.engine, "before_cursor_execute", note)
+    ask(BrokerQuery(views))
+    event.remove(views.engine, "before_cursor_execute", note)
+    with views.reading() as connection:
+        return [
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", values)]
+            for each, values in asked
+        ]
+
+
 def test_a_look_of_the_watchers_begins_with_what_stands_and_with_what_runs(views: Views) -> None:
     begun = [steps[0] for steps in plans(views, lambda asked: list(standing_runs(asked)))]
     used = [re.findall(r"INDEX (\w+)", step) for step in begun]
@@ -64,3 +84,17 @@ def test_the_deployments_of_a_week_are_counted_without_reading_their_documents(
     week = window_of(SliQuery(), START_MS)
     found = plans(views, lambda asked: read(asked, week, None, 10))
     assert "USING COVERING INDEX broker_run_settled" in found[0][0]
+
+
+def test_open_findings_are_found_without_reading_the_closed_ones(views: Views) -> None:
+    (steps,) = plans_of(views, lambda query: query.findings(FindingQuery()), "broker_finding")
+    assert {step for step in steps if "broker_finding" in step} == {
+        "SEARCH broker_finding USING INDEX broker_finding_open (closed_ms=?)",
+        "SEARCH broker_finding USING INDEX broker_finding_open (closed_ms>?)",
+    }
+
+
+def test_the_coverage_of_a_service_is_counted_from_what_runs(views: Views) -> None:
+    asked = CoverageQuery(service=("checkout",))
+    (steps,) = plans_of(views, lambda query: query.coverage(asked), "broker_instance")
+    assert steps[0] == "SEARCH broker_instance USING INDEX broker_instance_running (service=?)"

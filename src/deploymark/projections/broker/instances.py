@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, update
 
 from deploymark.model.vocabulary import Basis
-from deploymark.projections.broker.tables import BY_NAME, INSTANCE
+from deploymark.projections.broker.tables import INSTANCE
 from deploymark.projections.broker.witness import Appearance, Witness
 from deploymark.projections.database import replace_rows, rows_with
 
@@ -99,8 +99,7 @@ class Instances:
     def _replace_older(self, names: set[tuple[str, str, str]]) -> None:
         """Leave one instance of a name in its place: the one that was seen first last."""
         places: dict[tuple[Any, ...], list[Any]] = {}
-        named = rows_with(self._connection, INSTANCE, _NAME, sorted(names), index=BY_NAME)
-        for row in named:
+        for row in rows_with(self._connection, INSTANCE, _NAME, sorted(names)):
             name = (row.service, row.environment, row.instance, row.cluster, row.namespace)
             places.setdefault(name, []).append(row)
         for found in places.values():

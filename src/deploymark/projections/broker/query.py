@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     and_,
     literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -181,7 +182,10 @@ class BrokerQuery:
             if query.state != "all":
                 is_open = or_(FINDING.c.closed_ms.is_(None), FINDING.c.closed_ms > now_ms)
                 wanted.append(is_open if query.state == "open" else ~is_open)
-            order = [column.desc() for column in columns]
+            # The few that are open are found by that: in the order of time, all would be read.
+            unordered = FINDING.c.opened_ms + literal_column("0")
+            time = unordered if query.state == "open" else FINDING.c.opened_ms
+            order = (time.desc(), FINDING.c.id.desc())
             statement = select(FINDING).where(*wanted).order_by(*order).limit(query.limit + 1)
             rows = [finding_of(row) for row in connection.execute(statement)]
             as_of = projected_size(connection, NAME)

@@ -6,7 +6,7 @@ for watchers.
 
 from typing import Final
 
-from sqlalchemy import and_, case, or_
+from sqlalchemy import and_, case, literal_column, or_
 
 from deploymark.projections.broker.tables import GROUP, INSTANCE
 
@@ -22,8 +22,11 @@ STATUS: Final = case(
 )
 """One of `questions.STATUSES`; needs `JOINED`."""
 
-RUNNING: Final = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == 0)
-"""It has not ended, and none newer runs under its name."""
+RUNNING: Final = and_(INSTANCE.c.gone_ms.is_(None), INSTANCE.c.replaced == literal_column("0"))
+"""It has not ended, and none newer runs under its name.
+
+Written out, not bound: SQLite uses a partial index only for what it can read in the statement.
+"""
 
 JOINED: Final = (
     INSTANCE.outerjoin(MAIN, INSTANCE.c.main == MAIN.c.idx)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     and_,
@@ -126,9 +127,9 @@ Index("broker_group_by_run", GROUP.c.id, GROUP.c.number)
 INSTANCE: Final = Table(
     "broker_instance",
     METADATA,
-    Column("service", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("uid", Text, primary_key=True),
+    Column("service", Text),
+    Column("environment", Text),
+    Column("uid", Text),
     Column("instance", Text),
     Column("cluster", Text),
     Column("region", Text),
@@ -149,10 +150,12 @@ INSTANCE: Final = Table(
     Column("declared", BigInteger),  # its group on each basis
     Column("self_observed", BigInteger),
     Column("observed", BigInteger),
+    # The uid first: a key that began with the service would be taken for the index of all questions
+    # about a service, and lead through every instance that it ever had.
+    PrimaryKeyConstraint("uid", "service", "environment"),
     sqlite_with_rowid=False,
 )
-BY_NAME: Final = "broker_instance_by_name"
-Index(BY_NAME, INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.instance)
+Index("broker_instance_by_name", INSTANCE.c.service, INSTANCE.c.environment, INSTANCE.c.instance)
 Index("broker_instance_by_run", INSTANCE.c.main)
 Index(
     "broker_instance_running",

@@ -36,7 +36,7 @@ from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "broker"
-SCHEMA_VERSION: Final = 15
+SCHEMA_VERSION: Final = 16
 MAX_SCOPES: Final = 512
 """Scopes that are held in memory; the others are read when they are spoken of."""
 
