@@ -26,9 +26,13 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium.
+
+    Playwright keeps an event loop running, beside which no test of another room has one of its own:
+    it ends with the module, because a worker goes on with whatever is left to do.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
