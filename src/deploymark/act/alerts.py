@@ -37,6 +37,7 @@ class AlertCode(StrEnum):
     AUTOMATION_FROZEN = "automation_frozen"
     GLASS_BROKEN = "glass_broken"
     BUDGET_BURNING = "budget_burning"
+    LEFT_BEHIND = "left_behind"
     ROLLOUT_HELD = "rollout_held"
     VERDICT_OPEN = "verdict_open"
     ACTUATOR_AWAY = "actuator_away"
@@ -123,10 +124,17 @@ TELLINGS: Final = MappingProxyType[AlertCode, Telling](
             "roll back.",
             "the rollout goes on or back",
         ),
+        AlertCode.LEFT_BEHIND: Telling(
+            Urgency.PAGE,
+            "The pipeline gave up {about}, and it has a part of the traffic still.",
+            "Roll it back: nothing takes its traffic away by itself, and whether it serves well is "
+            "judged no more.",
+            "somebody has rolled it back",
+        ),
         AlertCode.ROLLOUT_HELD: Telling(
             Urgency.TICKET,
             "The rollout of {about} waits for a person.",
-            "Promote it or roll it back; the rollout shows what it waits for.",
+            "Look at the rollout: it shows what it waits for, and what can be done.",
             "a person has decided",
         ),
         AlertCode.VERDICT_OPEN: Telling(

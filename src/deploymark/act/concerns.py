@@ -28,6 +28,7 @@ _TOLD: Final = {
     "recovery_failed": AlertCode.RECOVERY_FAILED,
     "canary_failed": AlertCode.CANARY_FAILED,
     "budget_burns": AlertCode.BUDGET_BURNING,
+    "left_behind": AlertCode.LEFT_BEHIND,
     AWAY: AlertCode.ACTUATOR_AWAY,
 }
 _WAITS: Final = frozenset({Move.HOLD, Move.PAGE})

@@ -122,7 +122,7 @@ def left_behind(course: Course) -> Intent:
         reason=said,
         key=f"{course.deployment}:{Move.HOLD}:{course.step}",
         step=course.step,
-        urgency=Urgency.TICKET,
+        urgency=Urgency.PAGE,
     )
 
 

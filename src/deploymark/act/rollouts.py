@@ -135,16 +135,26 @@ class Rollouts:
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
 
+        What something is wanted of although it is not the newest stands behind that.
+
         Raises:
             StoreUnavailableError: The views are being built, or their medium refuses.
         """
         found = []
         for scope in self._plans:
             if service in (None, scope[0]) and environment in (None, scope[1]):
-                rolling = self._query.newest(*scope)
-                if rolling is not None:
-                    found.append(self._shown(rolling, looks=0))
+                newest = self._query.newest(*scope)
+                both = (newest, self._behind(scope, newest))
+                found += [self._shown(each, looks=0) for each in both if each is not None]
         return found
+
+    def _behind(self, scope: Scope, newest: Rolling | None) -> Rolling | None:
+        """Return what something is wanted of although it is not the newest, None for nothing."""
+        wanted = self._wanted().get(scope)
+        name = "" if wanted is None else wanted.intent.key.partition(":")[0]
+        if not name.startswith("d-") or (newest is not None and newest.canary.name == name):
+            return None
+        return self._query.named(*scope, name)
 
     def show(self, name: str) -> dict[str, Any]:
         """Return one rollout with its newest looks.

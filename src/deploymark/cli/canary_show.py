@@ -270,6 +270,16 @@ def _say_decisions(shown: dict[str, Any], output: Output) -> None:
         output.remark(f"{earlier} earlier ones are not shown; --json has all.")
 
 
+def _after(shown: dict[str, Any], back: tuple[str, str]) -> tuple[str, str]:
+    """Return what a person can do of a rollout that is over."""
+    if shown["ended"] == "promoted":
+        return "Nothing: it is done. To return all the same:", back[1]
+    if (shown["wants"] or {}).get("code") == "left_behind":
+        return back
+    name = shown["deployment_id"]
+    return "Nothing: it is over. If it was put away and is good:", _command("canary release", name)
+
+
 def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a person can do now: a sentence, and the command for it."""
     name = shown["deployment_id"]
@@ -287,13 +297,8 @@ def next_of(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "Then let it go on:", _command("canary resume", name)
         yield back
         yield from _unblocking(shown)
-    elif shown["ended"] == "promoted":
-        yield "Nothing: it is done. To return all the same:", _command("rollback", name)
     elif shown["ended"] or shown["state"] in _OVER:
-        yield (
-            "Nothing: it is over. If it was put away and is good:",
-            _command("canary release", name),
-        )
+        yield _after(shown, back)
     elif shown["paused_by"]:
         yield (
             "Let it go on, if you know why it was paused and it is well:",

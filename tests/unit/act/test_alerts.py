@@ -84,6 +84,7 @@ PAGES = {
     "outcome_unknown",
     "automation_frozen",
     "glass_broken",
+    "left_behind",
 }
 
 

@@ -8,6 +8,7 @@ from test_requests import People
 
 from deploymark.act.alerts import AlertCode
 from deploymark.act.concerns import of_wanted
+from deploymark.cli.canary_show import next_of
 from deploymark.ports import Deed, Urgency
 
 
@@ -39,8 +40,16 @@ def test_a_person_is_asked_to_return_its_traffic(world: RolloutWorld, phase: str
     wanted = People(world).rollouts.show(canary)["wants"]
     assert "10 % of the traffic" in wanted["reason"]
     (concern,) = of_wanted(world.controller.wanted[SCOPE], *SCOPE, f"{canary}~1")
-    assert concern.code is AlertCode.ROLLOUT_HELD
-    assert world.controller.wanted[SCOPE].intent.urgency is Urgency.TICKET
+    assert concern.code is AlertCode.LEFT_BEHIND
+    assert world.controller.wanted[SCOPE].intent.urgency is Urgency.PAGE
+
+
+def test_it_is_listed_beside_what_is_rolled_out(world: RolloutWorld) -> None:
+    canary = _given_up(world)
+    listed = [each["deployment_id"] for each in People(world).rollouts.newest()]
+    assert listed[1:] == [f"{canary}~1"]
+    shown = People(world).rollouts.show(canary)
+    assert [what for what, _ in next_of(shown)] == ["Return to the old release:"]
 
 
 def test_the_person_can_return_it_and_is_asked_no_more(world: RolloutWorld) -> None:
