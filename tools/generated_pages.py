@@ -369,7 +369,7 @@ _DIALECTS_HEAD = """\
 Clients of other systems work unchanged when they are given this server's address and a token of
 this server's where they have one of their own. Each address stands at the root. Requests that say
 something need the role *emitter* and its scope; those that read show a *reader* everything and an
-emitter its own. Errors come in the client's own form.
+emitter its own within its scope. Errors come in the client's own form.
 
 What they say is signed by the platform, which names the caller; the label `dialect` of a marker and
 its emitter of the kind `gateway` tell that it was translated. Sent again, also with other times, it

@@ -343,7 +343,8 @@ class RecordQuery(Struct, frozen=True, kw_only=True):
 class DialectRecords(Protocol):
     """The records of one dialect that its caller may see; a view of the log, and so may wait.
 
-    An emitter sees what it said itself; a reader sees everything. What was retracted is not there.
+    An emitter sees what it said itself, as far as its scope has it; a reader sees everything. What
+    was retracted is not there.
     Every method raises `StoreUnavailableError` while the view is being built.
     """
 

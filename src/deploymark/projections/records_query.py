@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, func, select
 
+from deploymark.crypto.scope import matches_any
 from deploymark.errors import NotFoundError
+from deploymark.model.entries import Scope
+from deploymark.model.vocabulary import Kind
 from deploymark.ports import Event, LogReader, Record, RecordQuery
 from deploymark.projections.database import Views
 from deploymark.projections.records import ENTRY, RECORD, TAG, tags_of
@@ -26,24 +30,34 @@ class Records:
         self._views = views
         self._reader = reader
 
-    def of(self, dialect: str, principal: str | None = None) -> "SeenRecords":
+    def of(
+        self, dialect: str, principal: str | None = None, scope: Scope | None = None
+    ) -> "SeenRecords":
         """Return those of one dialect.
 
         Args:
             dialect: Its name.
             principal: Only what this caller said; None for everything.
+            scope: Only what is about services, environments and kinds in it; None for all. A name
+                that was given again has the records of whoever had it before.
         """
-        return SeenRecords(self._views, self._reader, dialect, principal)
+        return SeenRecords(self._views, self._reader, dialect, principal, scope)
 
 
 class SeenRecords:
     """See `ports.DialectRecords`."""
 
     def __init__(
-        self, views: Views, reader: LogReader, dialect: str, principal: str | None
+        self,
+        views: Views,
+        reader: LogReader,
+        dialect: str,
+        principal: str | None,
+        scope: Scope | None,
     ) -> None:
         self._views = views
         self._reader = reader
+        self._scope = scope
         self._seen = [RECORD.c.dialect == dialect, RECORD.c.retracted == 0]
         if principal is not None:
             self._seen.append(RECORD.c.principal == principal)
@@ -56,7 +70,7 @@ class SeenRecords:
         statement = select(RECORD).join(ENTRY, same).where(ENTRY.c.idx == index, *self._seen)
         with self._views.reading() as connection:
             row = connection.execute(statement).first()
-        return None if row is None else self._record(row)
+        return self._record(row) if row is not None and self._allows(row) else None
 
     def search(self, query: RecordQuery) -> list[Record]:
         """See `DialectRecords.search`."""
@@ -64,12 +78,27 @@ class SeenRecords:
             select(RECORD)
             .where(*self._seen, *_conditions(query))
             .order_by(RECORD.c.ended_ms.desc(), RECORD.c.idx.desc())
-            .limit(max(0, min(query.limit, MAX_LIMIT)))
-            .offset(max(0, min(query.offset, 2**31)))
         )
+        limit, offset = max(0, min(query.limit, MAX_LIMIT)), max(0, min(query.offset, 2**31))
         with self._views.reading() as connection:
-            rows = connection.execute(statement).all()
+            if self._scope is None:
+                rows = list(connection.execute(statement.limit(limit).offset(offset)))
+            else:  # no SQL matches globs as scopes do; nearly all of its own lies within
+                allowed = filter(self._allows, connection.execute(statement))
+                rows = list(islice(allowed, offset, offset + limit))
         return [self._record(row) for row in rows]
+
+    def _allows(self, row: Row[Any]) -> bool:
+        """Tell whether the scope has a record; its phases are of each marker, not of it."""
+        scope = self._scope
+        if scope is None:
+            return True
+        if not matches_any(scope.services, row.service):
+            return False
+        if not matches_any(scope.environments, row.environment):
+            return False
+        kind = json.loads(row.document)["fields"].get("kind") or Kind.DEPLOYMENT
+        return matches_any(scope.kinds, kind)
 
     def _record(self, row: Row[Any]) -> Record:
         document = json.loads(row.document)

@@ -6,6 +6,7 @@ is ours.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -209,6 +210,9 @@ class _Address(Route):
 
     def __init__(self, path: str, resource: "_Resource", methods: Iterable[str]) -> None:
         super().__init__(path, resource, methods=list(methods))
+        # A name may hold line breaks, which `.` would not take and `$` would leave out.
+        whole = self.path_regex.pattern.removesuffix("$") + r"\Z"
+        self.path_regex = re.compile(whole, re.DOTALL)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)

@@ -169,7 +169,7 @@ _PAGES: Final = (
         *_PAGING,
     ),
     _page(
-        "/services/{service}",
+        "/services/{service:path}",  # a name may hold slashes, and servers decode `%2F`
         Page.SERVICE,
         "Show the history of one service.",
         overview.service,

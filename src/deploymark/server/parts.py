@@ -232,8 +232,10 @@ class ReadableMeter(Meter, Protocol):
 class Records(Protocol):
     """What clients of other systems were told (`projections.records_query`)."""
 
-    def of(self, dialect: str, principal: str | None = None) -> DialectRecords:
-        """Return the records of a dialect, all or one caller's own."""
+    def of(
+        self, dialect: str, principal: str | None = None, scope: Scope | None = None
+    ) -> DialectRecords:
+        """Return the records of a dialect: all, or one caller's own as far as a scope has them."""
         ...
 
 

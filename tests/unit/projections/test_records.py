@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 from projected_log import Projected, leaf_of
 
+from deploymark.model.entries import Scope
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import AMENDMENT, MARKER, RETRACTION
 from deploymark.ports import Record, RecordQuery
@@ -114,6 +115,29 @@ def test_what_no_dialect_translated_is_no_record(told: Told) -> None:
     assert told.search() == [index]
     assert told.records.of("other").search(RecordQuery()) == []
     assert told.find(99) is None
+
+
+def test_a_scope_narrows_what_a_caller_sees_of_its_own(told: Told) -> None:
+    """The name of a token may be given again, to a holder of another scope."""
+    inside = [told.mark(str(n), n, service=f"shop-{n}") for n in range(4)]
+    flag = told.mark("1", 4, service="shop-9", kind="config", key="ttl", value="5s")
+    staging = told.mark("1", 5, service="shop-9", environment="staging")
+    pay = told.mark("1", 6, service="pay")
+    told.mark("1", 7, service="shop-9", by="token:other")
+    scope = Scope(
+        services=("shop-*",),
+        environments=("pro*",),
+        kinds=("deployment",),
+        phases=("started",),  # of what it may say, not of what became of that
+    )
+    seen = told.records.of(DIALECT, "token:ci", scope)
+
+    assert [seen.find(index) is not None for index in (*inside, flag, staging, pay)] == (
+        [True] * 4 + [False] * 3
+    )
+    assert [each.index for each in seen.search(RecordQuery())] == inside[::-1]
+    page = seen.search(RecordQuery(limit=2, offset=1))
+    assert [each.index for each in page] == [inside[2], inside[1]]
 
 
 def test_amendments_count_in_the_order_of_the_log(told: Told) -> None:

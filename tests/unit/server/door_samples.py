@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Self
+from urllib.parse import unquote
 
 from deploymark.errors import NotFoundError, StoreUnavailableError
 from deploymark.ingest.callers import LOCAL, Caller
@@ -275,7 +276,7 @@ async def knock(
     scope = {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),  # as servers hand it on
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),

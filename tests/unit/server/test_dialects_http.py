@@ -4,10 +4,13 @@ import base64
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from door_samples import Door, Reply
+from projected_log import compiled_once
 
 from deploymark.crypto.webhook_signature import Profile
 from deploymark.errors import DialectError, RateLimitedError
@@ -23,6 +26,7 @@ from deploymark.ports import (
     ForeignReply,
     ForeignRequest,
     Read,
+    RecordQuery,
     Refusal,
     Route,
     Said,
@@ -33,10 +37,15 @@ from deploymark.ports import (
     Write,
     in_json,
 )
+from deploymark.projections.database import open_views
+from deploymark.projections.records import RecordsView
+from deploymark.projections.records_query import Records
+from deploymark.projections.runner import Runner
 from deploymark.server.application import Application
 from deploymark.server.dialects.mounted import Mounted
 from deploymark.server.settings import Settings
 from deploymark.server.views import entry_view
+from deploymark.testing.meter import ListMeter
 
 _SECRET = "a secret of webhooks"  # noqa: S105 - of this test
 _HMAC = Signature(Profile.HEX, "x-signature")
@@ -252,6 +261,43 @@ def test_a_refusal_of_the_translation_is_told_in_the_words_of_the_client(side: _
     refused = side.say({"wrong": 1}, authorization=f"Bearer {side.token}")
     assert (refused.status, refused.json["code"]) == (400, "bad_dialect_request")
     assert refused.json["error"].startswith("This is wrong.")
+
+
+def test_a_name_that_is_used_again_shows_only_what_the_new_scope_has(
+    side: _Side, tmp_path: Path
+) -> None:
+    tokens, store = side.door.keeper, side.door.log.store
+    views = compiled_once(open_views(tmp_path / "views.db"))
+    runner: Runner = Runner(store, views, [RecordsView()], ListMeter())
+    side.door.parts = replace(side.door.parts, records=Records(views, store))
+    shows = Read(lambda _, records: in_json([r.index for r in records.search(RecordQuery())]))
+    says = _dialect(BEARER)
+    routes = (says.routes[0], Route("GET", "/dialect/records", "List.", shows, (BEARER,)))
+    dialect = Dialect(says.name, says.title, routes, says.refuse)
+    side.door.app = Application(side.door.parts, Settings(), [Mounted(dialect)])
+    everything = Scope(services=("*",), environments=("*",))
+    first = tokens.issue("ci", [Role.EMITTER], everything, None, LOCAL)
+
+    def listed(token: str) -> list[int]:
+        found: list[int] = side.door.ask(
+            "GET", "/dialect/records", headers={"authorization": f"Bearer {token}"}
+        ).json
+        return found
+
+    try:
+        shop, pay = (
+            side.say({"service": name}, authorization=f"Bearer {first.text}").json["id"]
+            for name in ("shop-web", "pay")
+        )
+        runner.catch_up()
+        assert sorted(listed(first.text)) == [shop, pay]
+        tokens.revoke(first.record.id, LOCAL)
+        narrow = Scope(services=("shop-*",), environments=("*",))
+        second = tokens.issue("ci", [Role.EMITTER], narrow, None, LOCAL)
+        assert listed(second.text) == [shop]
+    finally:
+        runner.stop()
+        views.close()
 
 
 def test_a_body_has_a_limit_also_before_anybody_is_known(side: _Side) -> None:

@@ -4,12 +4,14 @@ import base64
 import json
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
 from jsonschema import validate
-from page_world import PageDoor
+from page_world import PageDoor, boot_of
 
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Role
@@ -121,6 +123,39 @@ def test_nothing_in_a_document_may_be_left_out() -> None:
     schemas = document_of(OPERATIONS)["components"]["schemas"]
     for name in ("OnCall", "Chip", "DeploymentPage", "Exec", "Fleet", "Debug", "SeriesSet", "Boot"):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
+
+
+# Names in addresses ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "team/web",
+        "/web/",
+        "a//b",
+        "a/../b",
+        "</script><script>alert(1)</script>",
+        "100%",
+        "%2F",
+        "what?",
+        "#1",
+        "check out",
+        "a&b=c+d",
+        "größe",
+        "two\nlines\n",
+        "w" * 256,
+    ],
+)
+def test_every_service_that_is_admitted_has_its_page(tmp_path: Path, service: str) -> None:
+    with PageDoor(tmp_path) as door:
+        door.say(0, service=service, version="1", phase="applied")
+        for safe in ("", "/"):  # as our links write it, and as a proxy may hand it on
+            address = f"/services/{quote(service, safe=safe)}"
+            assert door.look(address).json["service"] == service
+            boot = boot_of(door.browse(address))
+            assert boot["page"] == "service"
+            assert boot["document"]["service"] == service
 
 
 # Deployment --------------------------------------------------------------------------------------

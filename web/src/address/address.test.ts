@@ -26,6 +26,35 @@ test.each([
   expect(formatAddress(read(text))).toBe(text);
 });
 
+test.each([
+  "team/web",
+  "/web/",
+  "a//b",
+  "a/../b",
+  "</script>",
+  "100%",
+  "%2F",
+  "what?",
+  "#1",
+  "check out",
+  "a&b=c+d",
+  "größe",
+])("the page of the service %s has an address that leads there", (service) => {
+  const text = formatAddress(at(read("/oncall"), "service", service));
+  const found = read(text);
+  expect(found.page).toBe("service");
+  expect(found.about).toEqual([service]);
+  expect(formatAddress(found)).toBe(text);
+});
+
+test("slashes in the name of a service may stand as they are", () => {
+  const found = read("/services/team/web?range=1h");
+  expect(found.page).toBe("service");
+  expect(found.about).toEqual(["team/web"]);
+  expect(formatAddress(found)).toBe("/services/team%2Fweb?range=1h");
+  expect(read("/audit/1/2").page).toBe("unknown");
+});
+
 test("the root is the on-call page, and what is unknown stays what it was", () => {
   expect(read("/").page).toBe("oncall");
   expect(read("/audit/x").page).toBe("unknown");

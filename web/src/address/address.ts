@@ -159,6 +159,10 @@ function parsePath(path: string): { page: PageName; about: string[] } {
     .replace(/^\/+|\/+$/g, "")
     .split("/")
     .map(decoded);
+  // A service may have slashes in its name, and whoever types or forwards one leaves it as it is.
+  if (first === "services" && second !== undefined && rest.length > 0) {
+    return { page: "service", about: [[second, ...rest].join("/")] };
+  }
   if (rest.length === 0) {
     if (second === undefined) {
       if (first === "") return { page: "oncall", about: [] };

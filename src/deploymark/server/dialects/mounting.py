@@ -36,7 +36,7 @@ from deploymark.server.reading import catch_up
 from deploymark.server.request import Request
 
 TAG = "dialects"
-_LOOKS = Access((Role.READER, Role.EMITTER), described="an emitter sees only its own")
+_LOOKS = Access((Role.READER, Role.EMITTER), described="an emitter sees only its own in its scope")
 _KEPT_HEADERS = frozenset({b"retry-after", b"www-authenticate"})
 
 __all__ = ["Mounted", "described", "operations_of", "overlap"]
@@ -150,8 +150,9 @@ class _NoRecords:
 def _records(mounted: Mounted, desk: Desk, caller: Caller) -> DialectRecords:
     if desk.parts.records is None:
         return _NoRecords()
-    own = None if caller.has(Role.READER) else caller.principal
-    return desk.parts.records.of(mounted.dialect.name, own)
+    if caller.has(Role.READER):
+        return desk.parts.records.of(mounted.dialect.name)
+    return desk.parts.records.of(mounted.dialect.name, caller.principal, caller.scope)
 
 
 def _answered(reply: ForeignReply, kept: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
