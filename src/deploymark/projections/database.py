@@ -140,6 +140,12 @@ class Views:
         """Let readers in: the tables are there."""
         with self._gate:
             self._ready = True
+            self._gate.notify_all()
+
+    def wait_for_tables(self, timeout_seconds: float) -> bool:
+        """Wait until readers are let in for the first time, and tell whether they are."""
+        with self._gate:
+            return self._gate.wait_for(lambda: self._ready, timeout_seconds)
 
     def replace(self) -> None:
         """Throw the file away and begin an empty one; for the runner, outside `writing`.

@@ -69,6 +69,7 @@ _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 1.0
 _TELL_SECONDS = 5.0
 _ROLLING_SECONDS = 1.0
+_TABLES_SECONDS = 5.0
 _PORT = re.compile(":[0-9]+$")
 
 
@@ -333,6 +334,8 @@ def open_front(
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
         admin = tokens.administrator()
+        # Who is told that the server is up asks it at once; a medium that refuses is told by itself.
+        views.wait_for_tables(_TABLES_SECONDS)
         yield Front(
             app,
             first.text if first is not None and admin_token is None else None,

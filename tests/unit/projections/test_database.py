@@ -59,3 +59,13 @@ def test_an_error_ends_the_one_commit(views: Views) -> None:
         fail()
     _add(views)
     assert _count(views) == 1
+
+
+def test_whoever_waits_for_the_tables_is_told_when_they_are_there(tmp_path: Path) -> None:
+    views = open_views(tmp_path / "views.db")
+    assert not views.wait_for_tables(0)
+    waiting = Thread(target=views.admit_readers)
+    waiting.start()
+    assert views.wait_for_tables(30)
+    waiting.join()
+    views.close()
