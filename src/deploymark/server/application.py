@@ -34,12 +34,12 @@ from deploymark.server.access import CSRF_HEADER, bearer, cookie_name
 from deploymark.server.answer import Answer, Streaming, encode_json
 from deploymark.server.budget import BodyBudget
 from deploymark.server.desk import Desk
-from deploymark.server.dialects.mounting import Mounted, operations_of
+from deploymark.server.dialects.mounting import TAG, Mounted, operations_of, retelling_at
 from deploymark.server.hosts import check_host
 from deploymark.server.landing import Landing
 from deploymark.server.metrics import RequestMeter
 from deploymark.server.openapi import document_of
-from deploymark.server.operation import Access, Operation
+from deploymark.server.operation import Access, Operation, Retelling
 from deploymark.server.operations import OPERATIONS
 from deploymark.server.pages.serving import as_page
 from deploymark.server.parts import Parts
@@ -82,6 +82,7 @@ class Application:
             BodyBudget(),
             WaitingRoom(),
         )
+        self._dialects = dialects
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in (*OPERATIONS, *operations_of(dialects)):
             by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -118,8 +119,9 @@ class Application:
         meter.in_flight += 1
         try:
             request = Request(scope, receive)
-            if not methods:
-                retell = partial(as_page, self._desk, request)
+            retelling = self._stranger(methods, scope["path"]) or (None if methods else as_page)
+            if retelling is not None:
+                retell = partial(retelling, self._desk, request)
             operation = self._operation(methods, request)
             name = operation.name
             if operation.retell is not None:
@@ -140,6 +142,13 @@ class Application:
             return
         meter.answered(name, 200, None)
         await _stream(answer, scope, receive, send)
+
+    def _stranger(self, methods: dict[str, Operation], path: str) -> Retelling | None:
+        """Return how a dialect's client is told that no operation answers it; None for others."""
+        for operation in methods.values():
+            if operation.tag == TAG:
+                return operation.retell
+        return None if methods else retelling_at(path, self._dialects)
 
     def _operation(self, methods: dict[str, Operation], request: Request) -> Operation:
         method = request.scope["method"]

@@ -41,6 +41,7 @@ from deploymark.projections.database import open_views
 from deploymark.projections.records import RecordsView
 from deploymark.projections.records_query import Records
 from deploymark.projections.runner import Runner
+from deploymark.runtime.dialects import mounted_dialects
 from deploymark.server.application import Application
 from deploymark.server.dialects.mounted import Mounted
 from deploymark.server.settings import Settings
@@ -205,6 +206,53 @@ def test_an_address_that_fits_two_dialects_is_answered_by_the_one_that_takes_the
     refused = side.door.ask("DELETE", path, Role.EMITTER)
     assert (refused.status, refused.json["code"]) == (405, "method_not_allowed")
     assert refused.headers["allow"] == "GET, HEAD, PUT"
+    assert (refused.headers["x-refused"], "error" in refused.json) == ("yes", True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("POST", "/api/0/", "method_not_allowed"),
+        ("DELETE", "/api/annotations", "method_not_allowed"),
+        ("POST", "/api/annotations/7", "method_not_allowed"),
+        ("PATCH", "/api/v4/projects/team%2Fweb/deployments", "method_not_allowed"),
+        ("PUT", "/api/1/deploy/7", "method_not_allowed"),
+        ("DELETE", "/api/v4/projects/7/deploys", "method_not_allowed"),
+        ("GET", "/api/0/issues/", "not_found"),
+        ("GET", "/api/annotations/7/tags", "not_found"),
+        ("GET", "/api/v4/groups", "not_found"),
+        ("GET", "/api/1/items", "not_found"),
+        ("GET", "/v1/deploys/7", "not_found"),
+    ],
+)
+def test_a_dialects_client_is_told_in_its_form_that_nothing_answers_it(
+    door: Door, method: str, path: str, code: str
+) -> None:
+    door.app = Application(door.parts, Settings(), mounted_dialects({}))
+    for accept in ("*/*", "text/html"):
+        told = door.ask(method, path, headers={"accept": accept})
+        assert told.status == (405 if code == "method_not_allowed" else 404)
+        assert "problem" not in told.headers["content-type"]
+        assert "text/html" not in told.headers["content-type"]
+        assert "type" not in told.json
+        assert ("allow" in told.headers) == (told.status == 405)
+
+
+def test_a_host_that_is_not_ours_is_told_in_the_clients_form(side: _Side) -> None:
+    settings = Settings(hosts=frozenset({"localhost"}))
+    side.door.app = Application(side.door.parts, settings, [Mounted(_dialect(BEARER))])
+    refused = side.say(host="elsewhere.example")
+    assert (refused.status, refused.json["code"]) == (421, "unknown_host")
+    assert refused.headers["x-refused"] == "yes"
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/api/nothing", "/hooks/nothing", "/nothing"])
+def test_what_is_nobodys_is_told_as_a_problem(door: Door, path: str) -> None:
+    door.app = Application(door.parts, Settings(), mounted_dialects({}))
+    told = door.ask("GET", path)
+    assert (told.status, told.headers["content-type"]) == (404, "application/problem+json")
+    refused = door.ask("DELETE", "/v1/markers")
+    assert (refused.status, refused.headers["content-type"]) == (405, "application/problem+json")
 
 
 def test_a_scope_and_a_role_hold_as_for_markers(side: _Side, door: Door) -> None:

@@ -16,6 +16,7 @@ from deploymark.projections.expectations import (
     ExpectedService,
 )
 from deploymark.server.pages.asked import told_at
+from deploymark.server.pages.events import silent_places, told_services
 from deploymark.server.pages.oncall import LAG_MS
 from deploymark.testing.clock import START_MS
 
@@ -70,10 +71,25 @@ def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) ->
             timestamp=format_instant(START_MS),
         )
         page = look_at_oncall(door)
+        (column,) = door.look("/fleet").json["clusters"]
     assert page["verdict"]["level"] == "blind"
-    assert page["verdict"]["sentence"].startswith("Markers are missing from ap-1 since 20")
-    assert page["lanes"][0]["missing_since_at"] == format_instant(START_MS)
+    sentence = page["verdict"]["sentence"]
+    assert sentence.startswith("Markers of checkout are missing from ap-1 since 20")
+    for place in (page["lanes"][0], column):
+        assert place["missing_since_at"] == format_instant(START_MS)
+        assert place["missing_services"] == ["checkout"]
     assert "instance_unmarked" in [each["code"] for each in page["findings"]]
+
+
+def test_a_place_names_every_service_that_is_missing_there_and_a_sentence_two() -> None:
+    found = silent_places(
+        {"code": "instance_unmarked", "about": "ap-1", "service": name, "opened_at": at}
+        for name, at in (("web", "b"), ("cart", "a"), ("web", "c"), ("pay", "d"), (None, "e"))
+    )
+    assert found == {"ap-1": ("a", ("cart", "pay", "web"))}
+    assert told_services(["cart", "pay", "web", "pay"]) == "cart, pay and 1 more"
+    assert told_services(["cart", "pay"]) == "cart and pay"
+    assert told_services([]) == ""
 
 
 def test_a_canary_shows_its_looks_and_its_score(door: PageDoor) -> None:

@@ -2194,12 +2194,14 @@ export interface components {
          * @description A row of the overview.
          *
          *         Attributes:
-         *             missing_since_at: Since when its emitters are silent.
+         *             missing_since_at: Since when markers of some services there are missing.
+         *             missing_services: Which.
          */
         Lane: {
             name: string;
             kind: components["schemas"]["LaneKind"];
             missing_since_at: string | null;
+            missing_services: string[];
         };
         /**
          * LaneKind
@@ -3006,10 +3008,15 @@ export interface components {
         /**
          * FleetCluster
          * @description A column; "" is for what names no cluster.
+         *
+         *         Attributes:
+         *             missing_since_at: Since when markers of some services there are missing.
+         *             missing_services: Which.
          */
         FleetCluster: {
             name: string;
             missing_since_at: string | null;
+            missing_services: string[];
         };
         /**
          * FleetRow

@@ -1,5 +1,6 @@
 // Which service runs what in which cluster, and how much of it is confirmed by what really runs.
 
+import { missingMarkers } from "../parts/silent.ts";
 import "../style/fleet.css";
 import type { Fleet } from "../api/documents.ts";
 import { AllMissing, Empty } from "../parts/empty.tsx";
@@ -47,7 +48,11 @@ const named = (cluster: Cluster) => cluster.name || "no cluster named";
 function Silent({ cluster }: { cluster: Cluster }) {
   const since = parsed(cluster.missing_since_at);
   if (since === null) return null;
-  return <div class="tone-warn">▲ no markers since {dayAndClock(since)}</div>;
+  return (
+    <div class="tone-warn">
+      ▲ {missingMarkers(cluster)} since {dayAndClock(since)}
+    </div>
+  );
 }
 
 function Matrix({ fleet }: { fleet: Fleet }) {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import takewhile
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -31,15 +32,18 @@ from deploymark.server.dialects.gating import CallersGate
 from deploymark.server.dialects.mounted import Mounted
 from deploymark.server.dialects.writing import Writer
 from deploymark.server.gate import gate_of, seen
-from deploymark.server.operation import EMITTER, PUBLIC, READER, Access, Operation
+from deploymark.server.operation import EMITTER, PUBLIC, READER, Access, Operation, Retelling
 from deploymark.server.reading import catch_up
 from deploymark.server.request import Request
 
 TAG = "dialects"
 _LOOKS = Access((Role.READER, Role.EMITTER), described="an emitter sees only its own in its scope")
-_KEPT_HEADERS = frozenset({b"retry-after", b"www-authenticate"})
+_KEPT_HEADERS = frozenset({b"allow", b"retry-after", b"www-authenticate"})
+_OWN_SEGMENTS = 2
+"""A path is a dialect's when it begins as a route does, with so many segments: `/v1` and `/api`
+alone begin those of many."""
 
-__all__ = ["Mounted", "described", "operations_of", "overlap"]
+__all__ = ["Mounted", "described", "operations_of", "overlap", "retelling_at"]
 
 
 def operations_of(dialects: Sequence[Mounted]) -> list[Operation]:
@@ -57,6 +61,26 @@ def paths_of(route: Route) -> tuple[str, ...]:
     """Return the addresses of a route: with and without a final slash."""
     bare = route.path.rstrip("/")
     return (bare, f"{bare}/")
+
+
+def retelling_at(path: str, dialects: Sequence[Mounted]) -> Retelling | None:
+    """Return how the clients of a path are told of an error where no route fits.
+
+    Args:
+        path: As asked for.
+        dialects: Those that may have sent the client here; of several the first that is nearest.
+
+    Returns:
+        That of the dialect with a route that begins like the path; None where none does.
+    """
+    asked, most, nearest = _segments(path), _OWN_SEGMENTS - 1, None
+    for mounted in dialects:
+        shared = max(
+            (_shared(_segments(route.path), asked) for route in mounted.dialect.routes), default=0
+        )
+        if shared > most:
+            most, nearest = shared, mounted
+    return None if nearest is None else partial(_retold, nearest)
 
 
 def overlap(one: str, other: str) -> bool:
@@ -171,6 +195,12 @@ def _retold(mounted: Mounted, _: Desk, __: Request, answer: Answer) -> Answer:
 
 def _segments(path: str) -> tuple[str, ...]:
     return tuple(path.strip("/").split("/"))
+
+
+def _shared(template: tuple[str, ...], asked: tuple[str, ...]) -> int:
+    """Return with how many segments that fit the template a path begins."""
+    fits = (a.startswith("{") or a == b for a, b in zip(template, asked, strict=False))
+    return sum(1 for _ in takewhile(bool, fits))
 
 
 def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Rows of the stream and findings, as documents tell them. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deploymark.model.vocabulary import FindingCode
 from deploymark.projections.broker.corrected import remark_of
@@ -55,14 +55,37 @@ def finding_of(item: Mapping[str, Any]) -> ShownFinding:
     )
 
 
-def silent_places(findings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return since when too little is heard of places, by their names."""
-    silent: dict[str, str] = {}
+class Silence(NamedTuple):
+    """Of which services too little is heard in a place, by name, and since when."""
+
+    since_at: str | None = None
+    services: tuple[str, ...] = ()
+
+
+HEARD: Final = Silence()
+"""What there is to say of a place where nothing is missing."""
+
+
+def silent_places(findings: Iterable[Mapping[str, Any]]) -> dict[str, Silence]:
+    """Return since when too little is heard of places, and of whom there, by their names."""
+    silent: dict[str, Silence] = {}
     for finding in findings:
         about = finding["about"]
         if finding["code"] in _SILENT and about:
-            silent[about] = min(silent.get(about, finding["opened_at"]), finding["opened_at"])
+            since_at, services = silent.get(about, HEARD)
+            opened_at = finding["opened_at"]
+            named = {*services, finding["service"]} - {None, ""}
+            silent[about] = Silence(min(since_at or opened_at, opened_at), tuple(sorted(named)))
     return silent
 
 
+def told_services(names: Iterable[str]) -> str:
+    """Return services as sentences name them: two, and how many more."""
+    first, rest = [*dict.fromkeys(names)][:_NAMED], [*dict.fromkeys(names)][_NAMED:]
+    if rest:
+        return f"{', '.join(first)} and {len(rest)} more"
+    return " and ".join(first)
+
+
+_NAMED: Final = 2
 _SILENT: Final = (FindingCode.INSTANCE_UNMARKED, FindingCode.MARKER_MISSING)

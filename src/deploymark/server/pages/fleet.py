@@ -6,7 +6,7 @@ from deploymark.projections.broker.whole_runs import no_instances
 from deploymark.projections.paging import DEFAULT_LIMIT, check_limit
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Rolling, mark_id, rolling_of, standing_of
-from deploymark.server.pages.events import silent_places
+from deploymark.server.pages.events import HEARD, Silence, silent_places
 from deploymark.server.pages.filtering import TEXT
 from deploymark.server.pages.shapes_overview import Cell, Fleet, FleetCluster, FleetRow
 
@@ -53,7 +53,7 @@ def fleet(asked: Asked) -> Fleet:
     return Fleet(
         **asked.head(found.as_of),
         filter=chosen.shown(),
-        clusters=[FleetCluster(name, silent.get(name)) for name in clusters],
+        clusters=[_column(name, silent.get(name, HEARD)) for name in clusters],
         rows=rows,
         total=found.total,
         next_cursor=found.next_cursor,
@@ -119,3 +119,7 @@ def _cells(
             )
         )
     return cells
+
+
+def _column(name: str, silence: Silence) -> FleetCluster:
+    return FleetCluster(name, silence.since_at, list(silence.services))

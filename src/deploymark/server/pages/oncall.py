@@ -25,7 +25,14 @@ from deploymark.server.pages.chips import (
     rolling_of,
     standing_of,
 )
-from deploymark.server.pages.events import event_of, finding_of, silent_places
+from deploymark.server.pages.events import (
+    HEARD,
+    Silence,
+    event_of,
+    finding_of,
+    silent_places,
+    told_services,
+)
 from deploymark.server.pages.notices import notices_of
 from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
@@ -217,9 +224,11 @@ def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window, now_ms: i
     if silent:
         names = ", ".join(lane.name for lane in silent)
         since = min(lane.missing_since_at or "" for lane in silent)
+        services = told_services([name for lane in silent for name in lane.missing_services])
         return Judgement(
             Level.BLIND,
-            f"Markers are missing from {names} since {told_at(since)}",
+            f"Markers{services and f' of {services}'} are missing from {names} since"
+            f" {told_at(since)}",
             "What was deployed there is not known; look at the findings.",
             None,
         )
@@ -263,8 +272,12 @@ def _said(suspect: Suspect, now_ms: int) -> tuple[Level, str]:
 # What is drawn -----------------------------------------------------------------------------------
 
 
-def _lanes(seen: Overview, silent: Mapping[str, str]) -> list[Lane]:
-    return [Lane(lane.name, _LANES[lane.kind], silent.get(lane.name)) for lane in seen.lanes]
+def _lanes(seen: Overview, silent: Mapping[str, Silence]) -> list[Lane]:
+    found = [(lane, silent.get(lane.name, HEARD)) for lane in seen.lanes]
+    return [
+        Lane(lane.name, _LANES[lane.kind], silence.since_at, list(silence.services))
+        for lane, silence in found
+    ]
 
 
 def _overlaid(asked: Asked, query: MarkQuery, rolling: Rolling) -> list[tuple[MarkRow, ShownState]]:

@@ -54,12 +54,14 @@ class Lane(Struct, frozen=True):
     """A row of the overview.
 
     Attributes:
-        missing_since_at: Since when its emitters are silent.
+        missing_since_at: Since when markers of some services there are missing.
+        missing_services: Which.
     """
 
     name: str
     kind: LaneKind
     missing_since_at: str | None
+    missing_services: list[str]
 
 
 class Mark(Struct, frozen=True):

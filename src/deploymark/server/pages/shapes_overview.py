@@ -116,10 +116,16 @@ class FleetRow(Struct, frozen=True):
 
 
 class FleetCluster(Struct, frozen=True):
-    """A column; "" is for what names no cluster."""
+    """A column; "" is for what names no cluster.
+
+    Attributes:
+        missing_since_at: Since when markers of some services there are missing.
+        missing_services: Which.
+    """
 
     name: str
     missing_since_at: str | None
+    missing_services: list[str]
 
 
 class Fleet(Document, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ import {
 } from "../../draw/series.ts";
 import { Empty } from "../../parts/empty.tsx";
 import { isDark } from "../../parts/frame.tsx";
+import { missingMarkers } from "../../parts/silent.ts";
 import { StateMark } from "../../parts/state-mark.tsx";
 import { count, signed } from "../../parts/words.ts";
 import { theme } from "../../state/app.ts";
@@ -242,7 +243,7 @@ function Lanes({ lanes, hidden, marks }: { lanes: Lane[]; hidden: number; marks:
           </span>
           {lane.missing_since_at === null ? null : (
             <span class="lane-missing tone-warn">
-              no markers since {clock(parsed(lane.missing_since_at) ?? windowMs)}
+              {missingMarkers(lane)} since {clock(parsed(lane.missing_since_at) ?? windowMs)}
             </span>
           )}
           <span class="hidden-text">{summary(marks, i)}</span>
