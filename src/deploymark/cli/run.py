@@ -143,9 +143,18 @@ class _Wrapped:
         code = fail(
             self._output, f"The command was not started: `{phase}` is not in the log", marked
         )
-        if any(each.state in {State.DELIVERED, State.SPOOLED} for each in self._before):
+        if any(each.state is State.DELIVERED for each in self._before):
             self._deliver("failed", {**self._fields, "reason": _NOT_BEGUN}, patient=False)
+        else:
+            self._withdraw()
         return code
+
+    def _withdraw(self) -> None:
+        """Take back what waits: told later, it would speak of a deployment that never began."""
+        assert self._emitter is not None  # noqa: S101 - asked before
+        withdrawn = [self._emitter.withdraw(each) for each in self._before]
+        if any(withdrawn):
+            self._output.remark("Nothing was begun, so nothing of it is kept to be told later.")
 
     def _deliver(self, phase: str, fields: Fields, *, patient: bool) -> Marked:
         assert self._emitter is not None  # noqa: S101 - asked before

@@ -284,6 +284,18 @@ class Emitter:
             return marked
         return marked._replace(state=State.DELIVERED, reason="")
 
+    def withdraw(self, marked: Marked) -> bool:
+        """Keep a marker no longer that waits to be delivered; tell whether it waited here.
+
+        Args:
+            marked: As `mark` returned it. Its number is given to no other: of markers that went
+                before it and were delivered, the log knows that this one is missing.
+        """
+        key = (marked.epoch, marked.number)
+        found = [each for each in self._spool.plan() if (each.epoch, each.number) == key]
+        self._spool.settle([(each, "withdrawn") for each in found])
+        return bool(found)
+
     def refusal_of(self, marked: Marked) -> Mapping[str, Any]:
         """Return the problem with which the server refused a marker since; empty without one."""
         return dict(self._sender.refusals()).get((marked.epoch, marked.number), _NOTHING)

@@ -329,18 +329,23 @@ def open_front(
             records=Records(views, log.store),
             pages=_pages(configuration, views, acting, telemetry, deltas, clock),
         )
-        dialects = mounted_dialects(configuration.dialects)
-        app = Application(parts, door_settings(configuration, listen_host), dialects)
+        settings = door_settings(configuration, listen_host)
+        app = Application(parts, settings, mounted_dialects(configuration.dialects))
         log.listeners.extend((app.feed.notify, runner.notify))
         app.feed.notify(log.store.head().size)
-        admin = tokens.administrator()
-        # Who is told that the server is up asks it at once; a medium that refuses is told by itself.
+        # Who is told that the server is up asks it at once; a medium that refuses says so itself.
         views.wait_for_tables(_TABLES_SECONDS)
         yield Front(
             app,
             first.text if first is not None and admin_token is None else None,
-            None if admin is None else f"/oncall?token={links.issue(admin.id)}",
+            _page_link(tokens, links),
         )
+
+
+def _page_link(tokens: Tokens, links: SignInLinks) -> str | None:
+    """Return where an administrator signs in to the page, once; None where there is none."""
+    admin = tokens.administrator()
+    return None if admin is None else f"/oncall?token={links.issue(admin.id)}"
 
 
 def _looking(
