@@ -7,7 +7,7 @@ values given; which entry is meant, and who may correct it, is the caller's matt
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from deploymark.errors import MarkerError, RefusedError, TooLargeError
@@ -34,14 +34,8 @@ def check_changes(changes: Mapping[str, Any]) -> None:
             `field` points into the amendment.
         TooLargeError: A value is above the limit of its field.
     """
+    check_pointers(changes)
     for pointer, value in changes.items():
-        if not _POINTER.fullmatch(pointer):
-            raise _refusal(
-                pointer,
-                f"{show(pointer)} is no JSON Pointer.",
-                f"Begin it with a slash and write ~1 for / in a name: "
-                f"{show('/' + pointer.lstrip('/'))}.",
-            )
         name, *_ = _names(pointer)
         if name not in Marker.__struct_fields__:
             raise _refusal(pointer, f"A marker has no field {show(name)}.", _KNOWN)
@@ -54,6 +48,22 @@ def check_changes(changes: Mapping[str, Any]) -> None:
             if f"{place}/".startswith(f"{fault.field}/"):
                 error = TooLargeError if isinstance(fault, TooLargeError) else MarkerError
                 raise _refusal(pointer, fault.message, fault.hint, error)
+
+
+def check_pointers(changes: Iterable[str]) -> None:
+    """Refuse what is no JSON Pointer at all.
+
+    Raises:
+        MarkerError: As `check_changes`.
+    """
+    for pointer in changes:
+        if not _POINTER.fullmatch(pointer):
+            raise _refusal(
+                pointer,
+                f"{show(pointer)} is no JSON Pointer.",
+                f"Begin it with a slash and write ~1 for / in a name: "
+                f"{show('/' + pointer.lstrip('/'))}.",
+            )
 
 
 def lay_over(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
