@@ -32,6 +32,7 @@ from deploymark.errors import (
 from deploymark.ingest.admission import AdmissionRules, check_authority
 from deploymark.ingest.authority import Claim
 from deploymark.ingest.callers import LOCAL, LOCAL_PRINCIPAL, Caller
+from deploymark.ingest.correcting import CORRECTIONS, check_correction
 from deploymark.ingest.sighting import sighting_of
 from deploymark.ingest.submission import Opened, Submission, open_submission
 from deploymark.log.sequencer import Candidate, Outcome, Sequencer
@@ -237,7 +238,10 @@ class Receiver:
         # signature of a known key before the ring looks at it.
         is_first_key = opened.payload_type == KEY and self._ring.applied_index is None
         if envelope is not None and not is_first_key:
-            checks = self._ring.plan(_leaf(filing, envelope, assurance, "", ""), payload)
+            leaf = _leaf(filing, envelope, assurance, "", "")
+            checks = self._ring.plan(leaf, payload)
+            if opened.payload_type in CORRECTIONS:
+                check_correction(self._reader, self._ring, caller, leaf, payload)
         return Read(opened, payload, filing, assurance, caller.principal, now_ms, blob, checks)
 
     def _check_signer(self, envelope: Envelope | None, filing: Filing, caller: Caller) -> None:

@@ -26,7 +26,8 @@ from sqlalchemy import (
     tuple_,
 )
 
-from deploymark.errors import InstantError
+from deploymark.errors import InstantError, RefusedError
+from deploymark.model.amending import lay_over
 from deploymark.model.entries import Amendment, Retraction
 from deploymark.model.instants import parse_instant
 from deploymark.model.marker import Marker
@@ -37,7 +38,7 @@ from deploymark.projections.database import insert_rows, replace_rows, rows_with
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "records"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 DIALECT_LABEL: Final = "dialect"
 TAG_LABEL: Final = "tag."
 
@@ -84,9 +85,6 @@ TAG: Final = Table(
 )
 Index("records_tag_by_record", TAG.c.record)
 
-_LISTS: Final = frozenset(
-    {"approvers", "change_tickets", "changes", "flags", "links", "risk_flags"}
-)
 Key = tuple[str, str, int]
 
 
@@ -293,45 +291,15 @@ def _correct(document: dict[str, Any], sentence: Sentence) -> None:
     if sentence.changes is None:
         event["retracted"] = True
         return
+    try:
+        document["fields"] = lay_over(document["fields"], sentence.changes)
+    except RefusedError:
+        return  # an earlier release let it in; it stands in the log and changes nothing
     for pointer, value in sentence.changes.items():
         if pointer == "/timestamp":
             event["at_ms"] = _instant(value, event["at_ms"])
         elif pointer == "/phase":
             event["phase"] = value
-        set_pointer(document["fields"], pointer, value)
-
-
-def set_pointer(fields: dict[str, Any], pointer: str, value: object) -> None:
-    """Put a value where a JSON Pointer leads, or take away what is there when it is None.
-
-    Objects on the way are made. A list takes a value at one of its places or behind its end; a
-    pointer that leads nowhere changes nothing.
-    """
-    *way, last = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
-    holder: Any = fields
-    for name in way:
-        holder = _inside(holder, name)
-    if isinstance(holder, dict):
-        if value is None:
-            holder.pop(last, None)
-        else:
-            holder[last] = value
-    elif isinstance(holder, list) and last.isdecimal() and int(last) <= len(holder):
-        # In its place, behind the end, or away with it.
-        holder[int(last) : int(last) + 1] = [] if value is None else [value]
-
-
-def _inside(holder: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(holder, dict):
-        inner = holder.get(name)
-        if inner is None:
-            inner = holder[name] = [] if name in _LISTS else {}
-        return inner
-    if isinstance(holder, list) and name.isdecimal() and int(name) <= len(holder):
-        if int(name) == len(holder):
-            holder.append({})
-        return holder[int(name)]
-    return None
 
 
 def _merge(into: dict[str, Any], fields: Mapping[str, Any]) -> None:

@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
-from deploymark.errors import NotFoundError
+from deploymark.errors import NotFoundError, RefusedError
+from deploymark.model.amending import lay_over
 from deploymark.model.entries import decode_entry
 from deploymark.model.filing import MARKER_TYPES
 from deploymark.model.leaf import decode_leaf
 from deploymark.model.marker import decode_marker
 from deploymark.model.versions import format_of_payload_type
 from deploymark.ports import StoredEntry
-from deploymark.projections.broker.corrected import NONE, Corrections
-from deploymark.projections.records import set_pointer
+from deploymark.projections.broker.corrected import NONE, NOT_TAKEN_OVER, Corrections
 
 MARKER = "marker"
 
@@ -63,7 +63,8 @@ def corrected_view(entry: StoredEntry, corrections: Corrections | None = NONE) -
     Returns:
         With `retracted` (the retraction, or null) and `amendments` (null when they are not known);
         of a marker that was amended also `amended`, the flat marker with the newest values. What
-        was signed stays in `marker`.
+        was signed stays in `marker`. An amendment that would leave no valid marker changes nothing,
+        and says why in `not_taken_over`.
 
     Raises:
         NotFoundError, RefusedError: As `entry_view`.
@@ -72,13 +73,23 @@ def corrected_view(entry: StoredEntry, corrections: Corrections | None = NONE) -
     view["retracted"] = None if corrections is None else corrections.retracted
     view["amendments"] = None if corrections is None else corrections.listed
     if MARKER in view and corrections is not None and corrections.amendments:
-        view["amended"] = _amended(view[MARKER], corrections)
+        view["amended"], refused = _amended(view[MARKER], corrections)
+        view["amendments"] = [
+            {**each, NOT_TAKEN_OVER: why} if (why := refused.get(each["index"])) else each
+            for each in corrections.listed
+        ]
     return view
 
 
-def _amended(said: dict[str, Any], corrections: Corrections) -> dict[str, Any]:
+def _amended(
+    said: dict[str, Any], corrections: Corrections
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """Return the newest values, and by its entry why an amendment is not taken over."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(said))  # with lists, its own
+    refused: dict[int, str] = {}
     for each in corrections.amendments:
-        for pointer, value in each["changes"].items():
-            set_pointer(fields, pointer, value)
-    return fields
+        try:
+            fields = lay_over(fields, each["changes"])
+        except RefusedError as error:
+            refused[each["index"]] = error.message
+    return fields, refused

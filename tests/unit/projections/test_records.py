@@ -12,7 +12,7 @@ from deploymark.model.entries import Scope
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import AMENDMENT, MARKER, RETRACTION
 from deploymark.ports import Record, RecordQuery
-from deploymark.projections.records import RecordsView, set_pointer
+from deploymark.projections.records import RecordsView
 from deploymark.projections.records_query import Records
 from deploymark.testing.clock import START_MS
 
@@ -228,20 +228,20 @@ def test_a_rebuild_gives_the_same(told: Told, tmp_path: Path) -> None:
     anew.close()
 
 
-def test_a_pointer_that_leads_nowhere_changes_nothing() -> None:
-    fields: dict[str, Any] = {"version": "1", "changes": [{"commit": "c0"}]}
-    for pointer in ("/version/a", "/changes/5/commit", "/changes/x", "/changes"):
-        set_pointer(fields, f"{pointer}/b" if pointer == "/changes" else pointer, "v")
-    assert fields == {"version": "1", "changes": [{"commit": "c0"}]}
-    set_pointer(fields, "/a~1b/c~0d", "v")
-    assert fields["a/b"] == {"c~d": "v"}
+def test_an_amendment_that_leaves_no_marker_changes_nothing(told: Told) -> None:
+    index = told.mark("1", 10, tags=["a"])
+    before = told.found(index)
+    for changes in ({"labels": 5}, {"labels__tag.1": 5}, {"phase": "nonsense"}, {"changes": 5}):
+        told.amend(index, **changes, reason="second")
+    told.log.add(leaf_of(_UNSLASHED, AMENDMENT))
+    found = told.found(index)
+    assert found.fields == before.fields
+    assert [each.phase for each in found.events] == [each.phase for each in before.events]
 
 
-def test_a_pointer_changes_one_of_a_list_adds_to_it_or_takes_one_away() -> None:
-    fields: dict[str, Any] = {"change_tickets": ["CHG1", "CHG2"]}
-    set_pointer(fields, "/change_tickets/2", "CHG3")
-    set_pointer(fields, "/change_tickets/0", None)
-    set_pointer(fields, "/change_tickets/1", "CHG4")
-    set_pointer(fields, "/change_tickets/9", "CHG9")
-    set_pointer(fields, "/approvers/0", "ada")
-    assert fields == {"change_tickets": ["CHG2", "CHG4"], "approvers": ["ada"]}
+_UNSLASHED = {
+    "index": 0,
+    "changes": {"version": "2"},
+    "reason": "a test",
+    "timestamp": format_instant(START_MS),
+}

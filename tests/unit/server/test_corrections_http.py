@@ -133,3 +133,54 @@ def test_an_event_names_its_deployment_as_it_was_amended_under_any_name(door: Pa
     door.tell(AMENDMENT, index=first, changes={"/owner": "team:b"}, **AT)
     events = {each["index"]: each for each in door.look("/oncall").json["stream"]}
     assert [events[index]["who"] for index in (first, other)] == ["team:b", "team:b"]
+
+
+BAD = [
+    {"version": "2"},
+    {"/": "2"},
+    {"/changes": 5},
+    {"/build_url": 5},
+    {"/labels": 5},
+    {"/labels/tag.1": 5},
+    {"/phase": "nonsense"},
+    {"/version": 7},
+    {"/service": None},
+    {"/timestamp": 9},
+]
+"""What an earlier release let in."""
+
+
+def admit_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let in what an earlier release let in."""
+    monkeypatch.setattr("deploymark.ingest.receive.check_correction", lambda *_: None)
+
+
+@pytest.mark.parametrize("changes", BAD, ids=lambda each: next(iter(each)))
+def test_what_no_marker_says_is_listed_and_not_taken_over(
+    door: PageDoor, said: int, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit_any(monkeypatch)
+    amended = door.tell(AMENDMENT, index=said, changes={**changes, "/owner": "team:b"}, **AT)
+    for path in ("/v1/markers", "/v1/entries", "/v1/timeline", "/v1/deployments"):
+        assert door.look(path).status == 200, path
+    view = door.look(f"/v1/markers/{said}").json
+    assert view["amended"] == view["marker"]
+    (listed,) = view["amendments"]
+    assert listed["index"] == amended
+    assert listed["not_taken_over"]
+
+    name = view["ids"]["deployment_id"]
+    for path in (f"/d/{name}", "/debug", "/oncall"):
+        assert door.browse(path, Role.ADMIN).status == 200, path
+    chip = door.look(f"/d/{name}").json["selected"]["chip"]
+    assert (chip["version"], chip["owner"]) == ("1.0", "team:a")
+
+
+def test_what_would_leave_no_marker_says_why_it_is_not_taken_over(
+    door: PageDoor, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit_any(monkeypatch)
+    door.tell(AMENDMENT, index=said, changes={"/version": None}, **AT)
+    view = door.look(f"/v1/markers/{said}").json
+    assert view["amended"]["version"] == "1.0"
+    assert "no valid one" in view["amendments"][0]["not_taken_over"]

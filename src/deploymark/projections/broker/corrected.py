@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from deploymark.model.amending import why_not
 from deploymark.projections.broker.corrections import CORRECTION
 from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.shown_state import version_of
@@ -19,6 +20,9 @@ from deploymark.projections.database import rows_with
 
 MAX_LISTED: Final = 64
 """Corrections that are listed with a deployment or an entry, the newest; all of them count."""
+
+NOT_TAKEN_OVER: Final = "not_taken_over"
+"""Where an amendment that changes nothing says why."""
 
 _FIELDS: Final = {
     "/owner": "owner",
@@ -63,7 +67,10 @@ class Corrections(Struct, frozen=True):
     def changes(self) -> Item:
         """The newest value of each field, by its pointer; None where it was taken away."""
         return {
-            pointer: value for each in self.amendments for pointer, value in each["changes"].items()
+            pointer: value
+            for each in self.amendments
+            if NOT_TAKEN_OVER not in each
+            for pointer, value in each["changes"].items()
         }
 
 
@@ -75,7 +82,7 @@ def corrections_about(connection: Connection, indexes: Iterable[int]) -> dict[in
     found: dict[int, list[Item]] = {}
     keys = ((each,) for each in indexes)
     for row in sorted(rows_with(connection, CORRECTION, ("about",), keys), key=lambda row: row.idx):
-        found.setdefault(row.about, []).append(json.loads(row.document))
+        found.setdefault(row.about, []).append(_read(row))
     return {index: _told(items) for index, items in found.items()}
 
 
@@ -105,7 +112,7 @@ def lay_over(connection: Connection, rows: Sequence[Any], items: Sequence[Item])
                 and (each.service, each.environment) == scope
             )
         ]
-        _lay(item, [json.loads(each.document) for each in mine])
+        _lay(item, [_read(each) for each in mine])
 
 
 def marks_as_amended(connection: Connection, marks: Iterable[MarkRow]) -> dict[MarkRow, MarkRow]:
@@ -162,6 +169,8 @@ def _lay(item: Item, documents: Sequence[Item]) -> None:
         if "changes" not in each:
             retracted[each["about"]] = each
             continue
+        if NOT_TAKEN_OVER in each:
+            continue
         for pointer, value in each["changes"].items():
             name = _FIELDS.get(pointer)
             if name is not None:
@@ -172,6 +181,14 @@ def _lay(item: Item, documents: Sequence[Item]) -> None:
     item["corrections"] = list(reversed(documents))[:MAX_LISTED]
     whole = bool(retracted) and len(retracted) >= said
     item["retracted"] = max(retracted.values(), key=_index_of) if whole else None
+
+
+def _read(row: Any) -> Item:  # noqa: ANN401 - a row of SQLAlchemy
+    """Return a correction as it is shown; an earlier release let in changes that no marker has."""
+    document: Item = json.loads(row.document)
+    if why := why_not(document.get("changes") or {}):
+        document[NOT_TAKEN_OVER] = why
+    return document
 
 
 def _index_of(document: Mapping[str, Any]) -> int:
