@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from receive_samples import AMENDMENT, RETRACTION, entry_of, faulty_store, sound_log
+from receive_samples import entry_of, faulty_store, sound_log
 
 from deploymark.errors import ForbiddenError, KeyUntrustedError, MarkerError
 from deploymark.ingest.callers import Caller
 from deploymark.log.sequencer import Acknowledgement
 from deploymark.model.entries import Scope
-from deploymark.model.vocabulary import Role
+from deploymark.model.vocabulary import AMENDMENT, RETRACTION, Role
 from deploymark.testing.whole_log import WholeLog, producer, refusals, sample_marker, sign
 
 store = pytest.fixture(faulty_store)
