@@ -89,7 +89,8 @@ ENTRY = _object(
     amendments={
         "type": ["array", "null"],
         "items": _THING,
-        "description": "In the order of the log; null while views are built.",
+        "description": "In the order of the log, with `not_taken_over` where one changes nothing; "
+        "null while views are built.",
     },
     amended=_THING | {"description": "The flat marker with the newest values, once amended."},
 )
