@@ -76,6 +76,36 @@ def test_a_pause_is_asked_for_carried_out_and_shown(open_page: Open, tmp_path: P
         page.close()  # before its server ends
 
 
+def test_what_was_asked_too_late_is_shown_anew_and_asked_again_with_a_key(
+    open_page: Open, tmp_path: Path
+) -> None:
+    with PageServer(tmp_path) as served:
+        served.mark(marker("checkout", "2.30.4", "applied", 0))
+        [new] = served.mark(marker("checkout", "2.31.0", "applied", 0))
+        page = open_page(served, f"/d/{new['deployment_id']}~1", allowed=("409",))
+        stale = {
+            "type": "/problems/stale_action",
+            "title": "Stale action",
+            "status": 409,
+            "detail": "You had seen 1; the newest entry is 2.",
+            "code": "stale_action",
+            "field": "/expected_index",
+            "hint": "Look at the rollout again.",
+            "retryable": False,
+        }
+        page.route("**/v1/actions", lambda route: route.fulfill(status=409, json=stale), times=1)
+        page.locator("[data-action=pause][aria-disabled=false]").click()
+        page.keyboard.type("checkout")
+        with page.expect_response(f"**/d/{new['deployment_id']}**") as looked:
+            page.keyboard.press("Enter")
+        assert looked.value.ok
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("You had seen 1")
+        with page.expect_response("**/v1/actions") as answered:
+            page.keyboard.press("Enter")
+        assert answered.value.status == HTTPStatus.ACCEPTED, answered.value.text()
+        page.close()  # before its server ends
+
+
 def test_who_may_not_act_reads_why(
     open_page: Open, server: PageServer, story: dict[str, str]
 ) -> None:

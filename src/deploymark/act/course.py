@@ -245,3 +245,24 @@ def _succeeded(course: Course, at_ms: int, pending: Pending) -> Course:
 
 def _with(course: Course, **changes: object) -> Course:
     return structs.replace(course, **changes)
+
+
+def is_news(ruled: Iterable[tuple[int, Verdict | Decision]], seen: int) -> bool:
+    """Tell whether somebody who saw a rollout as of an entry would decide otherwise by now.
+
+    Looks come every few seconds, and one that says what the last one said is no news. A decision
+    is, and so is a first look, another step, result or advice; and an entry that is none of its.
+
+    Args:
+        ruled: Entries about it in the order of the log: index, and what they say.
+        seen: The newest of them that was seen; -1 before the first.
+    """
+    known, is_known = None, seen < 0
+    for index, said in ruled:
+        found = (said.step, said.result, said.advice) if isinstance(said, Verdict) else None
+        if index <= seen:
+            is_known = is_known or index == seen
+            known = found or known
+        elif found is None or found != known:
+            return True
+    return not is_known

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from deploymark.act.alerts import HORIZON_MS, Concern
 from deploymark.act.concerns import Lately, Wanted, of_orders, of_rollout, of_wanted
-from deploymark.act.course import Course, fold
+from deploymark.act.course import Course, fold, is_news
 from deploymark.act.facts import steps_of
 from deploymark.act.gather import course_of
 from deploymark.act.lane import NextLook
@@ -306,7 +306,8 @@ class Rollouts:
 
     def _about(self, rolling: Rolling, asked: ActionRequest, actor: str) -> dict[str, Any]:
         course = course_of(rolling)
-        if asked.expected_index is not None and asked.expected_index != course.newest:
+        known = [(each.idx, each.said) for each in rolling.ruled]
+        if asked.expected_index is not None and is_news(known, asked.expected_index):
             raise StaleActionError(
                 f"You had seen {asked.expected_index}; the newest entry is {course.newest}.",
                 field="/expected_index",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from deploymark.act.course import POLICY, Asked, Course, fold
+from deploymark.act.course import POLICY, Asked, Course, fold, is_news
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.instants import format_instant
 
@@ -193,3 +193,31 @@ def test_a_fold_in_any_batches_comes_to_the_same(
     for each in story:
         one_by_one = fold(one_by_one, [each])
     assert structs.asdict(one_by_one) == structs.asdict(whole)
+
+
+def _is_news(seen: int, *said: Verdict | Decision) -> bool:
+    return is_news([(index, each) for index, _, each in _story(*said)], seen)
+
+
+def test_looks_that_say_what_the_last_one_said_are_no_news() -> None:
+    said = (_said("shift"), _look(1), _look(2), _look(3))
+    assert not _is_news(11, *said)
+    assert not _is_news(13, *said)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [_said("pause"), _look(3, advice="pause"), _look(1, step=2)],
+    ids=["deed", "word", "step"],
+)
+def test_a_decision_another_advice_and_another_step_are_news(later: Verdict | Decision) -> None:
+    assert _is_news(12, _said("shift"), _look(1), _look(2), later)
+    assert not _is_news(13, _said("shift"), _look(1), _look(2), later)
+
+
+def test_a_first_look_is_news_and_so_is_what_is_none_of_its_entries() -> None:
+    assert _is_news(10, _said("shift"), _look(1))
+    assert _is_news(99, _said("shift"))
+    assert _is_news(9, _said("shift"))
+    assert _is_news(-1, _said("shift"))
+    assert not _is_news(-1)

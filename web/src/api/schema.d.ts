@@ -727,7 +727,7 @@ export interface paths {
         put?: never;
         /**
          * Ask for an action on a rollout, or stop automation.
-         * @description promote, pause, resume, roll_back and approve are asked of a rollout and answered by a decision that names the request; freeze, unfreeze, quarantine, release and adopt hold at once. `expected_index` is the newest entry of the rollout that was seen: 409 when there are newer ones. The answer's `remark` says what is odd about the request: an environment that nobody knows, a freeze that was none, an approval of what is paused. For: operator.
+         * @description promote, pause, resume, roll_back and approve are asked of a rollout and answered by a decision that names the request; freeze, unfreeze, quarantine, release and adopt hold at once. `expected_index` is the newest entry of the rollout that was seen: 409 when there is news since, and a look that says what the last one said is none. The answer's `remark` says what is odd about the request: an environment that nobody knows, a freeze that was none, an approval of what is paused. For: operator.
          */
         post: operations["act"];
         delete?: never;
@@ -3510,7 +3510,7 @@ export interface operations {
                             entry?: Record<string, never>;
                             /** @description The retraction that took it back; left out on the stream. */
                             retracted?: Record<string, never> | null;
-                            /** @description In the order of the log; null while views are built. */
+                            /** @description In the order of the log, with `not_taken_over` where one changes nothing; null while views are built. */
                             amendments?: Record<string, never>[] | null;
                             /** @description The flat marker with the newest values, once amended. */
                             amended?: Record<string, never>;
@@ -4281,7 +4281,7 @@ export interface operations {
                         entry?: Record<string, never>;
                         /** @description The retraction that took it back; left out on the stream. */
                         retracted?: Record<string, never> | null;
-                        /** @description In the order of the log; null while views are built. */
+                        /** @description In the order of the log, with `not_taken_over` where one changes nothing; null while views are built. */
                         amendments?: Record<string, never>[] | null;
                         /** @description The flat marker with the newest values, once amended. */
                         amended?: Record<string, never>;
@@ -4546,7 +4546,7 @@ export interface operations {
                             entry?: Record<string, never>;
                             /** @description The retraction that took it back; left out on the stream. */
                             retracted?: Record<string, never> | null;
-                            /** @description In the order of the log; null while views are built. */
+                            /** @description In the order of the log, with `not_taken_over` where one changes nothing; null while views are built. */
                             amendments?: Record<string, never>[] | null;
                             /** @description The flat marker with the newest values, once amended. */
                             amended?: Record<string, never>;
@@ -5317,7 +5317,7 @@ export interface operations {
                         entry?: Record<string, never>;
                         /** @description The retraction that took it back; left out on the stream. */
                         retracted?: Record<string, never> | null;
-                        /** @description In the order of the log; null while views are built. */
+                        /** @description In the order of the log, with `not_taken_over` where one changes nothing; null while views are built. */
                         amendments?: Record<string, never>[] | null;
                         /** @description The flat marker with the newest values, once amended. */
                         amended?: Record<string, never>;

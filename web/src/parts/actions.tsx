@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { ask, Problem } from "../api/client.ts";
 import type { BootProblem, Offer, Selected } from "../api/documents.ts";
-import { address, say } from "../state/app.ts";
+import { address, loaded, say } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { Dialog } from "./dialog.tsx";
 import { ProblemNote } from "./problem.tsx";
@@ -22,6 +22,9 @@ interface Asking {
   selected: Selected;
   offer: Offer;
 }
+
+/** The code of a refusal because more is known than the person had seen. */
+const STALE = "stale_action";
 
 const asking = signal<Asking | null>(null);
 
@@ -103,6 +106,7 @@ function Confirm({ selected, offer }: Asking) {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setRefused(error.told);
+      if (error.told.code === STALE) await lookAgain(selected, offer);
     } finally {
       setIsAsking(false);
     }
@@ -155,6 +159,15 @@ function Confirm({ selected, offer }: Asking) {
       </form>
     </Dialog>
   );
+}
+
+/** Show what is new behind the dialog, and let the next try say that this was seen. */
+async function lookAgain(selected: Selected, offer: Offer): Promise<void> {
+  await load();
+  const page = loaded.peek()?.document as { selected?: Selected | null } | undefined;
+  const now = page?.selected;
+  if (asking.peek() === null || now?.chip.id !== selected.chip.id) return;
+  asking.value = { selected: now, offer: offerOf(now, offer.action) ?? offer };
 }
 
 /** Not from randomUUID, which plain http does not have. */
