@@ -149,3 +149,16 @@ def test_the_proof_of_an_entry_is_verified_in_the_browser(
     page.get_by_role("link", name="← 5").click()
     expect(steps).to_have_attribute("data-proof", "fails")
     assert story
+
+
+def test_the_palette_finds_a_service_before_its_deployments(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("checkout")
+    options = page.get_by_role("option")
+    expect(options.first).to_contain_text("service")
+    expect(options.nth(1)).to_contain_text("prod")
+    assert "undefined" not in page.get_by_role("listbox").inner_text()
+    assert story

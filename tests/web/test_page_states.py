@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from page_server import TOKEN, Open, PageServer
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 
 def test_a_token_signs_in_and_the_address_stays(
@@ -130,6 +130,25 @@ def test_loading_says_so(open_page: Open, server: PageServer, story: dict[str, s
     expect(page.locator("main[aria-busy=true]")).to_contain_text("Loading")
     held[0].continue_()
     expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+    assert story
+
+
+def test_what_is_simulated_says_so_on_paper_too(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/fleet")
+
+    def simulate(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.text().replace('"simulated":false', '"simulated":true')
+        route.fulfill(response=answer, body=body)
+
+    page.route("**/exec", simulate)
+    page.goto(f"{server.url}/exec")
+    banner = page.get_by_label("Simulated")
+    expect(banner).to_be_visible()
+    page.emulate_media(media="print")
+    expect(banner).to_be_visible()
     assert story
 
 

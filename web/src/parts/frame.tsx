@@ -296,7 +296,7 @@ function Banners() {
   return (
     <>
       {boot.settings.simulated || shown?.simulated ? (
-        <aside class="banner warn" aria-label="Simulated">
+        <aside class="banner warn printed" aria-label="Simulated">
           <strong>Simulated.</strong>
           <span>
             The fleet on this page is made up; in <code class="mono">deploymark demo --fleet</code>{" "}

@@ -127,7 +127,7 @@ function knownPlaces(): Place[] {
   const deployments = new Map<string, Place>();
   for (const chip of chipsIn(loaded.peek()?.document)) {
     deployments.set(chip.id, {
-      words: `${chip.service} ${chip.version ?? ""}`,
+      words: `${chip.service} ${chip.version ?? chip.id}`,
       hint: `${chip.environment} · ${chip.state.replaceAll("_", " ")}`,
       href: formatAddress(at(here, "deployment", chip.id)),
     });
@@ -138,7 +138,8 @@ function knownPlaces(): Place[] {
     });
   }
   const commands = [{ words: "Freeze this view", hint: "f", href: "", run: () => void freeze() }];
-  return [...pages, ...commands, ...deployments.values(), ...services.values()];
+  // A service is what most people mean by its name.
+  return [...pages, ...commands, ...services.values(), ...deployments.values()];
 }
 
 /** Every deployment that a document names, wherever it stands in it. */
@@ -146,6 +147,7 @@ function chipsIn(value: unknown, depth = 0): Chip[] {
   if (typeof value !== "object" || value === null || depth > 4) return [];
   if (Array.isArray(value)) return value.slice(0, 200).flatMap((each) => chipsIn(each, depth + 1));
   const chip = value as Partial<Chip>;
-  const mine = chip.id && chip.service && chip.state ? [value as Chip] : [];
+  const isChip = chip.id && chip.service && chip.state && chip.environment;
+  const mine = isChip ? [value as Chip] : []; // marks of a chart have no environment
   return [...mine, ...Object.values(value).flatMap((each) => chipsIn(each, depth + 1))];
 }
