@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from page_server import TOKEN, Open, PageServer, tell_story
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 MANIFEST = Path(__file__).parents[2] / "src" / "deploymark" / "server" / "assets" / "manifest.json"
 FLAGS = (
@@ -24,6 +24,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+expect.set_options(timeout=20_000)  # how long a busy machine may take
 
 
 @pytest.fixture(scope="module")

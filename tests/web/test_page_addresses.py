@@ -10,6 +10,7 @@ def test_a_link_shows_the_same_window_selection_and_filter(
     open_page: Open, server: PageServer, story: dict[str, str]
 ) -> None:
     page = open_page(server, "/oncall?range=24h")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("checkout")
     page.keyboard.press("/")
     page.keyboard.type("svc:checkout")
     page.keyboard.press("Enter")

@@ -225,5 +225,10 @@ RETURNS: Final = select(
     RUN.c.returns.is_not(None),  # so that its index, which has no others, is used
     RUN.c.returns.in_(_SOME),
     RUN.c.settled_ms.is_not(None),
+    # A return that failed, or was rolled back itself, before it went live took nothing back.
+    *[
+        or_(column.is_(None), column != RUN.c.settled_index)
+        for column in (RUN.c.failed_index, RUN.c.undone_index)
+    ],
 )
-"""What was deployed again in place of deployments of these names (`some`)."""
+"""What was deployed again in place of deployments of these names (`some`), and went live."""

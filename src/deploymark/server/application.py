@@ -210,6 +210,9 @@ class Application:
         raise UnauthenticatedError("This needs a token, and the request carries none.")
 
 
+_ANY_NAME = "{service:path}"
+
+
 class _Address(Route):
     """One address among others that it may fit, too: the first one that takes the method answers.
 
@@ -219,9 +222,10 @@ class _Address(Route):
 
     def __init__(self, path: str, resource: "_Resource", methods: Iterable[str]) -> None:
         super().__init__(path, resource, methods=list(methods))
-        # A name may hold line breaks, which `.` would not take and `$` would leave out.
-        whole = self.path_regex.pattern.removesuffix("$") + r"\Z"
-        self.path_regex = re.compile(whole, re.DOTALL)
+        if path.endswith(_ANY_NAME):
+            # A name may hold line breaks, which `.` would not take and `$` would leave out.
+            whole = self.path_regex.pattern.removesuffix("$") + r"\Z"
+            self.path_regex = re.compile(whole, re.DOTALL)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)

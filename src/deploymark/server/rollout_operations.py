@@ -77,7 +77,8 @@ ROLLOUTS: Final = (
             "promote, pause, resume, roll_back and approve are asked of a rollout and answered by "
             "a decision that names the request; freeze, unfreeze, quarantine, release and adopt "
             "hold at once. `expected_index` is the newest entry of the rollout that was seen: 409 "
-            "when there is news since, and a look that says what the last one said is none. The answer's `remark` says what is odd about the request: "
+            "when there is news since, and a look that says what the last one said is none. The "
+            "answer's `remark` says what is odd about the request: "
             "an environment that nobody knows, a freeze that was none, an approval of what is "
             "paused."
         ),

@@ -59,7 +59,9 @@ def test_a_person_returns_what_was_promoted_but_not_what_is_over() -> None:
     promoted = rollout(stage=Stage.PROMOTED, step=2)
     assert _asking(Wanted.ROLL_BACK, rollout=promoted).move is Move.ROLL_BACK
     over = rollout(stage=Stage.OVER)
-    assert _asking(Wanted.ROLL_BACK, rollout=over).code == "request_refused"
+    gone, left = Exposure(0.0, 0, 3), Exposure(10.0, 1, 4)
+    assert _asking(Wanted.ROLL_BACK, rollout=over, exposure=gone).code == "request_refused"
+    assert _asking(Wanted.ROLL_BACK, rollout=over, exposure=left).move is Move.ROLL_BACK
 
 
 def test_a_person_needs_to_break_the_glass_to_return_to_what_cannot_be_trusted() -> None:
