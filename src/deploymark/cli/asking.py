@@ -7,6 +7,8 @@ decision names the request. Nothing is decided here.
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +17,15 @@ from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.numbers import entry_index, seconds
 from deploymark.cli.output import Output, plain
 from deploymark.emit.host import SystemHost
-from deploymark.errors import ServerUnavailableError, UnavailableError, UsageError
+from deploymark.errors import (
+    OverloadedError,
+    RateLimitedError,
+    ServerUnavailableError,
+    SlowRequestError,
+    UnavailableError,
+    UsageError,
+    ViewsBehindError,
+)
 
 DONE, NO, UNDECIDED = 0, 1, 2
 
@@ -25,6 +35,8 @@ _CARRIED_OUT: Final = ("shift", "promote", "roll_back")
 _KEY_DIGITS: Final = 32
 _EXITS: Final = {"asked": DONE, "done": DONE, "refused": NO, "failed": NO}
 """Every other state is open, and leaves the command undecided."""
+_BEFORE_WRITING: Final = (ViewsBehindError, OverloadedError, RateLimitedError, SlowRequestError)
+"""How a server answers a request that it has not begun to carry out."""
 
 
 class Followed(NamedTuple):
@@ -114,7 +126,8 @@ def ask(options: argparse.Namespace, output: Output, action: str, **more: object
         **more,
     }
     client, path = Client(client_settings(options.url)), path_of("rollouts", options.deployment)
-    key = options.key or _key(client.get(path), fields)
+    with _saying_what_was_written(asked=False):
+        key = options.key or _key(client.get(path), fields)
     index, remark = _post(client, {**fields, "idempotency_key": key})
     followed = Followed("asked", None, "")
     if options.wait is not None:
@@ -208,11 +221,31 @@ def _key(shown: dict[str, Any], fields: dict[str, object]) -> str:
 def _post(client: Client, fields: dict[str, object]) -> tuple[int, str]:
     """Ask, and return the entry of the request and what the server finds odd about it."""
     given = {name: value for name, value in fields.items() if value is not None}
-    answer = client.post(_ACTIONS, json.dumps(given).encode())
+    with _saying_what_was_written(asked=True):
+        answer = client.post(_ACTIONS, json.dumps(given).encode())
     index = answer.get("decision_index")
     if not isinstance(index, int):
         raise ServerUnavailableError(f"The server {client.shown} did not say where it stands.")
     return index, str(answer.get("remark") or "")
+
+
+@contextmanager
+def _saying_what_was_written(*, asked: bool) -> Iterator[None]:
+    """Say of what could not be done whether the request stands in the log.
+
+    Args:
+        asked: The request was sent, so that only some answers tell that it was not written.
+    """
+    try:
+        yield
+    except UnavailableError as error:
+        if asked and not isinstance(error, _BEFORE_WRITING):
+            error.message = f"Whether the request was written is not known: {error.message}"
+            error.hint = "Look at what stands (`deploymark canary`) before you ask again."
+        else:
+            error.message = f"The request was not written: {error.message}"
+            error.hint = "Nothing was asked for: run the same command again."
+        raise
 
 
 def _follow(client: Client, path: str, action: str, index: int, longest: float) -> Followed:

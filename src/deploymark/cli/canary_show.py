@@ -337,11 +337,15 @@ def _unblocking(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "target" in stands and target:
         yield f"If {target} is known to be good, say so once:", _command("rollback adopt", target)
     if "binding" in stands:
-        yield "See which instances were observed, and with what:", f"deploymark show {name}"
+        yield "See which instances were observed, and with what:", _instances(name)
     if "no_loops" in stands:
         yield "If it was put away and is good:", _command("canary release", name)
     for each in shown["frozen"]:
         yield f"If the freeze by {each['by']} is no longer needed:", _lift(each)
+
+
+def _instances(name: str) -> str:
+    return f"deploymark instances --deployment-id {name}"
 
 
 def _lift(freeze: dict[str, Any]) -> str:

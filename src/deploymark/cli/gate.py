@@ -172,7 +172,7 @@ def _why(answer: Answer) -> str:
         for each in answer["reasons"]
         if each["counts"] and each["answer"] != "pass"
     ]
-    return " ".join(said)
+    return " ".join(dict.fromkeys(said))  # many a rule waits for the same
 
 
 def _lines(answer: Answer, *, explained: bool) -> list[str]:

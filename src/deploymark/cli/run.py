@@ -143,7 +143,7 @@ class _Wrapped:
         code = fail(
             self._output, f"The command was not started: `{phase}` is not in the log", marked
         )
-        if any(each.state is State.DELIVERED for each in self._before):
+        if any(_has_opened(each) for each in self._before):
             self._deliver("failed", {**self._fields, "reason": _NOT_BEGUN}, patient=False)
         else:
             self._withdraw()
@@ -186,7 +186,7 @@ class _Wrapped:
             fields = {**fields, "deployment_id": named}
             found = self._add_release(fields)
         if self._nameless and (reason or not found):
-            self._output.remark(f"Nothing was marked. {_NAME_IT}")
+            self._output.remark("Nothing was marked: nothing said what is deployed.")
             return NO
         marked = self._deliver(phase, fields, patient=self._options.require)
         self._tell_of_refusals(self._emitter)
@@ -221,6 +221,11 @@ class _Wrapped:
                 hint="The command is not held up by it.",
             )
         self._output.error(error)
+
+
+def _has_opened(marked: Marked) -> bool:
+    """Whether the log has news by it; one that it knew already is of a deployment that may run."""
+    return marked.state is State.DELIVERED and not marked.answer.get("duplicate")
 
 
 def _execute(words: list[str], deployment_id: str, output: Output) -> tuple[int, str]:

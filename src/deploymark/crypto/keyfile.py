@@ -35,6 +35,7 @@ PublicKey = Ed25519PublicKey | MLDSA44PublicKey
 
 MAX_KEY_FILE_BYTES: Final = 65_536
 _OPEN_TO_OTHERS: Final = 0o077
+_NOT_THERE: Final = "Check the path; `deploymark keys new FILE` makes FILE and FILE.pub."
 _LONGEST_PASSPHRASE: Final = 1_023  # what OpenSSL takes
 
 
@@ -169,6 +170,8 @@ def _read(path: Path, *, private: bool) -> bytes:
             if private and status.st_mode & _OPEN_TO_OTHERS:
                 raise _open_to_others(path, stat.S_IMODE(status.st_mode))
             content = file.read(MAX_KEY_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise KeyFileError(f"There is no key file {path}.", hint=_NOT_THERE) from error
     except OSError as error:
         raise KeyFileError(f"The key file {path} cannot be read: {error.strerror}.") from error
     if len(content) > MAX_KEY_FILE_BYTES:

@@ -172,6 +172,9 @@ def _read(path: str) -> bytes:
                     hint=f"Run `chmod 600 {path}`; if others had access to it, make a new key.",
                 )
             content = file.read(_MAX_KEY_BYTES + 1)
+    except FileNotFoundError as error:
+        hint = "Check the path; `deploymark keys new FILE` makes FILE and FILE.pub."
+        raise KeyFileError(f"There is no key file {path}.", hint=hint) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise KeyFileError(f"The key file {path} cannot be read: {reason}.") from error

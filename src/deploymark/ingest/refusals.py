@@ -71,8 +71,9 @@ TELLINGS: Final[dict[FindingCode, Telling]] = {
     ),
     FindingCode.MARKER_UNSIGNED: Telling(
         "warning",
-        "Markers without a signature were refused.",
-        "Register a key for the emitter and let it sign, or allow unsigned markers by policy.",
+        "Markers without a token and without a signature were refused.",
+        "Give the emitter a token, or register a key for it and let it sign; or allow unsigned "
+        "markers by policy.",
     ),
     FindingCode.SECRET_REFUSED: Telling(
         "warning",

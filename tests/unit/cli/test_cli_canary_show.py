@@ -149,3 +149,10 @@ def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[st
     }
     assert standing({**SHOWN, "silence": away, "wants": wants}) == f"It is open. {away}"
     assert f"source         {away}" in _said(capsys, silence=away)
+
+
+def test_who_waits_for_the_binding_is_led_to_the_instances() -> None:
+    guard = {"name": "binding", "held": False, "reason": "Two of four."}
+    shown = {**SHOWN, "wants": {"move": "wait", "reason": "Guarded.", "guards": [guard]}}
+    commands = [command for _, command in next_of(shown)]
+    assert "deploymark instances --deployment-id d-new~1" in commands

@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from deploymark.testing.receiving_server import Answer, receiving_server
+
 Run = Callable[..., CompletedProcess[str]]
 
 ADMIN = f"dmk_0123456789ab_{'g' * 43}"
@@ -103,6 +105,15 @@ def test_it_ends_with_2_when_nobody_can_tell_in_time(run: Run) -> None:
     plan(run, "known", "--owner team:shop")
     asked = "gate --service known --environment prod --deployment-id d-other --timeout 0"
     assert run(asked).returncode == 2
+
+
+def test_what_it_waits_for_is_said_once_however_many_rules_wait_for_it(run: Run) -> None:
+    why = {"counts": True, "answer": "unknown", "reason": "No marker of it has come."}
+    open_gate = {"decision": "inconclusive", "service": "shop", "environment": "prod"}
+    reasons = [{**why, "about": "policy:one"}, {**why, "about": "policy:two"}]
+    with receiving_server(lambda _: Answer(200, {**open_gate, "reasons": reasons})) as server:
+        said = run("gate --service shop --environment prod --timeout 0.2 --url", server.url)
+    assert said.stdout.splitlines()[0] == "(waiting: No marker of it has come.)"
 
 
 @pytest.mark.usefixtures("policed")

@@ -68,3 +68,15 @@ def test_a_passphrase_file_that_cannot_be_read_is_named(run: Run) -> None:
         refused = run("log checkpoint --publish --data data --passphrase-file", name)
         assert refused.returncode == 64
         assert f"{name} cannot be read" in refused.stderr
+
+
+@pytest.mark.usefixtures("team")
+@pytest.mark.parametrize(
+    "line", ["keys trust missing.pub --data data", "log append markers.ndjson --sign missing.pem"]
+)
+def test_a_key_that_is_not_there_is_not_said_to_be_open_to_others(run: Run, line: str) -> None:
+    refused = run(line)
+    assert refused.returncode == 64
+    assert "There is no key file missing.p" in refused.stderr
+    assert "`deploymark keys new FILE`" in refused.stderr
+    assert "chmod" not in refused.stderr

@@ -197,7 +197,8 @@ def only_a_release(service: str, script: str, *flags: str) -> CompletedProcess[b
 def test_when_nothing_ever_says_what_is_deployed_it_names_the_flags_that_do(script: str) -> None:
     done = only_a_release("nothing-known", script)
     assert done.returncode == (script != "true")
-    assert done.stderr.decode().endswith(f"\nNothing was marked. {NAME_IT}\n")
+    assert done.stderr.decode().count(NAME_IT) == 1
+    assert done.stderr.endswith(b"\nNothing was marked: nothing said what is deployed.\n")
 
 
 def test_what_is_required_before_the_command_must_be_named_before_it(place: Path) -> None:
@@ -349,6 +350,19 @@ def test_a_command_whose_second_marker_is_refused_is_not_started_and_has_failed(
         assert [each["phase"] for each in server.markers()] == ["planned", "failed"]
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.count(b"Not now.") == 1
+
+
+def test_a_deployment_that_the_log_knew_already_does_not_fail_by_what_was_not_begun() -> None:
+    def know(request: Request) -> Answer | None:
+        if request.items[0]["phase"] == "applying":
+            return Answer(422, problem(422, "bad_marker", "Not now."))
+        first = server.take(request.items[0])
+        return Answer(200, {**first, "duplicate": True})
+
+    with receiving_server(know) as server:
+        done = wrapped("rerun", "echo", "done", flags=("--require", "--url", server.url))
+        assert [each["phase"] for each in server.markers()] == ["planned"]
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_it_says_at_the_end_that_earlier_markers_were_refused() -> None:

@@ -127,6 +127,11 @@ def test_each_kind_of_refusal_has_its_finding(code: str, finding: FindingCode) -
     assert TELLINGS[finding].remedy
 
 
+def test_who_sent_no_token_is_told_of_the_token_first() -> None:
+    remedy = TELLINGS[FindingCode.MARKER_UNSIGNED].remedy
+    assert 0 < remedy.index("token") < remedy.index("key") < remedy.index("allow unsigned")
+
+
 def test_every_code_is_of_an_error_that_exists_and_every_finding_is_told_somehow() -> None:
     known = {each.code for each in vars(errors).values() if _is_error(each)}
     assert set(CODES) - known == set()
