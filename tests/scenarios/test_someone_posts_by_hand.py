@@ -76,7 +76,7 @@ def test_the_correction_of_the_docs_is_admitted_and_found(
     (program,) = blocks("formats/marker.md", "Corrections", "python")
     (place / "amend.py").write_text(program.replace('"index": 7', f'"index": {wrong}'))
     trust, send = blocks("formats/marker.md", "Corrections", "sh")
-    sh(settings + trust)
+    sh(settings + trust.replace("/var/lib/deploymark", "data"))
     admitted = json.loads(sh(settings + send).stdout)
     assert admitted["entry_id"].startswith("e-amendment-")
     asked = f"{team.url}/v1/entries?type=amendment&after={admitted['index']}"

@@ -56,7 +56,7 @@ def test_every_remark_that_is_not_fine_says_what_to_do(run: Run) -> None:
 
 
 TROUBLES = {
-    "a key that is not there": ("DEPLOYMARK_KEY", "nowhere.pem", "key", "cannot be read"),
+    "a key that is not there": ("DEPLOYMARK_KEY", "nowhere.pem", "key", "no key file"),
     "a key open to others": ("DEPLOYMARK_KEY", "open.pem", "key", "open to others"),
     "a spool that others may write": ("DEPLOYMARK_SPOOL", "shared", "spool", "others may write"),
     "a spool that is a file": ("DEPLOYMARK_SPOOL", "open.pem", "spool", "cannot be read"),
