@@ -109,10 +109,11 @@ def test_latencies_are_counted_through_resets_and_changes_of_the_schema(tmp_path
         def scraped() -> bool:
             return value_of(url, "histogram_count(native_seconds)") == len(app.latencies)
 
-        # 1. Where counting begins.
+        # 1. Where counting begins: at a second before which these were scraped.
         app.latencies = [0.03] * 1_000
         await_(lambda: scraped() and value_of(url, "deploymark_info") == 1)
-        since_s = now()
+        since_s = now() + 1
+        await_(lambda: now() > since_s)
         # 2. More of them, some slow, some immediate.
         app.latencies = app.latencies + [0.03] * 30 + [0.7] * 5 + [0.0] * 2
         await_(scraped)
