@@ -290,13 +290,16 @@ class Serverless:
         self.follow("Deploy it", "ci", 0, **told, TOKEN=self.team._tokens["function"])
         version = self.leads_to()
         self._versions[version] = code
-        deployments = self.team._items(f"/v1/deployments?service={SERVICE}")
-        (deployment,) = (
-            f"{each['deployment_id']}~{each['occurrence']}"
-            for each in deployments
-            if each["version"] == version
-        )
-        return version, deployment
+        return version, self._deployment(version)
+
+    def _deployment(self, version: str) -> str:
+        """Wait until the views show a version, and return its deployment."""
+        for _ in range(200):
+            for each in self.team._items(f"/v1/deployments?service={SERVICE}"):
+                if each["version"] == version:
+                    return f"{each['deployment_id']}~{each['occurrence']}"
+            time.sleep(0.05)
+        raise AssertionError(version)
 
     def start(self, version: str) -> Environment:
         """Start a version, as AWS does for the first events."""
