@@ -12,7 +12,7 @@ from deploymark.act.grounds import burns_down, verdict_of
 from deploymark.act.guards import against, check_guards
 from deploymark.act.intent import MOVES, Intent, Move
 from deploymark.act.past import is_quarantined
-from deploymark.judge.verdict import Judgement, Result
+from deploymark.judge.verdict import Judgement, Reason, Result
 from deploymark.model.entries import GuardResult
 from deploymark.ports import Deed, Urgency
 
@@ -139,14 +139,16 @@ def listed(results: Iterable[GuardResult]) -> str:
 
 def told(judgement: Judgement) -> str:
     """Return why a release failed, for the person who is paged."""
+    strange = Reason.NO_PLACEBO in judgement.reasons
+    alone = " Too little is known of how equal instances differ to return it by itself."
     most = max(judgement.metrics, key=lambda each: each.share, default=None)
     high = judgement.log_e_fail > _SHOWN
     evidence = "more than a million" if high else f"{exp(judgement.log_e_fail):,.0f}"
     said = f"The new release is worse: evidence {evidence} to one at look {judgement.look}"
-    if most is None:
-        return f"{said}."
-    bound = "" if most.worst is None else f", most above {most.worst:g} s"
-    return f"{said}, {most.share:.0%} of it from {most.name}{bound}."
+    if most is not None:
+        bound = "" if most.worst is None else f", most above {most.worst:g} s"
+        said = f"{said}, {most.share:.0%} of it from {most.name}{bound}"
+    return f"{said}.{alone if strange else ''}"
 
 
 def _weight(facts: Facts, deed: Deed) -> float:

@@ -356,18 +356,32 @@ def _seen(
 def _learned(
     plan: RolloutPlan, judged: Plan, source: CountsSource, arms: Arms, now_ms: int
 ) -> Placebo:
-    """Return what two halves of the stable fleet teach about the time before now."""
+    """Return what two halves of the stable fleet teach about the time before now.
+
+    Where nothing is learned of a metric, as when nobody counted for most of that time, as much
+    time before it is asked as well: a server that was away must not make the judge a stranger.
+    """
     if arms.stable is None:
         return Placebo()
     grain = plan.bucket_seconds * _MS
     until_ms = (now_ms - source.lag_ms) // grain * grain
-    since_ms = until_ms - plan.history_seconds // plan.bucket_seconds * grain
-    try:
-        stable = source.count(arms.stable, counted_by(plan), since_ms, until_ms, grain)
-    except (CountsUnavailableError, QueryError):
-        return Placebo()
-    salt = f"{arms.stable.service}/{arms.stable.environment}"
-    halves = halves_of(judged, stable, since_ms, until_ms, salt)
+    placebo = Placebo()
+    for histories in (1, 2):
+        since_ms = until_ms - histories * (plan.history_seconds // plan.bucket_seconds) * grain
+        try:
+            stable = source.count(arms.stable, counted_by(plan), since_ms, until_ms, grain)
+        except (CountsUnavailableError, QueryError):
+            return placebo
+        placebo = _taught(judged, stable, arms.stable, since_ms, until_ms)
+        if placebo.replicas == 1 or all(placebo.knows(each.name) for each in judged.metrics):
+            break
+    return placebo
+
+
+def _taught(
+    judged: Plan, stable: CohortCounts, cohort: Cohort, since_ms: int, until_ms: int
+) -> Placebo:
+    halves = halves_of(judged, stable, since_ms, until_ms, f"{cohort.service}/{cohort.environment}")
     replicas = len(replicas_of(stable))
     if not halves or replicas <= 1:
         return Placebo(replicas=replicas)

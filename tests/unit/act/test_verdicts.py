@@ -115,6 +115,22 @@ def test_a_verdict_is_made_again_from_the_log_and_the_stored_counts_alone() -> N
         assert (again.log_e_fail, again.log_e_pass) == (said.log_e_fail, said.log_e_pass)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_not_counted_before_a_step_is_made_up_for_by_what_was_before(whole: bool) -> None:  # noqa: FBT001
+    """Nobody counted for five minutes, as long as equal instances are to be compared."""
+    world = _World(errors=0.2)
+    if not whole:
+        world.source.changes.clear()
+    world.source.share({"d-1": 0.0, "d-2": 0.0})
+    world.clock.advance(300)
+    world.source.share({"d-1": 160.0, "d-2": 40.0})
+    world.course = replace(world.course, since_ms=world.clock.now_ms())
+    said = [world.look() for _ in range(6)][-1]
+    assert said.result == "fail"
+    assert said.advice == ("roll_back" if whole else "pause")
+    assert ("no_placebo" in (said.reasons or ())) is not whole
+
+
 def test_whoever_goes_on_after_a_restart_says_the_very_same() -> None:
     ours, theirs = _World(errors=0.05), _World(errors=0.05)
     for _ in range(8):
