@@ -4,8 +4,9 @@ Every answer says the same about security. The page that a browser might make of
 nothing, may be framed by nobody and is kept in no cache, unless the operation knows better.
 """
 
+import gzip
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -82,6 +83,20 @@ class Streaming(Struct, frozen=True):
 def json_answer(value: Any, status: int = 200, headers: Headers = JSON_HEADERS) -> Answer:  # noqa: ANN401 - whatever can be encoded
     """Return a value as JSON."""
     return Answer(status, encode_json(value), headers)
+
+
+def packed(answer: Answer) -> Answer:
+    """Return an answer behind gzip, for a client that takes it; a small one stays as it is."""
+    if len(answer.body) < WORTH_BYTES:
+        return answer
+    body = gzip.compress(answer.body, _LEVEL, mtime=0)
+    return Answer(answer.status, body, (*answer.headers, (b"content-encoding", b"gzip")))
+
+
+WORTH_BYTES: Final = 1_024
+"""A shorter answer is not worth packing."""
+
+_LEVEL: Final = 4
 
 
 def text_answer(text: str, status: int = 200) -> Answer:

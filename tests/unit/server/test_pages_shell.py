@@ -263,6 +263,18 @@ def test_a_page_is_compressed_for_who_takes_it(looked_at: PageDoor) -> None:
     assert gzip.decompress(packed.body) == plain.body
 
 
+def test_a_document_is_compressed_for_who_takes_it(looked_at: PageDoor) -> None:
+    asked = {"accept": "application/json"}
+    plain = looked_at.ask("GET", "/oncall", Role.READER, headers=asked)
+    packed = looked_at.ask(
+        "GET", "/oncall", Role.READER, headers={**asked, "accept-encoding": "gzip"}
+    )
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "accept, accept-encoding"
+    assert json.loads(gzip.decompress(packed.body)).keys() == json.loads(plain.body).keys()
+
+
 # Files -------------------------------------------------------------------------------------------
 
 _TAKEN: dict[str, tuple[str | None, bytes]] = {

@@ -27,7 +27,7 @@ from deploymark.model.vocabulary import Role
 from deploymark.projections.broker.shown_state import RANK
 from deploymark.server.accept import takes_gzip, wants_html
 from deploymark.server.access import bearer, cookie_name, session_cookie
-from deploymark.server.answer import Answer, Headers, headers_of, json_answer
+from deploymark.server.answer import JSON, Answer, Headers, headers_of, json_answer, packed
 from deploymark.server.broker import asked_lately
 from deploymark.server.desk import Desk
 from deploymark.server.operation import Access
@@ -89,7 +89,13 @@ async def _answer(which: Page, make: Make, desk: Desk, request: Request) -> Answ
 
 
 async def _document_answer(make: Make, desk: Desk, request: Request) -> Answer:
-    return json_answer(await _document(make, desk, request))
+    answer = json_answer(await _document(make, desk, request), headers=_DOCUMENT)
+    # Nothing secret stands in a document, so its length gives nothing away.
+    gzips = takes_gzip(request.text(b"accept-encoding"))
+    return await run_in_threadpool(packed, answer) if gzips else answer
+
+
+_DOCUMENT: Final = headers_of(JSON, (b"vary", b"accept, accept-encoding"))
 
 
 async def _document(make: Make, desk: Desk, request: Request) -> Any:  # noqa: ANN401 - any document

@@ -5,13 +5,12 @@ can end it, because every `<`, `>`, `&` and both line separators of Unicode are 
 Whoever marks a deployment may write `</script>` into its reason; it comes out as text.
 """
 
-import gzip
 from html import escape
 from typing import Final
 
 import msgspec
 
-from deploymark.server.answer import Answer, Headers
+from deploymark.server.answer import Answer, Headers, packed
 from deploymark.server.built import Manifest
 from deploymark.server.pages.shapes_boot import Boot
 
@@ -28,8 +27,6 @@ _ESCAPES: Final = tuple(
     (character.encode(), b"\\u%04x" % ord(character))
     for character in ("<", ">", "&", "\u2028", "\u2029")
 )
-_LEVEL: Final = 4
-_WORTH_BYTES: Final = 1_024
 
 _BASE: Final[Headers] = (
     (b"content-type", HTML.encode("ascii")),
@@ -101,8 +98,5 @@ def html_answer(body: bytes, status: int, more: Headers, *, gzips: bool) -> Answ
     if an attacker could make the browser ask for this again and again and see how long answers are;
     the cookie is SameSite=Strict, so no stranger's page can.
     """
-    headers = (*_BASE, *more)
-    if gzips and len(body) >= _WORTH_BYTES:
-        body = gzip.compress(body, _LEVEL, mtime=0)
-        headers = (*headers, (b"content-encoding", b"gzip"))
-    return Answer(status, body, headers)
+    answer = Answer(status, body, (*_BASE, *more))
+    return packed(answer) if gzips else answer
