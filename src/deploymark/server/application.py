@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from deploymark.errors import (
     DeploymarkError,
     ForbiddenError,
+    HostError,
     MethodError,
     NotFoundError,
     OverloadedError,
@@ -41,7 +42,7 @@ from deploymark.server.metrics import RequestMeter
 from deploymark.server.openapi import document_of
 from deploymark.server.operation import Access, Operation, Retelling
 from deploymark.server.operations import OPERATIONS
-from deploymark.server.pages.serving import as_page
+from deploymark.server.pages.serving import PAGES, as_page, recognise
 from deploymark.server.parts import Parts
 from deploymark.server.problems import SERVER_FAULT, problem_answer, status_of
 from deploymark.server.request import Request
@@ -116,21 +117,27 @@ class Application:
         started = perf_counter()
         name = UNKNOWN
         retell: Callable[[Answer], Answer] | None = None
+        shows_page = False
         meter.in_flight += 1
         try:
             request = Request(scope, receive)
             retelling = self._stranger(methods, scope["path"]) or (None if methods else as_page)
             if retelling is not None:
                 retell = partial(retelling, self._desk, request)
+            shows_page = retelling is as_page
             operation = self._operation(methods, request)
             name = operation.name
             if operation.retell is not None:
                 retell = partial(operation.retell, self._desk, request)
+            shows_page = operation.access is PAGES
             answer = await self._answer(operation, request)
         except ClientDisconnect:
             meter.answered(name, _CLIENT_LEFT, None)
             return
         except DeploymarkError as error:
+            # Whoever comes under a strange name is told nothing of a session.
+            if shows_page and not isinstance(error, HostError):
+                await recognise(self._desk, request)
             answer = _retold(_refusal(error, name, methods), retell)
         except Exception as error:  # noqa: BLE001 - the last stop; it is logged, and told as such
             answer = _retold(_unexpected(error, name), retell)

@@ -3,7 +3,8 @@
 Each answers HTML to a browser and its document as JSON to a program, under the same address.
 """
 
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -59,6 +60,11 @@ _TOKEN: Final = Parameter(
     Annotated[str, Meta(min_length=1, max_length=256)],
     "Signs a browser in; it is sent on to the same address without it.",
 )
+_LINK: Final = Parameter(
+    "link",
+    Literal["expired"],
+    "A browser was sent on from a sign-in link that opens nothing any more.",
+)
 _WINDOW: Final = (
     Parameter("range", Range, "From so long ago until now; 6h."),
     Parameter("since", _Word, "From then on (RFC 3339); instead of `range`."),
@@ -96,9 +102,9 @@ def _page(
         PAGES,
         page(which, make),
         {200: Reply(_SAID, (_HTML, Media(JSON, shape)))},
-        parameters=(*parameters, AFTER, _TOKEN),
+        parameters=(*parameters, AFTER, _TOKEN, _LINK),
         problems=(404, 503),
-        retell=as_page,
+        retell=partial(as_page, which=which),
     )
     return frozen.Freezable(operation, which, make)
 

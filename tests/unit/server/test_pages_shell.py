@@ -131,6 +131,47 @@ def test_a_query_that_cannot_be_read_is_told_on_the_page(looked_at: PageDoor) ->
     assert (reply.status, boot_of(reply)["problem"]["status"]) == (400, 400)
 
 
+_REFUSED = ("/oncall?range=3d", "/oncall?since=yesterday", "/oncall?nix=1", "/deployments?limit=0")
+
+
+@pytest.mark.parametrize("path", _REFUSED)
+def test_a_refused_query_is_told_within_the_page_of_who_is_signed_in(
+    looked_at: PageDoor, path: str
+) -> None:
+    reply = looked_at.browse(path)
+    boot = boot_of(reply)
+    told = looked_at.look(path).json
+    assert reply.status == 400
+    assert boot["session"]["principal"] == "token:reader"
+    assert f"/{boot['page']}" == path.partition("?")[0]
+    assert [boot["problem"][name] for name in ("status", "title", "detail", "hint")] == [
+        400,
+        told["title"],
+        told["detail"],
+        told["hint"],
+    ]
+    assert boot["problem"]["instead"] == path.partition("?")[0]
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/s/short", f"/s/{'0' * 64}", "/d/d-nix?since=x"])
+def test_who_is_lost_stays_signed_in(looked_at: PageDoor, path: str) -> None:
+    boot = boot_of(looked_at.browse(path))
+    assert boot["session"]["principal"] == "token:reader"
+    assert boot["problem"]["hint"]
+
+
+def test_a_lost_stranger_is_told_and_sees_no_session(looked_at: PageDoor) -> None:
+    reply = looked_at.browse("/nowhere", None)
+    boot = boot_of(reply)
+    assert (reply.status, boot["session"], boot["problem"]["status"]) == (404, None, 404)
+
+
+def test_a_strange_host_is_told_nothing_of_a_session(tmp_path: Path) -> None:
+    with PageDoor(tmp_path) as door:
+        door.app = Application(door.parts, Settings(hosts=frozenset({"marks.example"})))
+        assert boot_of(door.browse("/nowhere", host="evil.example"))["session"] is None
+
+
 def test_a_strange_host_sees_no_page(tmp_path: Path) -> None:
     with PageDoor(tmp_path) as door:
         door.app = Application(door.parts, Settings(hosts=frozenset({"marks.example"})))
@@ -168,21 +209,34 @@ def test_a_link_signs_in_and_takes_itself_out_of_the_address(own: PageDoor) -> N
 def test_a_link_is_good_once(own: PageDoor) -> None:
     link = _link(own)
     assert own.browse(f"/oncall?token={link}", None).status == 303
-    again = own.browse(f"/oncall?token={link}", None)
+    again = own.browse(f"/oncall?range=1h&token={link}", None)
     assert "set-cookie" not in again.headers
-    boot = boot_of(again)
-    assert (boot["session"], boot["problem"]["code"]) == (None, "unauthenticated")
+    assert (again.status, again.headers["location"]) == (303, "/oncall?range=1h&link=expired")
+    boot = boot_of(own.browse(again.headers["location"], None))
+    assert (boot["session"], boot["problem"]["code"]) == (None, "link_expired")
+    assert "deploymark up" in boot["problem"]["hint"]
 
 
 def test_a_link_ends_by_itself(own: PageDoor) -> None:
     link = _link(own, 60)
     own.log.clock.advance(61)
-    assert boot_of(own.browse(f"/oncall?token={link}", None))["problem"]["status"] == 401
+    reply = own.browse(f"/oncall?token={link}", None)
+    assert (reply.headers["location"], "set-cookie" in reply.headers) == (
+        "/oncall?link=expired",
+        False,
+    )
+
+
+def test_who_is_signed_in_already_needs_no_word_about_a_link(own: PageDoor) -> None:
+    boot = boot_of(own.browse("/oncall?link=expired"))
+    assert boot["problem"] is None
+    assert boot["document"] == own.look("/oncall").json
 
 
 def test_a_token_in_an_address_signs_nobody_in(own: PageDoor) -> None:
     reply = own.browse(f"/oncall?token={own.tokens[Role.ADMIN]}", None)
     assert "set-cookie" not in reply.headers
+    assert reply.headers["location"] == "/oncall?link=expired"
 
 
 def test_a_link_is_no_word_for_programs(own: PageDoor) -> None:

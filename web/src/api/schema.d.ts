@@ -1911,8 +1911,9 @@ export interface components {
          * @description What the HTML of a page carries, in the element `boot`.
          *
          *         Attributes:
-         *             session: Null: show the sign-in form.
+         *             session: Null: show the sign-in form, and above it the problem, if there is one.
          *             page: Null for an address that is none.
+         *             problem: With a session: shown in the page's frame, in the document's place.
          *             document: Of the page; null without a session, and with a problem. `marks` of the page for
          *                 people on call may be cut (`left_out`); its JSON has them all.
          *             version: Of deploymark.
@@ -1943,6 +1944,10 @@ export interface components {
         /**
          * BootProblem
          * @description Why there is no document.
+         *
+         *         Attributes:
+         *             instead: An address that shows this page as it usually is, where what the address asked for
+         *                 was refused.
          */
         BootProblem: {
             status: number;
@@ -1951,6 +1956,8 @@ export interface components {
             detail: string;
             hint: string;
             retryable: boolean;
+            /** @default null */
+            instead: string | null;
         };
         /**
          * BootSettings
@@ -6806,6 +6813,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -6934,6 +6943,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -7054,6 +7065,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -7184,6 +7197,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -7300,6 +7315,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path: {
@@ -7419,6 +7436,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path: {
@@ -7544,6 +7563,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -7672,6 +7693,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path: {
@@ -7797,6 +7820,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -7923,6 +7948,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path?: never;
@@ -8039,6 +8066,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path: {
@@ -8160,6 +8189,8 @@ export interface operations {
                 after?: number;
                 /** @description Signs a browser in; it is sent on to the same address without it. */
                 token?: string;
+                /** @description A browser was sent on from a sign-in link that opens nothing any more. */
+                link?: "expired";
             };
             header?: never;
             path: {

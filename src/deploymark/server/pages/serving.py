@@ -2,10 +2,12 @@
 
 A browser that is not signed in gets the shell without a document, which shows the sign-in form; a
 program gets 401 at the door, like everywhere. A link with `?token=` signs a browser in, once: what
-stands there becomes a cookie, and the same address without it is asked for.
+stands there becomes a cookie, and the same address without it is asked for. A link that is good no
+more leads to the same address, too, with `link=expired`, which the page explains.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -46,6 +48,16 @@ from deploymark.server.problems import SERVER_FAULT, problem, status_of
 from deploymark.server.request import Request
 from deploymark.server.settings import Settings
 
+_LINK_EXPIRED: Final = BootProblem(
+    status=401,
+    code="link_expired",
+    title="The sign-in link opens nothing any more",
+    detail="This link was used, or is too old: each opens one session, within ten minutes.",
+    hint="Sign in with a token below. `deploymark up` and `deploymark demo` print another link when"
+    " they are started again; `deploymark tokens new NAME --role reader` makes a token.",
+    retryable=False,
+)
+
 Make = Callable[[Asked], Any]
 Handler = Callable[[Desk, Request], Awaitable[Answer]]
 
@@ -53,7 +65,12 @@ VERSION: Final = version("deploymark")
 BOOT_MARKS: Final = 400
 """Marks in the boot data: those that somebody needs to look at, and as many others as fit."""
 
+LINK_EXPIRED: Final = "expired"
+"""Value of `link` in an address that a sign-in link led to which opens nothing any more."""
+
 _SEE_OTHER: Final = 303
+_BAD: Final = 400
+_UNAUTHORISED: Final = 401
 _REDIRECT: Final = headers_of("text/plain; charset=utf-8")
 
 
@@ -111,15 +128,16 @@ async def _browser(which: Page, make: Make, desk: Desk, request: Request) -> Ans
     token: str | None = request.parameters.pop("token", None)
     if token is not None:
         return await _sign_in(which, token, desk, request)
+    expired = request.parameters.pop("link", None) is not None
     try:
         session = await _session(desk, request)
-        found = None
-        if session is not None:
-            found = await _document(make, desk, request)
+        if session is None:
+            return _shown(desk, request, which, None, _LINK_EXPIRED if expired else None)
+        found = await _document(make, desk, request)
     except DeploymarkError as error:
         if status_of(error) >= SERVER_FAULT:
             raise  # it is logged, and told by `as_page`
-        return _shown(desk, request, which, None, problem_of(error))
+        return _shown(desk, request, which, None, _problem_at(request, which, problem(error)))
     return _shown(desk, request, which, found, None)
 
 
@@ -170,25 +188,41 @@ async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Ans
     try:
         parts.throttle.demand(network, "requests")
         opened = await run_in_threadpool(parts.sessions.open_once, token, network)
-    except (UnauthenticatedError, RateLimitedError) as error:
+    except UnauthenticatedError as error:
+        parts.turned_away(error, Caller("", frozenset(), network=network))
+        location = _without_token(request, ("link", LINK_EXPIRED))
+        return Answer(_SEE_OTHER, b"", (*_REDIRECT, (b"location", location.encode("ascii"))))
+    except RateLimitedError as error:
         parts.turned_away(error, Caller("", frozenset(), network=network))
         return _shown(desk, request, which, None, problem_of(error))
     seconds = max(0, (opened.expires_at_ms - parts.clock.now_ms()) // 1_000)
     cookie = session_cookie(desk.settings, request, opened.cookie, seconds)
-    location = (b"location", _without_token(request).encode("ascii"))
-    return Answer(_SEE_OTHER, b"", (*_REDIRECT, location, cookie))
+    to = _without_token(request)
+    return Answer(_SEE_OTHER, b"", (*_REDIRECT, (b"location", to.encode("ascii")), cookie))
 
 
-def _without_token(request: Request) -> str:
-    left = [(name, text) for name, text in request.query() if name != "token"]
+def _without_token(request: Request, *more: tuple[str, str]) -> str:
+    asked = [(name, text) for name, text in request.query() if name not in {"token", "link"}]
+    left = [*asked, *more]
+    return f"{_path(request)}?{urlencode(left)}" if left else _path(request)
+
+
+def _path(request: Request) -> str:
     # Never `//…`, which would name another host.
-    path = "/" + quote(request.scope["path"].lstrip("/"), safe="/~.-_")
-    return f"{path}?{urlencode(left)}" if left else path
+    return "/" + quote(request.scope["path"].lstrip("/"), safe="/~.-_")
 
 
 def problem_of(error: DeploymarkError) -> BootProblem:
     """Return an error as the page shows it."""
     return _boot_problem(problem(error))
+
+
+def _problem_at(request: Request, which: Page | None, told: Mapping[str, Any]) -> BootProblem:
+    """Return a problem with the address that shows the page without what was refused."""
+    shown = _boot_problem(told)
+    if which is None or shown.status != _BAD or not request.scope.get("query_string"):
+        return shown
+    return replace(shown, instead=_path(request))
 
 
 def _boot_problem(told: Mapping[str, Any]) -> BootProblem:
@@ -230,9 +264,6 @@ def _signed_in(desk: Desk, request: Request) -> BootSession | None:
     return BootSession(caller.principal, sorted(caller.roles), csrf)
 
 
-_UNAUTHORISED: Final = 401
-
-
 def _trimmed(found: object) -> object:
     """Return a document that is small enough for the shell: its JSON has all the marks."""
     if not isinstance(found, OnCall) or len(found.marks.items) <= BOOT_MARKS:
@@ -248,14 +279,21 @@ def _urgency(mark: Mark) -> tuple[int, int]:
     return RANK[mark.state], -mark.at_ms
 
 
-def as_page(desk: Desk, request: Request, answer: Answer) -> Answer:
+async def recognise(desk: Desk, request: Request) -> None:
+    """Find out who is told of a problem before they got to a page.
+
+    Whoever is signed in stays so: a mistyped address is no reason to sign in once more.
+    """
+    if not request.caller.principal and wants_html(request.headers.get(b"accept")):
+        with suppress(DeploymarkError):  # what is told is the problem that was met first
+            await _session(desk, request)
+
+
+def as_page(desk: Desk, request: Request, answer: Answer, which: Page | None = None) -> Answer:
     """Return a problem as a page, for a browser; as it is for everybody else."""
     if not wants_html(request.headers.get(b"accept")) or answer.status < _BAD:
         return answer
     told = msgspec.json.decode(answer.body)
     again: Headers = tuple(pair for pair in answer.headers if pair[0] == b"retry-after")
-    shown = _shown(desk, request, None, None, _boot_problem(told))
+    shown = _shown(desk, request, which, None, _problem_at(request, which, told))
     return Answer(answer.status, shown.body, (*shown.headers, *again))
-
-
-_BAD: Final = 400

@@ -48,7 +48,12 @@ class BootSession(Struct, frozen=True):
 
 
 class BootProblem(Struct, frozen=True):
-    """Why there is no document."""
+    """Why there is no document.
+
+    Attributes:
+        instead: An address that shows this page as it usually is, where what the address asked for
+            was refused.
+    """
 
     status: int
     code: str
@@ -56,14 +61,16 @@ class BootProblem(Struct, frozen=True):
     detail: str
     hint: str
     retryable: bool
+    instead: str | None = None
 
 
 class Boot(Struct, frozen=True):
     """What the HTML of a page carries, in the element `boot`.
 
     Attributes:
-        session: Null: show the sign-in form.
+        session: Null: show the sign-in form, and above it the problem, if there is one.
         page: Null for an address that is none.
+        problem: With a session: shown in the page's frame, in the document's place.
         document: Of the page; null without a session, and with a problem. `marks` of the page for
             people on call may be cut (`left_out`); its JSON has them all.
         version: Of deploymark.
