@@ -97,6 +97,17 @@ def test_rows_stay_under_the_pointer_until_it_leaves(open_page: Open, busy: Page
     expect(waiting).to_have_count(0)
 
 
+def test_a_row_shows_what_was_said_then_not_how_its_deployment_stands_now(
+    open_page: Open, busy: PageServer
+) -> None:
+    phases = ("planned", "applying", "applied", "failed")
+    said = [busy.mark(marker("told", "1.0", phase, 0))[0]["index"] for phase in phases]
+    page = open_page(busy, "/oncall")
+    for index, phase in zip(said, phases, strict=True):
+        row = page.locator(f".stream li[data-index='{index}'] .how")
+        expect(row).to_have_text(re.compile(rf"^\W*{phase}$"))
+
+
 def test_a_held_stream_goes_on_where_it_was(open_page: Open, busy: PageServer) -> None:
     page = open_page(busy, "/oncall")
     expect(page.locator(".live-state")).to_have_text("● Live")

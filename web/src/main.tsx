@@ -6,16 +6,16 @@ import "./style/base.css";
 import "./style/frame.css";
 import { effect, signal } from "@preact/signals";
 import { type ComponentType, render } from "preact";
-import type { PageName } from "./address/address.ts";
+import { formatAddress, type PageName } from "./address/address.ts";
 import { startRouter } from "./address/router.ts";
 import { useSession } from "./api/client.ts";
 import { startKeyboard } from "./keys/keyboard.ts";
 import { startLive } from "./live/live.ts";
 import { ActionDialog } from "./parts/actions.tsx";
-import { Frame } from "./parts/frame.tsx";
+import { Frame, NAVIGATION } from "./parts/frame.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
 import { SignIn } from "./parts/sign-in.tsx";
-import { address, boot, loaded, problem, session, theme } from "./state/app.ts";
+import { address, againMs, boot, loaded, problem, session, theme } from "./state/app.ts";
 import { begin, keyOf, load } from "./state/load.ts";
 
 type Shown = ComponentType<{ document: never }>;
@@ -57,9 +57,8 @@ function Content({ page }: { page: PageName }) {
       <main id="content" class="page">
         <h1>There is no such page</h1>
         <p class="break calm">{address.value.about[0]}</p>
-        <p>
-          <a href="/oncall">On-call</a>
-        </p>
+        {problem.value === null ? null : <ProblemNote problem={problem.value} />}
+        <WayOn />
       </main>
     );
   }
@@ -74,16 +73,47 @@ function Content({ page }: { page: PageName }) {
 
 function Failed() {
   if (problem.value === null) return null;
+  const { status } = problem.value;
+  const isRefused = status >= 400 && status < 500 && status !== 429;
   return (
     <>
-      <h1>{problem.value.status === 404 ? "Not found" : "That did not work"}</h1>
-      <ProblemNote problem={problem.value} />
-      <p>
-        <button type="button" class="button" onClick={() => void load()}>
-          Try again
-        </button>
-      </p>
+      <h1>{status === 404 ? "Not found" : "That did not work"}</h1>
+      <ProblemNote problem={problem.value} againMs={againMs.value} />
+      {isRefused ? (
+        <WayOn />
+      ) : (
+        <p>
+          <button type="button" class="button" onClick={() => void load()}>
+            Try again
+          </button>
+        </p>
+      )}
     </>
+  );
+}
+
+/** Where to go on from an address that shows nothing: the page itself where it is one, and on-call. */
+function WayOn() {
+  const { page } = address.value;
+  // The server names what may be asked instead of a window that it does not understand.
+  const instead = (problem.value as { instead?: string | null } | null)?.instead;
+  const named = NAVIGATION.find(([name]) => name === page && name !== "oncall");
+  return (
+    <p>
+      {instead ? (
+        <>
+          <a href={instead}>Show the usual window</a>, or go on to{" "}
+        </>
+      ) : (
+        "Go on to "
+      )}
+      {named === undefined ? null : (
+        <>
+          <a href={`/${named[0]}`}>{named[1]}</a> or{" "}
+        </>
+      )}
+      <a href="/oncall">On-call</a>.
+    </p>
   );
 }
 
@@ -105,14 +135,23 @@ useSession(boot.session?.csrf_token ?? null, () => {
   session.value = null;
 });
 begin();
+let isFirst = true;
 effect(() => {
   const to = address.value;
   const shown = loaded.peek();
+  // The HTML has answered for the first address, and be it with what is wrong.
+  const isAnswered = isFirst && boot.problem !== null;
+  isFirst = false;
+  if (isAnswered) return;
   if (shown !== null && shown.key === keyOf(to)) return;
   if (shown !== null && shown.page !== to.page) loaded.value = null;
   problem.value = null;
+  againMs.value = null;
   void load();
 });
+// How one came here (`link=expired`) is said once, and is no part of the address.
+if (new URLSearchParams(location.search).has("link"))
+  history.replaceState(history.state, "", formatAddress(address.peek()));
 startRouter();
 startKeyboard();
 startLive();

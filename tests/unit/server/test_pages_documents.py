@@ -289,6 +289,14 @@ def test_the_executive_numbers_add_up_and_name_their_lists(door: PageDoor) -> No
             assert door.look(figure["list"]).status == 200
 
 
+def test_measures_that_are_being_counted_say_when_to_ask_again(
+    door: PageDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(door.parts.measures), "lately", lambda _: None)
+    (told,) = [each for each in _page(door, "/exec")["missing"] if each["what"] == "measures"]
+    assert told["again_seconds"] == 2
+
+
 # Audit -------------------------------------------------------------------------------------------
 
 

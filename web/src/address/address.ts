@@ -58,7 +58,7 @@ export const TAKES: Record<PageName, Taken> = {
 export const usualRange = (page: PageName): Range =>
   page === "deployments" || page === "service" ? "7d" : "6h";
 
-const OURS = new Set(["range", "since", "until", "q", "dep", "width"]);
+const OURS = new Set(["range", "since", "until", "q", "dep", "width", "link"]);
 const ALONE: Record<string, PageName> = {
   oncall: "oncall",
   debug: "debug",

@@ -1,14 +1,15 @@
 // The address bar and the history of the browser, by hand. `go` changes where the page is; links to
 // our own pages are followed without loading the page anew. What addresses mean is address.ts.
 
-import { address } from "../state/app.ts";
+import { address, problem } from "../state/app.ts";
 import { type Address, carried, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
 
 /** A selection replaces the entry of the history: going back leaves the page, not each row. */
 export function go(to: Address): void {
   const from = address.peek();
   const text = formatAddress(to);
-  if (text === formatAddress(from)) return;
+  // Where something is wrong the address may say more than was understood: the link leads out of it.
+  if (text === formatAddress(from) && problem.peek() === null) return;
   if (isOnlySelection(from, to)) history.replaceState(null, "", text);
   else history.pushState({ top: 0 }, "", text);
   address.value = to;

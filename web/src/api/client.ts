@@ -21,6 +21,22 @@ export function readRetryAfter(said: string | null, nowMs: number): number | nul
   return Number.isNaN(told) ? null : Math.min(Math.max(told, 0), LONGEST_MS);
 }
 
+/** How long to wait before asking again where the server does not say. */
+const USUAL_MS = 5_000;
+/** A server that says "at once" is not asked in a circle. */
+const SHORTEST_MS = 1_000;
+
+/**
+ * When a page asks again by itself: when the server said, where it was busy (429) or not there (5xx,
+ * or no answer). Null where asking again would change nothing, as with every other 4xx.
+ */
+export function againIn(told: BootProblem, saidMs: number | null): number | null {
+  const isRefused = told.status >= 400 && told.status < 500 && told.status !== 429;
+  const isSaid = saidMs !== null && (told.status === 429 || told.status === 503);
+  if (isRefused || !(told.retryable || isSaid || told.status === 429)) return null;
+  return Math.max(SHORTEST_MS, saidMs ?? USUAL_MS);
+}
+
 /** What something between here and the server says may be nonsense. */
 const LONGEST_MS = 300_000;
 

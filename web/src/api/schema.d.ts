@@ -2027,10 +2027,13 @@ export interface components {
          *         Attributes:
          *             what: The field of the document, `canaries` say.
          *             sentence: What is not there and how to get it.
+         *             again_seconds: It comes by itself: ask for the document again after so long; else null.
          */
         Missing: {
             what: string;
             sentence: string;
+            /** @default null */
+            again_seconds: number | null;
         };
         /**
          * Window

@@ -33,8 +33,8 @@ interface Binding {
 }
 
 export const BINDINGS: Record<Command, Binding> = {
-  next: { keys: ["j"], shown: "j", says: "next row" },
-  previous: { keys: ["k"], shown: "k", says: "row before" },
+  next: { keys: ["j"], shown: "j", says: "next deployment" },
+  previous: { keys: ["k"], shown: "k", says: "deployment before" },
   open: { keys: ["Enter"], shown: "Enter", says: "open the selected deployment" },
   compare: { keys: ["c"], shown: "c", says: "compare it with the one before" },
   "roll-back": { keys: ["r"], shown: "r", says: "roll back, after you typed its service" },

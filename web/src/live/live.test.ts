@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { EventReader } from "./events.ts";
 import { added, MOST_ROWS, type Rows, released } from "./rows.ts";
+import { saidWords, toneState } from "./said.ts";
 
 const row = (index: number) => ({ index });
 const none: Rows<{ index: number }> = { shown: [], waiting: [] };
@@ -55,4 +56,19 @@ test("a minute of 20 rows a second, delivered twice and in pieces, is complete a
   }
   const shown = indexes(released(rows).shown);
   expect(shown).toEqual(Array.from({ length: MOST_ROWS }, (_, i) => 1199 - i));
+});
+
+test("an event has the glyph and words of what it said", () => {
+  expect([toneState("marker", "planned"), saidWords("marker", "planned")]).toEqual([
+    "planned",
+    "planned",
+  ]);
+  expect(toneState("marker", "rolling_back")).toBe("rolling_back");
+  expect([toneState("verdict", "fail"), saidWords("verdict", "fail")]).toEqual([
+    "failed",
+    "verdict fail",
+  ]);
+  expect(toneState("decision", "roll_back decided")).toBe("rolling_back");
+  expect(toneState("decision", "roll_back outcome")).toBe(null);
+  expect(toneState("finding", "opened")).toBe(null);
 });

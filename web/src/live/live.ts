@@ -2,7 +2,16 @@
 // that there is news, and makes the document anew now and then. Which rows are new is not known here.
 
 import { effect } from "@preact/signals";
-import { address, boot, isPaused, live, loaded, serverNow, session } from "../state/app.ts";
+import {
+  address,
+  boot,
+  isPaused,
+  live,
+  loaded,
+  problem,
+  serverNow,
+  session,
+} from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { follow } from "./stream.ts";
 
@@ -50,6 +59,8 @@ function renewSoon(): void {
   renewing = setTimeout(() => {
     renewing = undefined;
     if (isPaused.peek() || document.hidden || session.peek() === null) return;
+    // What was refused stays refused, and what is busy is asked when it said: see load.ts.
+    if (problem.peek() !== null) return;
     // Who looks at the past is not disturbed by the present.
     const { window } = address.peek();
     if (

@@ -9,6 +9,7 @@ import { go, select } from "../address/router.ts";
 import { ask, Problem } from "../api/client.ts";
 import type { Chip, DeploymentPage, OnCall, Selected, SeriesSet } from "../api/documents.ts";
 import { onAll } from "../keys/keyboard.ts";
+import { neighbour, walked } from "../keys/walk.ts";
 import { ActionButton, askFor, offerOf } from "../parts/actions.tsx";
 import { AllMissing } from "../parts/empty.tsx";
 import { To } from "../parts/link.tsx";
@@ -22,7 +23,7 @@ import { lookOf } from "../state/shown.ts";
 import { ago, parsed, rfc3339 } from "../time/instant.ts";
 import { Figure } from "./oncall/figure.tsx";
 import { Canaries, Deltas, Findings, Rollbacks } from "./oncall/panels.tsx";
-import { neighbour, rows, Stream } from "./oncall/stream.tsx";
+import { rows, Stream } from "./oncall/stream.tsx";
 
 const AGAIN_MS = 15_000;
 
@@ -39,8 +40,8 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   useLayoutEffect(
     () =>
       onAll({
-        next: () => step(1, address.peek().selected ?? chosen),
-        previous: () => step(-1, address.peek().selected ?? chosen),
+        next: () => step(1, shown, address.peek().selected ?? chosen),
+        previous: () => step(-1, shown, address.peek().selected ?? chosen),
         open: () =>
           chosen !== null && go({ ...at(address.peek(), "deployment", chosen), selected: null }),
         compare: () => compare(detail),
@@ -48,7 +49,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
         "roll-back": () =>
           detail === null ? say("Nothing is selected.") : askFor(detail, "roll_back"),
       }),
-    [chosen, detail],
+    [shown, chosen, detail],
   );
 
   // On a phone it stands under the suspects: at the bottom it would cover the charts.
@@ -302,12 +303,19 @@ function compare(detail: Selected | null): void {
   go({ ...at(address.peek(), "compare", detail.previous, detail.chip.id), selected: null });
 }
 
-function step(by: 1 | -1, chosen: string | null): void {
-  const id = neighbour(chosen, by);
+/** Keys walk deployments, each once: the suspects first, then what else the stream tells of. */
+function step(by: 1 | -1, shown: OnCall, chosen: string | null): void {
+  const ids = walked(
+    shown.suspects.map((chip) => chip.id),
+    rows.peek().shown.map((event) => event.id),
+  );
+  const id = neighbour(ids, chosen, by);
   if (id === null) return;
   select(id);
   requestAnimationFrame(() =>
-    document.querySelector(".stream .is-chosen")?.scrollIntoView({ block: "nearest" }),
+    document
+      .querySelector(".suspects [aria-current], .stream .is-chosen")
+      ?.scrollIntoView({ block: "nearest" }),
   );
 }
 

@@ -11,6 +11,7 @@ import type { ShownFilter } from "../api/documents.ts";
 import { onAll } from "../keys/keyboard.ts";
 import {
   address,
+  againMs,
   boot,
   isPaused,
   keepTheme,
@@ -315,7 +316,7 @@ function Banners() {
       {problem.value !== null && shown !== undefined ? (
         <aside class="banner bad" aria-label="Old data">
           <strong>Old data.</strong> The page could not be made anew.
-          <ProblemNote problem={problem.value} />
+          <ProblemNote problem={problem.value} againMs={againMs.value} />
           <button type="button" class="button" onClick={() => void load()}>
             Try again
           </button>

@@ -4,12 +4,15 @@ import "../style/sign-in.css";
 import { useState } from "preact/hooks";
 import { ask, Problem, useSession } from "../api/client.ts";
 import type { BootProblem, BootSession } from "../api/documents.ts";
-import { problem, session } from "../state/app.ts";
+import { boot, problem, session } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { ProblemNote } from "./problem.tsx";
 
 export function SignIn() {
-  const [refused, setRefused] = useState<BootProblem | null>(null);
+  const [refused, setRefused] = useState<BootProblem | null>(() =>
+    // Only what the HTML of this address brought: a session that ended is no mistake of anybody.
+    problem.peek() === boot.problem ? boot.problem : null,
+  );
   const [isAsking, setIsAsking] = useState(false);
   async function signIn(event: SubmitEvent) {
     event.preventDefault();

@@ -14,6 +14,8 @@ export const boot: Boot = readBoot();
 export const address = signal<Address>(parseAddress(location.pathname, location.search));
 export const session = signal<BootSession | null>(boot.session);
 export const problem = signal<BootProblem | null>(boot.problem);
+/** In how many milliseconds the page asks again by itself; null where it does not. */
+export const againMs = signal<number | null>(null);
 
 export interface Loaded {
   /** Path and query that it was asked with, without the selection. */

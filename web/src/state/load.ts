@@ -2,12 +2,18 @@
 // late is thrown away. A document that cannot be made anew stays, and the problem says so.
 
 import { type Address, formatPath, formatQuery, TAKES } from "../address/address.ts";
-import { ask, Problem } from "../api/client.ts";
-import type { AnyDocument } from "../api/documents.ts";
-import { address, boot, isLoading, loaded, problem, seeServerTime, session } from "./app.ts";
-
-/** How long to wait before asking again where the server does not say. */
-const RETRY_MS = 5_000;
+import { againIn, ask, Problem } from "../api/client.ts";
+import type { AnyDocument, BootProblem } from "../api/documents.ts";
+import {
+  address,
+  againMs,
+  boot,
+  isLoading,
+  loaded,
+  problem,
+  seeServerTime,
+  session,
+} from "./app.ts";
 
 let asking: AbortController | null = null;
 let retry: ReturnType<typeof setTimeout> | undefined;
@@ -38,9 +44,23 @@ export function begin(): void {
     // The HTML carries the worst marks only, so that it is small.
     const { marks } = boot.document as { marks?: { left_out: number } };
     if ((marks?.left_out ?? 0) > 0) setTimeout(() => void load());
-  } else if (session.peek() !== null && boot.problem === null) {
+  } else if (boot.problem !== null) {
+    if (session.peek() !== null) fail(boot.problem, null);
+  } else if (session.peek() !== null) {
     void load();
   }
+}
+
+/** Say what went wrong, and ask again where that helps. */
+function fail(told: BootProblem, saidMs: number | null): void {
+  problem.value = told;
+  againMs.value = againIn(told, saidMs);
+  if (againMs.value !== null) loadIn(againMs.value);
+}
+
+function loadIn(ms: number): void {
+  clearTimeout(retry);
+  retry = setTimeout(() => void load(), ms);
 }
 
 export async function load(): Promise<void> {
@@ -55,13 +75,13 @@ export async function load(): Promise<void> {
     const document = await ask<AnyDocument>(documentAddress(to), { signal: mine.signal });
     if (asking !== mine) return;
     problem.value = null;
+    againMs.value = null;
     take(to, document);
   } catch (error) {
     if (asking !== mine || mine.signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
     if (loaded.peek()?.key !== keyOf(to)) loaded.value = null;
-    problem.value = error.told;
-    if (error.told.retryable) retry = setTimeout(() => void load(), error.againMs ?? RETRY_MS);
+    fail(error.told, error.againMs);
   } finally {
     if (asking === mine) isLoading.value = false;
   }
@@ -70,4 +90,7 @@ export async function load(): Promise<void> {
 function take(to: Address, document: AnyDocument): void {
   seeServerTime(document.now_at);
   loaded.value = { key: keyOf(to), page: to.page, document };
+  // What is still being counted comes by itself, without anybody loading the page again.
+  const waits = (document.missing ?? []).flatMap((each) => each.again_seconds ?? []);
+  if (waits.length > 0) loadIn(Math.min(...waits) * 1_000);
 }

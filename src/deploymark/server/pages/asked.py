@@ -68,9 +68,9 @@ class Asked:
         recent = self.sources.rolling
         return rollouts.newest() if recent is None else recent.read()
 
-    def miss(self, what: str, sentence: str) -> None:
-        """Note that something is not known."""
-        self.missing.append(Missing(what, sentence))
+    def miss(self, what: str, sentence: str, again_seconds: int | None = None) -> None:
+        """Note that something is not known, and when to ask again if it comes by itself."""
+        self.missing.append(Missing(what, sentence, again_seconds))
 
     def head(self, as_of: int) -> dict[str, Any]:
         """Return what every document begins with."""

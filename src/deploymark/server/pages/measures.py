@@ -17,6 +17,10 @@ _ELSEWHERE: Final = {
     "M10": "/fleet",
 }
 
+_COUNTING: Final = "The measures are being counted; they are shown here when that is done."
+_AGAIN_SECONDS: Final = 2
+"""When whoever is told so asks again: counting takes seconds, an answer without them little."""
+
 Item = Mapping[str, Any]
 
 
@@ -25,10 +29,11 @@ def measures_of(asked: Asked) -> Sequence[Item]:
     try:
         items = asked.parts.measures.lately()
     except StoreUnavailableError as error:
-        asked.miss("measures", error.hint or "The measures are not there yet; try again.")
+        hint = error.hint or "The measures are not there yet; try again."
+        asked.miss("measures", hint, _AGAIN_SECONDS)
         return []
     if items is None:
-        asked.miss("measures", "The measures are being counted; look again in a moment.")
+        asked.miss("measures", _COUNTING, _AGAIN_SECONDS)
     return items or []
 
 

@@ -62,10 +62,12 @@ class Missing(Struct, frozen=True):
     Attributes:
         what: The field of the document, `canaries` say.
         sentence: What is not there and how to get it.
+        again_seconds: It comes by itself: ask for the document again after so long; else null.
     """
 
     what: str
     sentence: str
+    again_seconds: int | None = None
 
 
 class Document(Struct, frozen=True, kw_only=True):

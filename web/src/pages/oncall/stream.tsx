@@ -8,12 +8,13 @@ import { ask, Problem } from "../../api/client.ts";
 import type { Events, OnCall, StreamEvent } from "../../api/documents.ts";
 import { onNews } from "../../live/live.ts";
 import { added, type Rows, released } from "../../live/rows.ts";
+import { saidWords, toneState } from "../../live/said.ts";
 import { Empty } from "../../parts/empty.tsx";
-import { StateMark } from "../../parts/state-mark.tsx";
 import { count, sentence } from "../../parts/words.ts";
 import { address, isPaused, seeServerTime } from "../../state/app.ts";
 import { keyOf, load } from "../../state/load.ts";
 import { isNarrow } from "../../state/narrow.ts";
+import { lookOf } from "../../state/shown.ts";
 import { exact, placed } from "../../time/instant.ts";
 
 const NONE: Rows<StreamEvent> = { shown: [], waiting: [] };
@@ -159,8 +160,9 @@ function Row({
       : isNarrow.value // the charts are far away there, so that choosing shows nothing
         ? formatAddress({ ...at(address.value, "deployment", event.id), selected: null })
         : formatAddress({ ...address.value, selected: event.id });
+  const tone = toneState(event.type, event.event);
   return (
-    <li data-index={event.index} data-state={event.state ?? ""} class={isChosen ? "is-chosen" : ""}>
+    <li data-index={event.index} data-state={tone ?? ""} class={isChosen ? "is-chosen" : ""}>
       <a href={href} aria-current={isChosen ? "true" : undefined} title={event.sentence}>
         <time dateTime={event.at} title={exact(event.at_ms)} class="calm">
           {placed(event.at_ms, windowMs)}
@@ -174,32 +176,17 @@ function Row({
             {[event.who, event.place].filter(Boolean).join(" · ") || event.sentence}
           </span>
         </span>
-        <span class="how small">
-          {event.state === null ? (
-            <span class="calm">{sentence(event.event || event.type)}</span>
-          ) : (
-            <StateMark state={event.state} />
-          )}
-          {event.state === null || event.event === event.state ? null : (
-            <span class="calm">
-              {event.type === "marker"
-                ? sentence(event.event)
-                : `${event.type} ${sentence(event.event)}`}
-            </span>
-          )}
+        <span class={`how small ${tone === null ? "calm" : `tone-${lookOf(tone).tone}`}`}>
+          <span>
+            {tone === null ? null : (
+              <span class="state-glyph" aria-hidden="true">
+                {lookOf(tone).glyph}{" "}
+              </span>
+            )}
+            {saidWords(event.type, event.event)}
+          </span>
         </span>
       </a>
     </li>
   );
-}
-
-/** The deployment of the next or previous row, from the chosen one. */
-export function neighbour(chosen: string | null, step: 1 | -1): string | null {
-  const ids: string[] = [];
-  for (const event of rows.peek().shown) {
-    if (event.id !== null && !ids.includes(event.id)) ids.push(event.id);
-  }
-  const place = chosen === null ? -1 : ids.indexOf(chosen);
-  if (place < 0) return ids[0] ?? null;
-  return ids[Math.min(ids.length - 1, Math.max(0, place + step))] ?? null;
 }
