@@ -96,7 +96,7 @@ function Failed() {
 function WayOn() {
   const { page } = address.value;
   // The server names what may be asked instead of a window that it does not understand.
-  const instead = (problem.value as { instead?: string | null } | null)?.instead;
+  const instead = problem.value?.instead;
   const named = NAVIGATION.find(([name]) => name === page && name !== "oncall");
   return (
     <p>

@@ -117,27 +117,27 @@ class Application:
         started = perf_counter()
         name = UNKNOWN
         retell: Callable[[Answer], Answer] | None = None
-        shows_page = False
+        seen_by: Request | None = None  # who asked for a page
         meter.in_flight += 1
         try:
             request = Request(scope, receive)
             retelling = self._stranger(methods, scope["path"]) or (None if methods else as_page)
             if retelling is not None:
                 retell = partial(retelling, self._desk, request)
-            shows_page = retelling is as_page
+            seen_by = request if retelling is as_page else None
             operation = self._operation(methods, request)
             name = operation.name
             if operation.retell is not None:
                 retell = partial(operation.retell, self._desk, request)
-            shows_page = operation.access is PAGES
+            seen_by = request if operation.access is PAGES else None
             answer = await self._answer(operation, request)
         except ClientDisconnect:
             meter.answered(name, _CLIENT_LEFT, None)
             return
         except DeploymarkError as error:
             # Whoever comes under a strange name is told nothing of a session.
-            if shows_page and not isinstance(error, HostError):
-                await recognise(self._desk, request)
+            if seen_by is not None and not isinstance(error, HostError):
+                await recognise(self._desk, seen_by)
             answer = _retold(_refusal(error, name, methods), retell)
         except Exception as error:  # noqa: BLE001 - the last stop; it is logged, and told as such
             answer = _retold(_unexpected(error, name), retell)

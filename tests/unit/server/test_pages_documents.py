@@ -239,7 +239,8 @@ def test_debug_shows_each_instance_with_what_is_wanted_and_what_runs(door: PageD
 
 
 def test_debug_without_a_name_shows_the_worst(door: PageDoor) -> None:
-    assert _page(door, "/debug")["selected"]["chip"]["version"] == "7"
+    worst = _page(door, "/oncall")["suspects"][0]
+    assert _page(door, "/debug")["selected"]["chip"]["id"] == worst["id"]
 
 
 # Many --------------------------------------------------------------------------------------------

@@ -104,6 +104,15 @@ def test_errors_that_rise_now_outrank_what_failed_long_ago(door: PageDoor) -> No
     assert page["selected"]["chip"]["service"] == "new"
 
 
+def test_debug_without_a_name_opens_the_worst_suspect_of_the_first_page(door: PageDoor) -> None:
+    door.say(0, service="said", version="1.0", phase="applying")
+    _rising(door, "new", 0, 5)  # calm by what was said of it, and harmful by its requests
+    door.log.clock.advance(20 * MINUTE)
+    worst = look_at_oncall(door)["suspects"][0]
+    assert worst["service"] == "new"
+    assert door.look("/debug").json["selected"]["chip"]["id"] == worst["id"]
+
+
 def test_the_steeper_rise_outranks_a_failure_that_harmed_fewer(door: PageDoor) -> None:
     _rising(door, "little", 0, 3)
     _rising(door, "much", 60, 30)

@@ -22,6 +22,7 @@ const told = (status: number, retryable: boolean) => ({
   title: "",
   detail: "",
   hint: "",
+  instead: null,
 });
 
 test.each([

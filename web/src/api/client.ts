@@ -101,13 +101,14 @@ const UNREACHABLE: BootProblem = {
   detail: "The server cannot be reached from here.",
   hint: "Look whether it runs and whether your network reaches it; the page tries again by itself.",
   retryable: true,
+  instead: null,
 };
 
 async function readProblem(answer: Response): Promise<BootProblem> {
   try {
     const told = await answer.json();
     if (typeof told.title === "string")
-      return { hint: "", detail: "", code: "", retryable: false, ...told };
+      return { hint: "", detail: "", code: "", retryable: false, instead: null, ...told };
   } catch {
     // Not JSON: something between here and the server answered.
   }
@@ -118,5 +119,6 @@ async function readProblem(answer: Response): Promise<BootProblem> {
     detail: "Something between this page and the server answered in its place.",
     hint: "Try again; if it stays, look at the proxy before the server.",
     retryable: answer.status >= 500,
+    instead: null,
   };
 }

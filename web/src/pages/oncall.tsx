@@ -21,6 +21,7 @@ import { columns } from "../state/load.ts";
 import { isNarrow } from "../state/narrow.ts";
 import { lookOf } from "../state/shown.ts";
 import { ago, parsed, rfc3339 } from "../time/instant.ts";
+import { useChanges } from "./oncall/changes.ts";
 import { Figure } from "./oncall/figure.tsx";
 import { Canaries, Deltas, Findings, Rollbacks } from "./oncall/panels.tsx";
 import { rows, Stream } from "./oncall/stream.tsx";
@@ -33,6 +34,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   const chip = detail?.chip.id === chosen ? detail.chip : chipOf(shown, chosen);
   const span = { since: shown.window.since_ms, until: shown.window.until_ms };
   const { series, problem } = useSeries(shown, chip);
+  const changes = useChanges(chip, shown.as_of);
 
   useEffect(() => {
     document.title = `${shown.verdict.sentence} – deploymark`;
@@ -69,6 +71,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
           span={span}
           chosen={chip}
           series={series}
+          changes={changes}
           seriesProblem={problem}
           missing={shown.missing}
         />

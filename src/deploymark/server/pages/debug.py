@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from deploymark.errors import DeploymarkError, StoreUnavailableError
 from deploymark.projections.broker.marks import MarkRow
+from deploymark.projections.broker.marks_query import MarkQuery
 from deploymark.projections.broker.questions import InstanceQuery
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, Rolling, mark_id, rolling_of
@@ -27,7 +28,7 @@ from deploymark.server.pages.shapes_deployment import (
     PhaseAt,
     TraceLine,
 )
-from deploymark.server.pages.suspicion import likeliest_first
+from deploymark.server.pages.suspects import suspects_of
 
 EVENTS: Final = 100
 INSTANCES: Final = 100
@@ -48,7 +49,7 @@ def debug(asked: Asked) -> Debug:
     query = chosen.query(window.since_ms, asked.until_ms(window))
     rolling = rolling_of(asked)
     bench = Bench(asked, rolling)
-    name = asked.parameters.get("dep") or _worst(asked, query, rolling)
+    name = asked.parameters.get("dep") or _worst(asked, query, bench, rolling)
     told: dict[str, Any] = {"window": window, "filter": chosen.shown()}
     if name is None:
         asked.miss("selected", "No deployment is known yet; mark one, or widen the window.")
@@ -108,13 +109,12 @@ def _second(pair: tuple[str, str]) -> str:
     return pair[1]
 
 
-def _worst(asked: Asked, query: Any, rolling: Rolling) -> str | None:  # noqa: ANN401 - a MarkQuery
+def _worst(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) -> str | None:
     """Return the deployment that most needs looking at: the worst suspect, else the newest."""
-    uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
-    marks = [mark for mark in uneasy if not mark.kind_key]
-    until_ms = min(query.until_ms, asked.now_ms)
-    marks = sorted(marks, key=lambda mark: likeliest_first(mark, rolling, until_ms))
-    marks = marks or asked.sources.marks.listed(query).rows
+    suspects = suspects_of(asked, query, bench, rolling).first
+    if suspects:
+        return suspects[0].chip.id
+    marks = asked.sources.marks.listed(query).rows
     return mark_id(marks[0]) if marks else None
 
 

@@ -4,7 +4,7 @@ Everything here is looked up; the one thing that is worked out is the first sent
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -36,7 +36,6 @@ from deploymark.server.pages.events import (
 from deploymark.server.pages.notices import notices_of
 from deploymark.server.pages.selection import selected_of, selection
 from deploymark.server.pages.shapes import (
-    Chip,
     Event,
     Selected,
     StateCount,
@@ -53,16 +52,9 @@ from deploymark.server.pages.shapes_oncall import (
     OnCall,
     ServiceDelta,
 )
-from deploymark.server.pages.suspicion import (
-    Grounds,
-    Suspect,
-    how_errors_rose,
-    likeliest_first,
-    suspect_of,
-    worst_suspect_first,
-)
+from deploymark.server.pages.suspects import Suspects, suspects_of
+from deploymark.server.pages.suspicion import Grounds, Suspect
 
-SUSPECTS: Final = 4
 STREAM: Final = 50
 NEWS: Final = 200
 DELTAS: Final = 12
@@ -70,21 +62,6 @@ LAG_MS: Final = 10_000
 """An entry that is not shown for so long is waited for; the views take a second."""
 
 _LANES: Final = (LaneKind.CLUSTER, LaneKind.REGION, LaneKind.ENVIRONMENT)
-
-
-class _Suspects(NamedTuple):
-    """Who is suspected, and what was looked at for it."""
-
-    first: list[Suspect]
-    total: int
-    newest: Sequence[MarkRow]
-    uneasy: Sequence[MarkRow]
-    known: Mapping[str, MarkRow]
-
-    @property
-    def chips(self) -> list[Chip]:
-        """Those that are shown."""
-        return [each.chip for each in self.first]
 
 
 def oncall(asked: Asked) -> OnCall:
@@ -104,7 +81,7 @@ def _oncall(asked: Asked) -> OnCall:
     rolling = rolling_of(asked)
     bench = Bench(asked, rolling)
     seen = asked.sources.marks.overview(query, window.width)
-    suspects = _suspects(asked, query, bench, rolling)
+    suspects = suspects_of(asked, query, bench, rolling)
     found = asked.sources.book.findings(query.service, query.environment)
     findings = [finding_of(item) for item in found.items]
     lanes = _lanes(seen, silent_places(found.items))
@@ -172,49 +149,10 @@ def events(asked: Asked) -> Events:
     )
 
 
-# Who is suspected --------------------------------------------------------------------------------
-
-
-def _suspects(asked: Asked, query: MarkQuery, bench: Bench, rolling: Rolling) -> _Suspects:
-    until_ms = min(query.until_ms, asked.now_ms)
-    uneasy, _ = asked.sources.marks.uneasy(query, asked.now_ms)
-    newest = _newest(asked, query)
-    uneasy.sort(key=lambda each: likeliest_first(each, rolling, until_ms))
-    # Only what may be shown is read whole: documents are long.
-    doubtful = {mark_id(mark): mark for mark in (*uneasy[:_LOOKED_INTO], *newest[:MAX_DELTAS])}
-    doubted = []
-    bench.read(doubtful.values())
-    for mark in doubtful.values():
-        chip = bench.chip(mark, deltas=True)
-        suspect = suspect_of(chip, mark, bench.told(mark), until_ms)
-        if suspect is not None and suspect.grounds is Grounds.HARM:
-            suspect = suspect._replace(chip=replace(chip, reason=how_errors_rose(chip)))
-        if suspect is not None:
-            doubted.append(suspect)
-    doubted.sort(key=worst_suspect_first)
-    total = len(doubted) + max(0, len(uneasy) - _LOOKED_INTO)
-    known = {mark_id(mark): mark for mark in doubtful.values()}
-    return _Suspects(doubted[:SUSPECTS], total, newest, uneasy, known)
-
-
-def _newest(asked: Asked, query: MarkQuery) -> list[MarkRow]:
-    """Return the newest deployment of each service and environment of the window."""
-    found = asked.sources.marks.listed(replace(query, limit=_LOOKED_AT))
-    newest: dict[tuple[str, str], MarkRow] = {}
-    for mark in found.rows:
-        if not mark.kind_key and mark.live:
-            newest.setdefault((mark.service, mark.environment), mark)
-    return list(newest.values())
-
-
-_LOOKED_AT: Final = 64
-_LOOKED_INTO: Final = 8
-
-
 # The first sentence ------------------------------------------------------------------------------
 
 
-def _judge(suspects: _Suspects, lanes: Sequence[Lane], window: Window, now_ms: int) -> Judgement:
+def _judge(suspects: Suspects, lanes: Sequence[Lane], window: Window, now_ms: int) -> Judgement:
     if suspects.first:
         worst = suspects.first[0].chip
         level, said = _said(suspects.first[0], now_ms)
@@ -333,7 +271,7 @@ def _deltas(bench: Bench, newest: Sequence[MarkRow]) -> list[ServiceDelta]:
     return sorted(found, key=lambda each: -(each.delta.points or 0.0))
 
 
-def _selected(asked: Asked, bench: Bench, suspects: _Suspects) -> Selected | None:
+def _selected(asked: Asked, bench: Bench, suspects: Suspects) -> Selected | None:
     """Return what the address selects; the worst suspect where it selects nothing."""
     name: str | None = asked.parameters.get("dep")
     if name is None:

@@ -9,14 +9,7 @@ import { LEFT, makeChart, RIGHT } from "../../draw/chart.ts";
 import { forgetColours } from "../../draw/colour.ts";
 import { type DrawList, drawList, type Glyph, glyphAt, xOf } from "../../draw/marks.ts";
 import { type Area, type MeanLine, paint } from "../../draw/paint.ts";
-import {
-  type Change,
-  type Columns,
-  change as changeOf,
-  LOOK_MS,
-  line,
-  short,
-} from "../../draw/series.ts";
+import { type Change, type Columns, LOOK_MS, line, short } from "../../draw/series.ts";
 import { Empty } from "../../parts/empty.tsx";
 import { isDark } from "../../parts/frame.tsx";
 import { missingMarkers } from "../../parts/silent.ts";
@@ -26,6 +19,7 @@ import { theme } from "../../state/app.ts";
 import { lookOf } from "../../state/shown.ts";
 import { clock, dayAndClock, parsed, spelled } from "../../time/instant.ts";
 import type { Span } from "../../time/window.ts";
+import { type Changes, definitionOf } from "./changes.ts";
 
 const LANE_HEIGHT = 18;
 const LANES_TOP = 9;
@@ -51,6 +45,7 @@ export interface FigureProps {
   span: Span;
   chosen: Chip | null;
   series: SeriesSet | null;
+  changes: Changes;
   seriesProblem: string | null;
   missing: Missing[];
 }
@@ -192,7 +187,7 @@ export function Figure(props: FigureProps) {
           width={width}
           hasAxis={i === items.length - 1}
           span={span}
-          at={at}
+          changed={props.changes[each.name] ?? null}
           whose={whose}
           service={chosen?.service ?? null}
           lanes={lanes.length}
@@ -297,14 +292,14 @@ interface ChartProps {
   width: number;
   hasAxis: boolean;
   span: Span;
-  at: number | null;
+  changed: Change | null;
   whose: string;
   service: string | null;
   lanes: number;
   keep: (name: string, parts: ChartParts | null) => void;
 }
 
-function Chart({ series, width, hasAxis, span, at, whose, service, lanes, keep }: ChartProps) {
+function Chart({ series, width, hasAxis, span, changed, whose, service, lanes, keep }: ChartProps) {
   const element = useRef<HTMLDivElement>(null);
   const made = useRef<uPlot | null>(null);
   const seen = useRef(span);
@@ -317,8 +312,6 @@ function Chart({ series, width, hasAxis, span, at, whose, service, lanes, keep }
   };
   const columns = useMemo(() => inUnit(series), [series]);
   const data = useMemo(() => line(columns), [columns]);
-  const changed =
-    at === null ? null : changeOf(columns, at, Math.min(span.until, columns.at_ms.at(-1) ?? 0));
   const dark = isDark();
   const height = chartHeight(lanes);
 
@@ -380,7 +373,13 @@ function Chart({ series, width, hasAxis, span, at, whose, service, lanes, keep }
           </span>{" "}
           <span class="calm small whose">{when === null ? whose : `at ${dayAndClock(when)}`}</span>
         </h2>
-        <ChangeWords changed={changed} unit={unit} kind={kind} service={service} />
+        <ChangeWords
+          name={series.name}
+          changed={changed}
+          unit={unit}
+          kind={kind}
+          service={service}
+        />
       </header>
       <div class="plot" ref={element} aria-hidden="true" />
     </div>
@@ -388,11 +387,13 @@ function Chart({ series, width, hasAxis, span, at, whose, service, lanes, keep }
 }
 
 function ChangeWords({
+  name,
   changed,
   unit,
   kind,
   service,
 }: {
+  name: string;
   changed: Change | null;
   unit: string;
   kind: Kind;
@@ -402,7 +403,7 @@ function ChangeWords({
   const part = changed.part === null ? "" : percentChange(changed.part);
   const isBad = kind.isWorseUp && changed.after > changed.before && (changed.part ?? 1) > 0.1;
   return (
-    <span class={`change ${isBad ? "tone-bad" : "calm"}`}>
+    <span class={`change ${isBad ? "tone-bad" : "calm"}`} title={definitionOf(name)}>
       {short(changed.before)} → {short(changed.after)} {unit}
       {part} in {spelled(changed.lookedMs)} after {service}
     </span>
