@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from jsonschema import validate
-from page_world import PageDoor, boot_of
+from page_world import PageDoor, boot_of, judge
 
 from deploymark.model.instants import format_instant
 from deploymark.model.vocabulary import Role
@@ -193,6 +193,30 @@ def test_a_deployment_shows_where_it_runs_and_what_came_with_it(door: PageDoor) 
     assert page["previous"]["version"] == "1.1"
     assert {"field": "version", "a": "1.1", "b": "2.0"} in page["changed"]
     assert page["delta"]["result"] == "worse"
+
+
+def test_what_ran_before_a_canary_is_what_runs_beside_it(tmp_path: Path) -> None:
+    with PageDoor(tmp_path) as door:
+        door.say(0, version="1", phase="applied")
+        door.say(60, version="2", phase="applied")
+        door.say(70, version="2", phase="failed")
+        rollout = {"strategy": "canary", "weight": 5}
+        door.say(90, version="3", phase="applied", rollout=rollout)
+        stable, canary = _named(door, "1"), _named(door, "3")
+        page = _page(door, f"/d/{canary}")
+        assert page["selected"]["previous"] == page["previous"]["id"] == stable
+        assert {"field": "version", "a": "1", "b": "3"} in page["changed"]
+        assert _page(door, f"/d/{stable}")["selected"]["previous"] is None
+
+
+def test_what_is_not_verified_says_what_is_known_of_verdicts(tmp_path: Path) -> None:
+    with PageDoor(tmp_path) as door:
+        door.say(0, version="1", phase="applied")
+        name = _named(door, "1")
+        judge(door, name, 100)
+        trail = {each["step"]: each for each in _page(door, f"/d/{name}")["trail"]}
+    said = "It was judged and did not pass: the newest verdict is inconclusive."
+    assert trail["verified"]["missing"] == said
 
 
 def test_a_link_that_is_none_is_not_shown_as_one(door: PageDoor) -> None:

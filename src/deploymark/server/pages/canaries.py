@@ -11,6 +11,7 @@ from deploymark.projections.broker.run_book import Told
 from deploymark.projections.broker.shown_state import ShownState
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, Rolling, mark_id, standing_of
+from deploymark.server.pages.selection import name_before
 from deploymark.server.pages.shapes import Bands, Canary, LookResult, ScorePoint
 from deploymark.server.pages.shapes_oncall import Rollback
 
@@ -107,7 +108,7 @@ def _rollback(asked: Asked, bench: Bench, mark: MarkRow) -> Rollback:
     standing = bench.standing(mark)
     to = None if standing is None else standing.rollout["target_deployment_id"]
     if to is None and told is not None:
-        to = told.document["previous_deployment_id"]
+        to = name_before(asked, told.document, mark)
     left = _instances(asked, mark_id(mark))
     back = None if to is None else _instances(asked, to)
     total = None if back is None else len(back) + len(left)

@@ -18,7 +18,7 @@ from deploymark.server.pages.measuring import (
     slow_spans,
     traces_of,
 )
-from deploymark.server.pages.selection import run_of, selection
+from deploymark.server.pages.selection import name_before, run_of, selection
 from deploymark.server.pages.shapes_deployment import (
     Aligned,
     Debug,
@@ -60,7 +60,7 @@ def debug(asked: Asked) -> Debug:
     streamed = asked.sources.stream.of(names, EVENTS)
     evidence = evidence_of(asked, item)
     traces, logs = _traced(asked, item, mark)
-    before, before_traces = _before(asked, item)
+    before, before_traces = _before(asked, item, mark)
     spans = slow_spans(traces, before_traces)
     instances, instances_total = _instances(asked, item, mark_id(mark))
     emitters = _emitters(asked, mark)
@@ -133,8 +133,8 @@ def _traced(asked: Asked, item: Item, mark: MarkRow) -> tuple[list[TraceLine], l
         return [], []
 
 
-def _before(asked: Asked, item: Item) -> tuple[Item | None, list[TraceLine]]:
-    name = item["previous_deployment_id"]
+def _before(asked: Asked, item: Item, mark: MarkRow) -> tuple[Item | None, list[TraceLine]]:
+    name = name_before(asked, item, mark)
     if name is None or asked.parts.telemetry is None:
         return None, []
     try:

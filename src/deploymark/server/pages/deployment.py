@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deploymark.errors import DeploymarkError
+from deploymark.projections.broker.marks import MarkRow
 from deploymark.projections.broker.shown_state import RANK, ShownState
 from deploymark.server.pages.asked import Asked, told_at
 from deploymark.server.pages.audit import verify_command
@@ -56,7 +57,7 @@ def deployment(asked: Asked) -> DeploymentPage:
     instances = counts_of(item["coverage"])
     told = bench.told(mark)
     looks, looks_total = ([], 0) if told is None else asked.sources.book.looks(told.document, LOOKS)
-    previous, before = _previous(asked, bench, item)
+    previous, before = _previous(asked, bench, selected.previous)
     traces = traces_of(asked, item, mark_id(mark)) if asked.parts.telemetry else []
     changes = _changes(item, evidence.changes)
     _tell_missing(asked, item, instances)
@@ -66,7 +67,7 @@ def deployment(asked: Asked) -> DeploymentPage:
         verdict=_verdict(selected, item),
         notices=_notices(asked, selected.chip),
         proof=proof,
-        trail=trail_of(item, evidence.lines),
+        trail=trail_of(item, evidence.lines, is_planned=_is_planned(asked, mark)),
         instances=instances,
         areas=areas,
         areas_total=areas_total,
@@ -137,8 +138,7 @@ _ENDED: Final = (
 )
 
 
-def _previous(asked: Asked, bench: Bench, item: Item) -> tuple[Chip | None, Item | None]:
-    name = item["previous_deployment_id"]
+def _previous(asked: Asked, bench: Bench, name: str | None) -> tuple[Chip | None, Item | None]:
     if name is None:
         return None, None
     try:
@@ -147,6 +147,10 @@ def _previous(asked: Asked, bench: Bench, item: Item) -> tuple[Chip | None, Item
     except DeploymarkError:  # it may be named by what is no id, or be of another log
         return None, None
     return bench.chips([mark])[0], before
+
+
+def _is_planned(asked: Asked, mark: MarkRow) -> bool:
+    return (mark.service, mark.environment) in asked.sources.look_seconds
 
 
 def _changes(item: Item, said: Sequence[Item]) -> list[Change]:
@@ -215,8 +219,11 @@ def _tell_missing(asked: Asked, item: Item, instances: InstanceCounts) -> None:
             f" write [services.{item['service']}] into the configuration.",
         )
     if instances.share is None:
-        asked.miss(
-            "areas",
-            "No instance was seen: let an observer look (`deploymark observe`), or let instances"
-            " confirm themselves.",
-        )
+        asked.miss("areas", _NONE_NOW if item["binding"] != "none" else _NONE_SEEN)
+
+
+_NONE_NOW: Final = "No instance runs it now; some did."
+_NONE_SEEN: Final = (
+    "No instance was seen: let an observer look (`deploymark observe`), or let instances confirm"
+    " themselves."
+)

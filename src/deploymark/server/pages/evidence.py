@@ -32,7 +32,7 @@ _MISSING: Final = {
     " the emitter's spool (`deploymark flush`).",
     TrailStep.RUNNING: "Nothing that runs has confirmed it: let an observer see it (`deploymark"
     " observe`) or send OpenTelemetry with its id.",
-    TrailStep.VERIFIED: "No verdict passed it: write a rollout plan, so that it is judged.",
+    TrailStep.VERIFIED: "No verdict was made of it: write a rollout plan, so that it is judged.",
     TrailStep.PROMOTED: "Nobody promoted it.",
 }
 
@@ -104,8 +104,14 @@ def words_of(kind: str, said: Item) -> tuple[str, str]:
     return str(said.get("state") or said.get("action") or kind), str(said.get("message") or "")
 
 
-def trail_of(item: Item, entries: Sequence[EntryLine]) -> list[Trail]:
-    """Return how far a deployment came, each step with who said so or what is missing."""
+def trail_of(item: Item, entries: Sequence[EntryLine], *, is_planned: bool) -> list[Trail]:
+    """Return how far a deployment came, each step with who said so or what is missing.
+
+    Args:
+        item: The deployment.
+        entries: About it.
+        is_planned: There is a rollout plan for its service and environment.
+    """
     phases: Item = item["phases"]
     oldest = list(reversed(entries))
     intent = _first(oldest, lambda e: e.type == MARKER and (e.source or "human") in _INTENT)
@@ -122,7 +128,17 @@ def trail_of(item: Item, entries: Sequence[EntryLine]) -> list[Trail]:
         TrailStep.VERIFIED: passed,
         TrailStep.PROMOTED: promoted,
     }
-    return [_trail(step, found[step]) for step in TrailStep]
+    missing = {**_MISSING, TrailStep.VERIFIED: _unverified(item, is_planned=is_planned)}
+    return [_trail(step, found[step], missing[step]) for step in TrailStep]
+
+
+def _unverified(item: Item, *, is_planned: bool) -> str:
+    if item["verdicts"]:
+        newest = max(item["verdicts"], key=lambda each: each["index"])
+        return f"It was judged and did not pass: the newest verdict is {newest['result']}."
+    if is_planned:
+        return "No verdict was made of it: only what its plan rolls out step by step is judged."
+    return _MISSING[TrailStep.VERIFIED]
 
 
 _Found = tuple[str, str | None, int | None]
@@ -150,9 +166,9 @@ def _confirmed(item: Item) -> _Found | None:
     return None
 
 
-def _trail(step: TrailStep, found: _Found | None) -> Trail:
+def _trail(step: TrailStep, found: _Found | None, missing: str) -> Trail:
     if found is None:
-        return Trail(step, None, None, None, _MISSING[step])
+        return Trail(step, None, None, None, missing)
     at, who, index = found
     return Trail(step, at, who, index, None)
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 from deploymark.errors import NotFoundError
 from deploymark.model.vocabulary import EmitterKind, Role
 from deploymark.projections.broker.marks import MarkRow
+from deploymark.projections.broker.marks_query import MarkQuery
 from deploymark.projections.broker.questions import named
-from deploymark.projections.broker.shown_state import ShownState
+from deploymark.projections.broker.shown_state import RANK, ShownState
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, mark_id
 from deploymark.server.pages.shapes import ActionName, ActionOffer, Selected, Source
@@ -58,6 +59,40 @@ def mark_of(asked: Asked, item: Item) -> MarkRow:
     raise NotFoundError(f"No deployment {item['deployment_id']!r} is known.")
 
 
+def name_before(asked: Asked, item: Item, mark: MarkRow) -> str | None:
+    """Return what ran before a deployment, None where nothing did or nobody knows.
+
+    What its markers name, or what the broker saw it take the place of; else the newest of the same
+    service there that had gone live when it came, and has neither failed nor been taken back. So
+    beside a canary stands what it is compared with.
+    """
+    if item["previous_deployment_id"] is not None:
+        return str(item["previous_deployment_id"])
+    if mark.kind_key:
+        return None
+    query = MarkQuery(
+        service=(mark.service,),
+        environment=(mark.environment,),
+        kind=(mark.kind,),
+        until_ms=mark.at_ms,
+        limit=BEFORE,
+    )
+    good = (
+        each
+        for each in asked.sources.marks.listed(query).rows
+        if each.live and each.rank not in _NO_GOOD and mark_id(each) != mark_id(mark)
+    )
+    return next((mark_id(each) for each in good if not each.kind_key), None)
+
+
+BEFORE: Final = 16
+"""Deployments that are looked through for what ran before one."""
+
+_NO_GOOD: Final = frozenset(
+    RANK[state] for state in (ShownState.FAILED, ShownState.ROLLED_BACK, ShownState.REMOVED)
+)
+
+
 def selected_of(asked: Asked, bench: Bench, name: str) -> Selected:
     """Return a deployment as it is selected; raises as `run_of`."""
     item, mark = run_of(asked, name)
@@ -76,7 +111,7 @@ def selection(asked: Asked, bench: Bench, item: Item, mark: MarkRow) -> Selected
         owner=item["owner"],
         tickets=list(item["change_tickets"]),
         strategy=item["strategy"],
-        previous=item["previous_deployment_id"],
+        previous=name_before(asked, item, mark),
         opened_at=item["opened_at"],
         live_at=item["live_at"],
         ended_at=item["ended_at"],

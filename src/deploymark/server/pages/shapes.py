@@ -291,7 +291,7 @@ class Selected(Struct, frozen=True):
     """The deployment that is selected, with what one may do about it.
 
     Attributes:
-        previous: What ran before it, `d-…` or `d-…~n`.
+        previous: What ran before it, `d-…` or `d-…~n`, as its markers say or as the views show.
         confirm: What is typed to confirm an action: the service's name.
     """
 

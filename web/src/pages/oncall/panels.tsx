@@ -31,6 +31,11 @@ export function Canaries({ document: shown }: { document: OnCall }) {
   );
 }
 
+/** How many steps there are is known while it goes on by its plan. */
+function stepOf(step: number, steps: number): string {
+  return steps === 0 ? `step ${step}` : `step ${step} of ${steps}`;
+}
+
 export function CanaryLine({ canary }: { canary: Canary }) {
   const { chip, step, steps, weight } = canary;
   const next = parsed(canary.next_look_at);
@@ -43,7 +48,7 @@ export function CanaryLine({ canary }: { canary: Canary }) {
           </ToDeployment>
         </span>
         <span class="calm">
-          {step === null ? "before its first step" : `step ${step} of ${steps.length}`}
+          {step === null ? "before its first step" : stepOf(step, steps.length)}
           {weight === null ? "" : ` · ${weight} % of traffic`}
         </span>
         <StateMark state={chip.state} />
