@@ -43,6 +43,7 @@ from deploymark.projections.records_query import Records
 from deploymark.projections.runner import Runner
 from deploymark.runtime.dialects import mounted_dialects
 from deploymark.server.application import Application
+from deploymark.server.dialects.calling import described
 from deploymark.server.dialects.mounted import Mounted
 from deploymark.server.settings import Settings
 from deploymark.server.views import entry_view
@@ -157,6 +158,7 @@ def test_a_token_of_ours_stands_where_the_client_puts_its_own(side: _Side, way: 
     for wrong in (shown("dm_wrong"), {}):
         refused = side.say(**wrong)
         assert (refused.status, refused.json["code"]) == (401, "unauthenticated")
+        assert described(credential) in refused.json["error"]
         assert refused.headers["x-refused"] == "yes"
         assert "bearer" in refused.headers["www-authenticate"].lower()
 

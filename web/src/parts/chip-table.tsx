@@ -42,21 +42,25 @@ export function ChipTable({
     });
   }, [place, chips, hasKeys]);
   if (chips.length === 0) return <Empty>{empty}</Empty>;
+  // Long lists are not counted: there the column would say nothing.
+  const hasErrors = chips.some(({ delta }) => delta !== null && delta.points !== null);
   return (
     <div class="scroll" tabIndex={0}>
       <table>
         <thead>
           <tr>
+            <th scope="col">State</th>
             <th scope="col">When</th>
             <th scope="col">Deployment</th>
-            <th scope="col">State</th>
             <th scope="col">Environment</th>
             <th scope="col">Where</th>
             <th scope="col">Owner</th>
             <th scope="col">Ticket</th>
-            <th scope="col" class="number">
-              Errors
-            </th>
+            {hasErrors ? (
+              <th scope="col" class="number">
+                Errors
+              </th>
+            ) : null}
             <th scope="col" class="number">
               Score
             </th>
@@ -70,6 +74,9 @@ export function ChipTable({
               class={i === place ? "is-chosen" : ""}
               aria-selected={i === place}
             >
+              <td>
+                <StateMark state={chip.state} />
+              </td>
               <td class="calm">
                 <When at={chip.at} />
               </td>
@@ -82,9 +89,6 @@ export function ChipTable({
                 )}
                 {chip.reason === null ? null : <div class="calm small reason">{chip.reason}</div>}
               </th>
-              <td>
-                <StateMark state={chip.state} />
-              </td>
               <td>{chip.environment}</td>
               <td>
                 {chip.places.join(", ") || "–"}
@@ -100,16 +104,21 @@ export function ChipTable({
                   <a href={`/audit?ticket=${encodeURIComponent(chip.ticket)}`}>{chip.ticket}</a>
                 )}
               </td>
-              <td class={`number ${isWorse(chip.delta) ? "tone-bad" : "calm"}`}>
-                {chip.delta === null || chip.delta.points === null
-                  ? "–"
-                  : `${isWorse(chip.delta) ? "▲ " : ""}${deltaValue(chip.delta)}`}
-              </td>
+              {hasErrors ? <Errors of={chip.delta} /> : null}
               <td class="number">{score(chip.score)}</td>
             </tr>
           ))}
         </tbody>
       </table>
     </div>
+  );
+}
+
+function Errors({ of: delta }: { of: Chip["delta"] }) {
+  const isBad = isWorse(delta);
+  return (
+    <td class={`number ${isBad ? "tone-bad" : "calm"}`}>
+      {delta === null || delta.points === null ? "–" : `${isBad ? "▲ " : ""}${deltaValue(delta)}`}
+    </td>
   );
 }

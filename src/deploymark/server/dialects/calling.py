@@ -41,11 +41,23 @@ async def identify(
             await body_of(mounted, desk, request)
         text = _token(credential, request)
         if text:
-            return desk.parts.tokens.authenticate(text, request.network)
+            return _bearer_of(text, credential, desk, request)
     raise UnauthenticatedError(
         "This needs a token or a signature, and the request carries none.",
         hint=f"Send it as {' or '.join(described(each) for each in credentials)}.",
     )
+
+
+def _bearer_of(text: str, credential: Token, desk: Desk, request: Request) -> Caller:
+    try:
+        return desk.parts.tokens.authenticate(text, request.network)
+    except UnauthenticatedError as error:
+        # Who sent it so cannot send it as our own commands do.
+        hint = (
+            f"It came in {described(credential)}; an administrator makes a token: "
+            f"`deploymark tokens new NAME --role …`."
+        )
+        raise UnauthenticatedError(error.message, hint=hint) from None
 
 
 def described(credential: Credential) -> str:
