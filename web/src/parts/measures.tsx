@@ -1,7 +1,7 @@
 // Measures with target and interval, each a link to the list that proves it.
 
 import type { Figure, Measured, Missing } from "../api/documents.ts";
-import { spelled } from "../time/instant.ts";
+import { parsed, spelled } from "../time/instant.ts";
 import { Nothing } from "./empty.tsx";
 import { Panel } from "./panel.tsx";
 import { count, points } from "./words.ts";
@@ -51,9 +51,17 @@ interface MeasuresProps {
   title: string;
 }
 
+/** Over how many days these were counted: other numbers of a page may be of more of them. */
+function span(measures: Measured[]): string | undefined {
+  const since = parsed(measures[0]?.since_at ?? null);
+  const until = parsed(measures[0]?.until_at ?? null);
+  if (since === null || until === null) return undefined;
+  return `counted over the last ${spelled(until - since)}`;
+}
+
 export function Measures({ measures, missing, title }: MeasuresProps) {
   return (
-    <Panel title={title}>
+    <Panel title={title} note={span(measures)}>
       {measures.length === 0 ? (
         <Nothing missing={missing} what="measures">
           No measure has been taken yet.
