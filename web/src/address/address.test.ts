@@ -121,6 +121,40 @@ test.each([
   expect(takes(parseFilter(text), ROW)).toBe(isTaken);
 });
 
+test.each([
+  [
+    'svc:"my shop" st:failed',
+    [
+      ["svc", "my shop"],
+      ["st", "failed"],
+    ],
+    [],
+  ],
+  ["owner:'team a' pay", [["owner", "team a"]], ["pay"]],
+  ['"svc:my shop"', [["svc", "my shop"]], []],
+  ['svc:"my sh', [["svc", "my sh"]], []],
+  [
+    'svc:a\\ b svc:"say \\"hi\\""',
+    [
+      ["svc", "a b"],
+      ["svc", 'say "hi"'],
+    ],
+    [],
+  ],
+])("what stands in quotation marks is one word: %s", (text, terms, words) => {
+  expect(parseFilter(text)).toEqual({ terms, words });
+});
+
+test("a value with a space is written so that it is read again", () => {
+  for (const value of ["my shop", 'say "hi"', "it's", "a\\b", "plain"]) {
+    const text = withTerm('owner:"team st:x" pay', "svc", value);
+    expect(parseFilter(text).terms).toEqual([
+      ["owner", "team st:x"],
+      ["svc", value],
+    ]);
+  }
+});
+
 test("a term is set once, and other words stay", () => {
   expect(withTerm("pay st:failed", "st", "canary")).toBe("pay st:canary");
   expect(parseFilter("http://x foo:").words).toEqual(["http://x", "foo:"]);

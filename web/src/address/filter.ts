@@ -19,7 +19,7 @@ export interface Filter {
 export function parseFilter(text: string): Filter {
   const terms: [Term, string][] = [];
   const words: string[] = [];
-  for (const part of text.split(/\s+/).filter(Boolean)) {
+  for (const part of parts(text).map(unquoted)) {
     const [name = "", value = ""] = split(part);
     if (value && name in TERMS) terms.push([name as Term, value]);
     else words.push(part);
@@ -29,8 +29,23 @@ export function parseFilter(text: string): Filter {
 
 /** The text with this term set to this value, once. */
 export function withTerm(text: string, term: Term, value: string): string {
-  const kept = text.split(/\s+/).filter((part) => part && !part.startsWith(`${term}:`));
-  return [...kept, `${term}:${value}`].join(" ");
+  const kept = parts(text).filter((part) => !part.startsWith(`${term}:`));
+  return [...kept, `${term}:${quoted(value)}`].join(" ");
+}
+
+/** The words as they were written; what stands in quotation marks, or is being, is one word. */
+function parts(text: string): string[] {
+  return text.match(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"?|'[^']*'?|\\$)+/g) ?? [];
+}
+
+function unquoted(part: string): string {
+  return part.replace(/"((?:[^"\\]|\\.)*)"?|'([^']*)'?|\\(.)/g, (_, double, single, escaped) =>
+    double !== undefined ? double.replace(/\\(["\\])/g, "$1") : (single ?? escaped),
+  );
+}
+
+function quoted(value: string): string {
+  return /[\s"'\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
 }
 
 /** What a row has to say to be chosen among others. */

@@ -1,6 +1,7 @@
 """The numbers of thirty days, for somebody who answers for them; each with the list behind it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from shlex import quote
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -162,7 +163,9 @@ def _teams(rows: Iterable[DayRow], window: Window) -> list[Team]:
     teams = []
     for owner, (succeeded, failed, undone) in sums.items():
         total = succeeded + failed + undone
-        listed = _list(window, f'kind:deployment owner:"{owner}"' if owner else "kind:deployment")
+        listed = _list(
+            window, f"kind:deployment owner:{quote(owner)}" if owner else "kind:deployment"
+        )
         share = succeeded / total if total else None
         teams.append(Team(owner or _NOBODY, total, failed, undone, share, listed))
     return sorted(teams, key=lambda team: (team.success or 0.0, -team.deployments, team.owner))
