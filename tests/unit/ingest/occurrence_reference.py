@@ -59,6 +59,8 @@ class _Reading:
         lost_opening_opens: A marker that neither opens nor ends opens its place when it is the
             first that is heard of an occurrence.
         ends_by_time: In a place that failed, only times tell whether it was tried again.
+        ends_by_number: Within one attempt the numbers of an emitter's epoch tell that, also against
+            the times.
         retry_is_silent: What is planned again where it is live says nothing new, so an end that
             came before it and is heard of after it still counts.
         late_news_opens: Late news opens a place, which an end that came before it and is heard of
@@ -69,6 +71,7 @@ class _Reading:
     overtaken_replaces: bool
     lost_opening_opens: bool
     ends_by_time: bool
+    ends_by_number: bool
     retry_is_silent: bool
     late_news_opens: bool
 
@@ -82,7 +85,7 @@ class _Entry:
     first: bool = False
 
 
-_READINGS = [_Reading(*flags) for flags in product((True, False), repeat=6)]
+_READINGS = [_Reading(*flags) for flags in product((True, False), repeat=7)]
 
 
 def time_of(said: Said, received_ms: int) -> int:
@@ -233,8 +236,11 @@ class Reference:
                 return False
         if reading.ends_by_time:
             return opening.time_ms > end.time_ms
-        if opening.said.attempt is not None and end.said.attempt is not None:
-            return opening.said.attempt > end.said.attempt
+        attempts = opening.said.attempt, end.said.attempt
+        if attempts[0] is not None and attempts[1] is not None:
+            if attempts[0] == attempts[1] and reading.ends_by_number:
+                return _is_numbered_after(opening, end)
+            return attempts[0] > attempts[1]
         return _follows(opening, end)
 
     def _silent(self, opening: _Entry, reading: _Reading) -> bool:
@@ -289,3 +295,8 @@ def _follows(one: _Entry, other: _Entry) -> bool:
     if a is not None and b is not None and a[:2] == b[:2]:
         return a[2] > b[2]
     return one.time_ms > other.time_ms
+
+
+def _is_numbered_after(one: _Entry, other: _Entry) -> bool:
+    a, b = one.said.emission, other.said.emission
+    return a is not None and b is not None and a[:2] == b[:2] and a[2] > b[2]
