@@ -24,7 +24,12 @@ export function shell(server: string): Plugin {
             accept: request.headers.accept ?? "*/*",
             cookie: request.headers.cookie ?? "",
           };
-          const answer = await fetch(new URL(url, server), { headers, redirect: "manual" });
+          const asked = new URL(url, server);
+          const answer = await fetch(asked, { headers, redirect: "manual" }).catch(() => null);
+          if (answer === null) {
+            response.writeHead(503, { "content-type": "text/plain", refresh: "1" });
+            return response.end(`Nothing answers at ${server} yet; this is asked again.\n`);
+          }
           response.statusCode = answer.status;
           for (const name of ["content-type", "location", "set-cookie"]) {
             const value = answer.headers.get(name);
