@@ -2,17 +2,45 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import requests
 
 from deploymark.cli import instances
 from deploymark.cli.table import columns_of
 
 Run = Callable[..., CompletedProcess[str]]
 OnTerminal = Callable[..., str]
-pytestmark = pytest.mark.usefixtures("server")
+SECONDS = 60
+
+
+class Server(NamedTuple):
+    """As in conftest."""
+
+    url: str
+    token: str
+    data: Path
+
+
+@pytest.fixture
+def run(run: Run, server: Server) -> Run:
+    """Run a command; what it marks is seen by the views before anything else is asked."""
+
+    def until_seen(line: str, *more: object) -> CompletedProcess[str]:
+        said = run(line, *more)
+        if line.startswith("mark ") and said.returncode == 0:
+            after = json.loads(said.stdout)["index"]
+            requests.get(
+                f"{server.url}/v1/deployments?limit=1&after={after}",
+                headers={"Authorization": f"Bearer {server.token}"},
+                timeout=SECONDS,
+            ).raise_for_status()
+        return said
+
+    return until_seen
 
 
 def mark(run: Run, phase: str, service: str, *more: str) -> str:
