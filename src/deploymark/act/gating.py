@@ -33,6 +33,7 @@ from deploymark.act.policing import (
     state_of,
 )
 from deploymark.act.scene import Backed, put_away
+from deploymark.decoding import decode_json
 from deploymark.errors import JudgeError, NotFoundError
 from deploymark.judge import replay
 from deploymark.judge.budget import burn
@@ -297,11 +298,11 @@ class Gating:
     def _reviewed(self, course: Course) -> _Review:
         load, logged = self._grounds.load, course.looks[-1].verdict
         try:
-            head = msgspec.json.decode(load(course.plan_digest), type=replay.Head)
+            head = decode_json(load(course.plan_digest), replay.Head)
             texts = [load(each.digest) for each in course.looks]
             whole = structs.replace(head, looks=tuple(each.digest for each in course.looks))
             judgement = replay.replay(replay.text_of(whole), texts)
-            looks = tuple(msgspec.json.decode(each, type=Look) for each in texts)
+            looks = tuple(decode_json(each, Look) for each in texts)
         except (NotFoundError, JudgeError, msgspec.MsgspecError):
             return _Review(follows=False)
         said = (logged.result, logged.advice, logged.log_e_fail, logged.log_e_pass)

@@ -19,6 +19,7 @@ from msgspec import structs
 from deploymark.act.course import Course
 from deploymark.act.facts import steps_of
 from deploymark.act.plan import RolloutPlan, counted_by, judged_by
+from deploymark.decoding import decode_json
 from deploymark.errors import CountsUnavailableError, JudgeError, QueryError
 from deploymark.judge import replay
 from deploymark.judge.assessment import Assessment
@@ -320,7 +321,7 @@ def _key(course: Course) -> tuple[str, str, str, int]:
 
 def _read(text: bytes, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(text, type=kind)
+        return decode_json(text, kind)
     except msgspec.MsgspecError as error:
         raise JudgeError(f"What was kept cannot be read: {error}.") from None
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from deploymark.cli.client import Client, client_settings, path_of
 from deploymark.cli.options import read_bytes, read_text, write_text
 from deploymark.cli.output import Output
+from deploymark.decoding import convert
 from deploymark.errors import (
     DeploymarkError,
     ExtraMissingError,
@@ -81,7 +82,7 @@ def replay_verdict(options: argparse.Namespace, output: Output) -> int:
     judged = _judge()
     fetched = _saved(options) if options.file is not None else _fetched(options)
     try:
-        evidence = msgspec.convert(fetched, Evidence)
+        evidence = convert(fetched, Evidence)
     except msgspec.ValidationError as error:
         raise _unlike(options, str(error)) from error
     if evidence.index != options.index:
@@ -197,7 +198,7 @@ def _entry(entries: Mapping[str, dict[str, Any]], index: int) -> Verdict | None:
         return None
     try:
         is_this = (shown["type"], shown["index"]) == (_VERDICT, index)
-        return msgspec.convert(shown["entry"], Verdict) if is_this else _NO_VERDICT
+        return convert(shown["entry"], Verdict) if is_this else _NO_VERDICT
     except (msgspec.ValidationError, KeyError):
         return _NO_VERDICT
 

@@ -45,6 +45,7 @@ from deploymark.crypto.scope import (
     marker_refusal,
     said_by,
 )
+from deploymark.decoding import decode_json
 from deploymark.errors import KeyFileError, KeyUntrustedError, SignatureError
 from deploymark.model.canonical import encode
 from deploymark.model.entries import KeyEntry
@@ -383,7 +384,7 @@ class KeyRing:
         """
         hint = "Make one with `deploymark keys ls --export`."
         try:
-            exported = msgspec.json.decode(content, type=_Export)
+            exported = decode_json(content, _Export)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise KeyFileError(f"This is not an export of keys: {error}.", hint=hint) from error
         if exported.v != EXPORT_VERSION:

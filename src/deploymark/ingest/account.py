@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import StateBrokenError
 from deploymark.model.canonical import SAFE_INTEGER
 from deploymark.model.intervals import SHOWN_GAPS, Interval, IntervalSet
@@ -293,7 +294,7 @@ class _Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Packed)
+_decoder = json_decoder(_Packed)
 
 
 def _name(value: object) -> str | None:

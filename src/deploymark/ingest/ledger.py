@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, to_builtins
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import InstantError, NotFoundError, UsageError
 from deploymark.ingest.account import LONGEST_GRACE_MS, Account, Fate, Loss, Numbered
 from deploymark.ingest.ledger_books import Books, Bounds, Name
@@ -332,8 +333,8 @@ class _Leaf(Struct, frozen=True):
     principal: str
 
 
-_leaf_decoder = msgspec.json.Decoder(_Leaf)
-_payload_decoder = msgspec.json.Decoder(_Payload)
+_leaf_decoder = json_decoder(_Leaf)
+_payload_decoder = json_decoder(_Payload)
 
 
 def _read(entry: StoredEntry) -> _Found | None:

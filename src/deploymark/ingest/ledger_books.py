@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import StateBrokenError
 from deploymark.ingest.account import Account, Numbered
 
@@ -212,6 +213,6 @@ class Books:
 
 
 _encoder = msgspec.json.Encoder()
-_row_decoder = msgspec.json.Decoder(tuple[str, ...])
-_totals_decoder = msgspec.json.Decoder(Totals)
-_number_decoder = msgspec.json.Decoder(int)
+_row_decoder = json_decoder(tuple[str, ...])
+_totals_decoder = json_decoder(Totals)
+_number_decoder = json_decoder(int)

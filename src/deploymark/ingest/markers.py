@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from deploymark.crypto.dsse import sign_envelope
+from deploymark.decoding import decode_json
 from deploymark.errors import KeyFileError, MarkerError, RefusedError
 from deploymark.model.canonical import encode
 from deploymark.model.envelope import Envelope, decode_envelope
@@ -50,12 +51,12 @@ def _objects(text: str) -> list[tuple[int, bytes]]:
     raw = text.encode("utf-8", "surrogatepass")
     if raw.lstrip().startswith(b"["):
         try:
-            items = msgspec.json.decode(raw, type=list[msgspec.Raw])
+            items = decode_json(raw, list[msgspec.Raw])
         except msgspec.DecodeError as error:
             raise MarkerError(f"The file is not a JSON array: {error}.") from error
         return _located(raw, map(bytes, items))
     try:
-        return _located(raw, [bytes(msgspec.json.decode(raw, type=msgspec.Raw))])
+        return _located(raw, [bytes(decode_json(raw, msgspec.Raw))])
     except msgspec.DecodeError:
         lines = enumerate(raw.split(b"\n"), 1)
         return [(number, line) for number, line in lines if line.strip()]
@@ -75,7 +76,7 @@ def _located(raw: bytes, items: Iterable[bytes]) -> list[tuple[int, bytes]]:
 
 def _envelope(raw: bytes, signer: EnvelopeSigner | None) -> Envelope:
     try:
-        content = msgspec.json.decode(raw)
+        content = decode_json(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MarkerError(f"This is not JSON: {error}.") from error
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deploymark.decoding import msgpack_decoder
 from deploymark.errors import StateBrokenError
 from deploymark.ingest.occurrences import MAX_SPOTS, DeploymentRecord, agrees
 from deploymark.ingest.sighting import Emission, Line, Place, Sighting, Subject
@@ -137,7 +138,7 @@ _TYPES: Final[dict[str, Any]] = {
     "l": Standing,
     "a": tuple[str, ...],
 }
-_decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in _TYPES.items()}
+_decoders = {name: msgpack_decoder(kind) for name, kind in _TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
 NO_ONE: Final = Standing()
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import MarkerError, RefusedError, TooLargeError
 from deploymark.ingest.callers import LOCAL, Caller
 from deploymark.model.canonical import encode
@@ -93,9 +94,9 @@ class _NumberedStatement(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_shape_decoder = msgspec.json.Decoder(_Shape)
-_flat_decoder = msgspec.json.Decoder(_Numbered)
-_statement_decoder = msgspec.json.Decoder(_NumberedStatement)
+_shape_decoder = json_decoder(_Shape)
+_flat_decoder = json_decoder(_Numbered)
+_statement_decoder = json_decoder(_NumberedStatement)
 
 
 def open_submission(body: bytes | Envelope) -> Opened:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from deploymark.decoding import decode_json
 from deploymark.errors import TokenError
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import Role
@@ -67,7 +68,7 @@ def checked_scope(roles: frozenset[Role], scope: Scope | None) -> Scope | None:
             field="/scope",
         )
     try:  # what is stored must be readable again, and limits are checked by decoding
-        return msgspec.json.decode(msgspec.json.encode(scope), type=Scope)
+        return decode_json(msgspec.json.encode(scope), Scope)
     except msgspec.ValidationError as error:
         raise TokenError(f"The scope is malformed: {error}.", field="/scope") from None
 

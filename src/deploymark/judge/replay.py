@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, structs
 
+from deploymark.decoding import decode_json
 from deploymark.errors import CanonicalError, JudgeError
 from deploymark.judge.assessment import Assessment
 from deploymark.judge.counts import Gauges, Look
@@ -106,7 +107,7 @@ def replay_step(basis: bytes, looks: Sequence[bytes]) -> Judgement:
 
 def _read(text: bytes, kind: type[Any]) -> Any:  # noqa: ANN401 - of the kind that is asked for
     try:
-        return msgspec.json.decode(text, type=kind)
+        return decode_json(text, kind)
     except msgspec.MsgspecError as error:
         raise JudgeError(f"A stored {kind.__name__.lower()} cannot be read: {error}.") from None
 

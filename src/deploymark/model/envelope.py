@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.decoding import convert, json_decoder
 from deploymark.errors import EnvelopeError, TooLargeError
 from deploymark.model.inspection import Inspector
 from deploymark.model.limits import ENVELOPE_BYTES, PAYLOAD_BYTES, Name, Value
@@ -51,7 +52,7 @@ class Envelope(Struct, frozen=True, gc=False):
 
 
 _INSPECTOR = Inspector(Envelope, EnvelopeError)
-_decoder = msgspec.json.Decoder(Envelope)
+_decoder = json_decoder(Envelope)
 _encoder = msgspec.json.Encoder()
 
 
@@ -103,7 +104,7 @@ def _read_thoroughly(text: bytes) -> Envelope:
     for faults in (value_faults(value, EnvelopeError), _INSPECTOR.faults(value, strict=False)):
         for fault in faults:
             raise fault
-    return msgspec.convert(value, Envelope)
+    return convert(value, Envelope)
 
 
 def _standard(text: str) -> str:

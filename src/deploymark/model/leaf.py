@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import CanonicalError, MarkerError, SchemaVersionError, TooLargeError
 from deploymark.model.envelope import Envelope
 from deploymark.model.inspection import Inspector
@@ -120,8 +121,8 @@ class LeafColumns(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(Leaf)
-_columns_decoder = msgspec.json.Decoder(LeafColumns)
+_decoder = json_decoder(Leaf)
+_columns_decoder = json_decoder(LeafColumns)
 _INSPECTOR = Inspector(Leaf)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import MarkerError, SchemaVersionError
 from deploymark.model.ids import is_instance_end
 from deploymark.model.inspection import Faults, show
@@ -51,7 +52,7 @@ from deploymark.model.vocabulary import (
 )
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(dict[str, Any])
+_decoder = json_decoder(dict[str, Any])
 
 
 class _Part(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

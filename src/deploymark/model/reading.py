@@ -19,6 +19,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import msgspec
 from msgspec import inspect as kinds
 
+from deploymark.decoding import convert, json_decoder
 from deploymark.errors import InstantError, MarkerError, RefusedError, TooLargeError
 from deploymark.model.canonical import SAFE_INTEGER
 from deploymark.model.inspection import Faults, Inspector, escape, show
@@ -34,7 +35,7 @@ Rules = Callable[[dict[str, Any]], Faults]
 Preparation = Callable[[dict[str, Any]], dict[str, Any]]
 """Resolves what only input may carry, such as aliases."""
 
-_decoder = msgspec.json.Decoder()
+_decoder = json_decoder()
 _encoder = msgspec.json.Encoder()
 
 
@@ -110,7 +111,7 @@ class StructReader(Generic[T]):
         for fault in self._faults(value, strict=strict):
             raise fault
         try:
-            return msgspec.convert(self._inspector.known(value), self.struct)
+            return convert(self._inspector.known(value), self.struct)
         except msgspec.ValidationError as error:
             raise self._error(str(error)) from None  # the inspector missed what msgspec saw
 
@@ -134,7 +135,7 @@ class StructReader(Generic[T]):
             # What is written back as it came repeats no key; people put spaces in between.
             if written not in (payload, msgspec.json.format(payload, indent=-1)):
                 return None
-            result = msgspec.convert(value, self.struct)
+            result = convert(value, self.struct)
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
             return None
         for _ in self._instant_faults(value):

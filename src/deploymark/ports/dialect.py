@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from deploymark.crypto.webhook_signature import Profile
+from deploymark.decoding import decode_json
 from deploymark.errors import DialectError
 from deploymark.model.mapping import NO_MAPPING, TextMapping
 from deploymark.model.tolerant import milliseconds_of
@@ -68,7 +69,7 @@ class ForeignRequest(Struct, frozen=True, kw_only=True):
         if not self.body.strip():
             return {}
         try:
-            found = msgspec.json.decode(self.body)
+            found = decode_json(self.body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise DialectError(f"The body is not JSON: {error}.") from None
         if not isinstance(found, dict):

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import QueryError
 from deploymark.model.inspection import show
 
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 50
-_DECODER = msgspec.json.Decoder(tuple[str, list[Any]])
+_DECODER = json_decoder(tuple[str, list[Any]])
 _ENCODER = msgspec.json.Encoder()
 
 

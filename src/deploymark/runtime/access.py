@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from deploymark.decoding import convert
 from deploymark.errors import UsageError
 from deploymark.ingest.callers import LOCAL
 from deploymark.ingest.token_view import token_view
@@ -47,7 +48,7 @@ def issue_token(
         UsageError, TokenError: What is asked for makes no token.
     """
     try:
-        narrowed = None if scope is None else msgspec.convert(scope, Scope)
+        narrowed = None if scope is None else convert(scope, Scope)
     except msgspec.ValidationError as error:
         raise UsageError(f"The scope cannot be used: {error}.") from error
     with _tokens(path) as tokens:

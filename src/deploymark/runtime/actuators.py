@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from deploymark.act.plan import ActuatorPlan
+from deploymark.decoding import convert
 from deploymark.errors import CONFIGURATION_HINT, DeploymarkError, ExtraMissingError, UsageError
 from deploymark.model.inspection import Inspector
 from deploymark.ports import Actuator
@@ -91,7 +92,7 @@ def _options(struct: type[Any], plan: ActuatorPlan, field: str) -> Any:  # noqa:
             field=f"{field}{fault.field}",
         )
     try:
-        return msgspec.convert(plan.options, struct)
+        return convert(plan.options, struct)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"The options of the actuator {plan.kind} are wrong: {error}.",

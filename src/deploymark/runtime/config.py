@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from deploymark.act.plan import EMBEDDED, RolloutPlan, check_rollout
+from deploymark.decoding import convert
 from deploymark.emit.posting import destination
 from deploymark.errors import CONFIGURATION_HINT, UsageError
 from deploymark.integrations.oidc.settings import OidcSettings
@@ -344,7 +345,7 @@ def parse_configuration(content: object, name: str = "The configuration") -> Con
             field=fault.field,
         )
     try:
-        configuration = msgspec.convert(content, Configuration)
+        configuration = convert(content, Configuration)
     except msgspec.ValidationError as error:  # not a number, which no limit says of itself
         raise UsageError(f"{name}: {error}.", hint=CONFIGURATION_HINT) from error
     for place, notifier in enumerate(configuration.alerts.notifiers):

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from deploymark.decoding import convert
 from deploymark.errors import UsageError
 from deploymark.ports import Observer
 
@@ -62,7 +63,7 @@ def open_observers(kind: str, options: Sequence[Mapping[str, Any]]) -> Iterator[
         opened: list[Observer] = []
         for each in options:
             try:
-                read = msgspec.convert(dict(each), getattr(module, row.options))
+                read = convert(dict(each), getattr(module, row.options))
             except msgspec.ValidationError as error:
                 raise UsageError(f"What {kind} is looked at with is wrong: {error}.") from error
             observer = make(read)

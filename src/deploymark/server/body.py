@@ -13,6 +13,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from deploymark.decoding import decode_json, json_decoder
 from deploymark.errors import (
     BodyError,
     MediaTypeError,
@@ -36,7 +37,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _WORTH_A_THREAD_BYTES = 16_384
 _SHOWN = 64
 _EMPTY = "Expected `str` of length >= 1"  # as msgspec says it
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_array = json_decoder(list[msgspec.Raw]).decode
 
 
 def media_type(request: Request, accepted: Collection[str]) -> str:
@@ -194,7 +195,7 @@ def read_as(body: bytes, kind: type[T]) -> T:
         BodyError: JSON of another shape.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_json(body, kind)
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         pointer = place.strip("`").removeprefix("$").replace(".", "/").replace("[", "/")

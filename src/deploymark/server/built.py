@@ -11,9 +11,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import decode_json
 from deploymark.errors import NotFoundError
 from deploymark.server.answer import IMMUTABLE, SECURITY, Answer, Headers
 
@@ -71,7 +71,7 @@ class Assets:
         except OSError:
             self.manifest: Manifest | None = None
         else:
-            self.manifest = msgspec.json.decode(text, type=Manifest)
+            self.manifest = decode_json(text, Manifest)
         self._kept: dict[tuple[str, str], bytes] = {}
 
     def answer(self, name: str, encodings: Collection[str]) -> Answer:

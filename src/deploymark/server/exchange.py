@@ -8,9 +8,9 @@ import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 
+from deploymark.decoding import decode_json
 from deploymark.errors import (
     IdentityRefusedError,
     RateLimitedError,
@@ -82,7 +82,7 @@ async def exchange_token(desk: Desk, request: Request) -> Answer:
 
 def as_oauth(_: Desk, __: Request, answer: Answer) -> Answer:
     """Return a problem as an error of RFC 6749, section 5.2."""
-    told = msgspec.json.decode(answer.body)
+    told = decode_json(answer.body)
     if answer.status in _LATER:
         error = "temporarily_unavailable"
     elif answer.status >= SERVER_FAULT:

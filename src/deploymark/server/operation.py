@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import convert
 from deploymark.errors import NotFoundError, RequestError
 from deploymark.ingest.callers import Caller
 from deploymark.model.vocabulary import Role
@@ -215,7 +216,7 @@ def _converted(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the
 
 
 def _read(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - as above
-    found = msgspec.convert(text, parameter.type, strict=False)
+    found = convert(text, parameter.type, strict=False)
     if isinstance(found, int) and str(found) != text:  # `1.0`, `01`: a number has one spelling
         raise msgspec.ValidationError("Expected plain decimal digits")
     return found

@@ -6,9 +6,9 @@ it, is decided there. Answers and errors are in the encoding of the request, as 
 
 from typing import Final
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 
+from deploymark.decoding import decode_json
 from deploymark.errors import InstantError, MediaTypeError, NotFoundError, RequestError
 from deploymark.model.instants import format_instant, parse_instant
 from deploymark.ports import TelemetryQuery
@@ -55,7 +55,7 @@ async def take_logs(desk: Desk, request: Request) -> Answer:
 
 def as_status(_: Desk, request: Request, answer: Answer) -> Answer:
     """Return a problem as `google.rpc.Status`, in the encoding of the request."""
-    told = msgspec.json.decode(answer.body)
+    told = decode_json(answer.body)
     message = " ".join(filter(None, (told["detail"], told["hint"])))
     kind = JSON if request.text(b"content-type").lower().startswith(JSON) else PROTOBUF
     kept = tuple(h for h in answer.headers if h[0] in {b"retry-after", b"www-authenticate"})

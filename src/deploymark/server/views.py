@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
+from deploymark.decoding import decode_json
 from deploymark.errors import NotFoundError, RefusedError
 from deploymark.model.amending import lay_over
 from deploymark.model.entries import decode_entry
@@ -85,7 +86,7 @@ def _amended(
     said: dict[str, Any], corrections: Corrections
 ) -> tuple[dict[str, Any], dict[int, str]]:
     """Return the newest values, and by its entry why an amendment is not taken over."""
-    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(said))  # with lists, its own
+    fields: dict[str, Any] = decode_json(msgspec.json.encode(said))  # with lists, its own
     refused: dict[int, str] = {}
     for each in corrections.amendments:
         try:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from deploymark.decoding import JsonDecoder, json_decoder
 from deploymark.errors import RequestError
 from deploymark.telemetry.limits import ATTRIBUTES, BOUNDS, ITEM_BYTES
 from deploymark.telemetry.signals import (
@@ -177,8 +178,8 @@ class JsonCodec:
             *(_Request, _ResourceParts, _ScopeParts, _Resource, _AnyValue, _KeyValue, _Values),
             *(_Span, _Metric, _Point, _LogRecord),
         )
-        self._decoders: dict[type, msgspec.json.Decoder[Any]] = {
-            kind: msgspec.json.Decoder(kind, strict=False) for kind in kinds
+        self._decoders: dict[type, JsonDecoder[Any]] = {
+            kind: json_decoder(kind, strict=False) for kind in kinds
         }
         self._cache: dict[bytes, tuple[str, Any]] = {}
 

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import msgpack_decoder
 from deploymark.model.histogram import Histogram, difference
 from deploymark.telemetry.limits import (
     FRESH_SECONDS,
@@ -103,7 +104,7 @@ class Streams:
         self._of_place: dict[bytes, int] = {}
         self._families: OrderedDict[bytes, _Exported] = OrderedDict()
         self._bounds: dict[tuple[float, ...], tuple[float, ...]] = {}
-        self._decoder = msgspec.msgpack.Decoder(_Stream)
+        self._decoder = msgpack_decoder(_Stream)
         self._encoder = msgspec.msgpack.Encoder()
         self.changed: set[bytes] = set()
 

@@ -14,6 +14,8 @@ import msgspec
 from lightkube.models import apps_v1, core_v1, meta_v1
 from msgspec import Struct
 
+from deploymark.decoding import convert
+
 _KEYS: Final[Mapping[type, str]] = {
     core_v1.Container: "name",
     core_v1.ContainerPort: "containerPort",
@@ -124,7 +126,7 @@ def problems_of(content: Any, model: Any, at: str = "") -> list[str]:  # noqa: A
     if unknown:
         return unknown
     try:
-        msgspec.convert(content, model)
+        convert(content, model)
     except msgspec.ValidationError as error:
         return [str(error)]
     return []

@@ -10,8 +10,7 @@ only let on to the next pause of its steps, and never sent back.
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
+from deploymark.decoding import convert
 from deploymark.errors import ActuatorRefusedError, UsageError
 from deploymark.integrations.argo_rollouts.state import HASH_LABEL, Hold, Rollout, hold_at
 from deploymark.integrations.kubernetes.access import Acting
@@ -145,7 +144,7 @@ class ArgoRollout:
     # What is ------------------------------------------------------------------------------------
 
     def _read(self) -> Rollout:
-        found = msgspec.convert(self._objects.read(self._options.rollout), Rollout)
+        found = convert(self._objects.read(self._options.rollout), Rollout)
         if found.spec.workload_ref is not None:
             raise ActuatorRefusedError(
                 f"The template of {self._options.rollout} stands in another object (workloadRef).",
@@ -198,7 +197,7 @@ class ArgoRollout:
             owners = each["metadata"].get("ownerReferences") or []
             if not any(owner["uid"] == found.metadata.uid for owner in owners):
                 continue
-            template = msgspec.convert(each, Workload).spec.template
+            template = convert(each, Workload).spec.template
             container, _ = container_of(template.spec.containers, self._options.container)
             has = digest_of(container.image) if container else ""
             if has and has != stable.digest:
@@ -235,7 +234,7 @@ class ArgoRollout:
 
     def _with_image(self, digest: str, content: Content) -> Content | None:
         """Return the template with another image; lists of a Rollout are replaced whole."""
-        container = self._container(msgspec.convert(content, Rollout))
+        container = self._container(convert(content, Rollout))
         if digest_of(container.image) == digest:
             return None
         image = pinned(container.image, digest)
@@ -259,14 +258,14 @@ def _aborted(content: Content) -> Content | None:
 
 
 def _promoted(content: Content) -> Content | None:
-    found = msgspec.convert(content, Rollout)
+    found = convert(content, Rollout)
     if not found.is_under_way or found.status.promote_full:
         return None
     return {"status": {"promoteFull": True}}
 
 
 def _let_on(step: int, content: Content) -> Content | None:
-    found = msgspec.convert(content, Rollout)
+    found = convert(content, Rollout)
     if found.waits_at != step:
         return None
     return {"status": {"pauseConditions": None}}

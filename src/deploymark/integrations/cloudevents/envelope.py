@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import decode_json
 from deploymark.errors import DialectError
 from deploymark.model.tolerant import instant_of, member, text_of
 from deploymark.ports import ForeignRequest
@@ -112,6 +113,6 @@ def _data(media_type: str, content: bytes) -> Any:  # noqa: ANN401 - whatever it
 
 def _json(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        return msgspec.json.decode(content)
+        return decode_json(content)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DialectError(f"The body is not JSON: {error}.") from None

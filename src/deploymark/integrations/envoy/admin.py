@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from deploymark.decoding import decode_json
 from deploymark.emit.guarded import GuardedClient, parse_networks, parse_target
 from deploymark.emit.host import Host
 from deploymark.errors import ActuatorUnavailableError, UsageError
@@ -70,7 +71,7 @@ class Admin:
         if response.status != _OK:
             raise ActuatorUnavailableError(f"{self.shown} answers with status {response.status}.")
         try:
-            said = msgspec.json.decode(response.body)
+            said = decode_json(response.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             said = None
         if not isinstance(said, dict):

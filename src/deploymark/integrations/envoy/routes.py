@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from deploymark.decoding import decode_json
 from deploymark.durable import DRAFT_SUFFIX, sync
 from deploymark.errors import ActuatorRefusedError
 
@@ -106,7 +107,7 @@ def weighted(response: Json, route_config: str, pair: Pair, percent: float, vers
     Raises:
         ActuatorRefusedError: No route splits traffic between exactly these two.
     """
-    copy = msgspec.json.decode(msgspec.json.encode(response))
+    copy = decode_json(msgspec.json.encode(response))
     copy["version_info"] = version
     configs = [each for each in _list(copy, "resources") if each.get("name") == route_config]
     splits = [split for config in configs for split in splits_of(config, pair)]
@@ -159,7 +160,7 @@ def _list(value: Json, name: str) -> list[Json]:
 
 def _parsed(path: Path, content: bytes) -> Json:
     try:
-        read = msgspec.json.decode(content)
+        read = decode_json(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ActuatorRefusedError(
             f"{path} is not JSON: {error}.", hint="Write it as JSON, which Envoy reads as YAML too."

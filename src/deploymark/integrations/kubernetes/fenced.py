@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-import msgspec
-
+from deploymark.decoding import convert
 from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
@@ -172,7 +171,7 @@ def refuse_older(found: Content, order: Order) -> Metadata:
     Raises:
         ActuatorRefusedError: Somebody with a higher fence has changed it, or nobody can tell.
     """
-    metadata = msgspec.convert(found["metadata"], Metadata)
+    metadata = convert(found["metadata"], Metadata)
     text = metadata.annotations.get(FENCE, "0")
     if not text.isdecimal():
         raise ActuatorRefusedError(f"The annotation {FENCE} of {metadata.name} is no number.")

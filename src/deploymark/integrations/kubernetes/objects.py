@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import convert
+
 FENCE: Final = "deploymark.dev/fence"
 ORDER: Final = "deploymark.dev/order"
 DECISION: Final = "deploymark.dev/decision"
@@ -180,4 +182,4 @@ def container_of(containers: tuple[Container, ...], named: str) -> tuple[Contain
 
 def read_as(kind: type[Workload] | type[Pod], content: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the kind asked for
     """Read an object; raises msgspec.ValidationError when it is none of that kind."""
-    return msgspec.convert(content, kind)
+    return convert(content, kind)

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from deploymark.decoding import convert
 from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
@@ -104,7 +105,7 @@ class KubernetesPods:
     def _pods(self, labels: Mapping[str, str]) -> list[Pod]:
         try:
             found = self._cluster.listed(POD, self._options.namespace, labels)
-            return [msgspec.convert(each, Pod) for each in found]
+            return [convert(each, Pod) for each in found]
         except (ActuatorUnavailableError, ActuatorRefusedError) as error:
             raise ObservationError(error.message, hint=_HINT) from error
         except msgspec.ValidationError as error:

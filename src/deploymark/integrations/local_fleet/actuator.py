@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from deploymark.decoding import decode_json
 from deploymark.emit.guarded import Exchange, GuardedClient, parse_networks, parse_target
 from deploymark.emit.host import Host, SystemHost
 from deploymark.errors import (
@@ -93,7 +94,7 @@ class LocalFleetActuator:
     def _ask(self, path: str, order: Order) -> Exchange:
         try:
             content = Path(self._options.control).read_bytes()
-            control = msgspec.json.decode(content, type=_Control)
+            control = decode_json(content, _Control)
             target = parse_target(control.url)._replace(path=path)
         except (OSError, msgspec.MsgspecError, UsageError) as error:
             raise ActuatorUnavailableError(
@@ -112,6 +113,6 @@ class LocalFleetActuator:
 def _answer(exchange: Exchange) -> _Answer:
     body = b"{}" if exchange.response is None else exchange.response.body
     try:
-        return msgspec.json.decode(body, type=_Answer)
+        return decode_json(body, _Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Answer()

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import json_decoder
 from deploymark.errors import CountsUnavailableError
 
 _SHOWN: Final = 300
@@ -71,8 +72,8 @@ class Series(Struct, frozen=True):
     natives: dict[int, Native]
 
 
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
-_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+_ANSWER: Final = json_decoder(_Answer)
+_REFUSAL: Final = json_decoder(_Refusal)
 
 
 def read_answer(content: bytes) -> list[Series]:

@@ -17,6 +17,7 @@ from deploymark.crypto.standard_webhooks import (
     parse_secret,
     sign,
 )
+from deploymark.decoding import decode_json
 from deploymark.emit.guarded import Exchange, GuardedClient, parse_networks, parse_target
 from deploymark.emit.host import Host, SystemHost
 from deploymark.errors import (
@@ -111,7 +112,7 @@ class WebhookActuator:
         if response is None or response.status != _OK:
             raise self._unavailable(exchange)
         try:
-            return msgspec.json.decode(response.body, type=_Look).found
+            return decode_json(response.body, _Look).found
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return Found.UNKNOWN
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 
+from deploymark.decoding import msgpack_decoder
 from deploymark.ingest.registry_facts import kind_of
 from deploymark.model.environment import is_production
 from deploymark.model.ids import format_occurrence
@@ -57,7 +58,7 @@ MAX_RECALLED: Final = 64
 """Forgotten runs that one witness brings back at most."""
 
 _settled_encoder = msgspec.msgpack.Encoder()
-_settled_decoder = msgspec.msgpack.Decoder(Settled)
+_settled_decoder = msgpack_decoder(Settled)
 
 _CONTENT: Final = RUN.columns.keys().index("content")
 _FINDING_OF: Final = FINDING.columns.keys().index("deployment_id")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, Select
 
+from deploymark.decoding import convert
 from deploymark.model.entries import Decision, Verdict
 from deploymark.model.ids import parse_occurrence
 from deploymark.projections.broker import rolling_statements as statements
@@ -364,4 +364,4 @@ def _ruled(row: Any) -> Ruled:  # noqa: ANN401 - a row of RULING
     document = json.loads(row.document)
     index, received_at = document.pop("index"), document.pop("received_at")
     kind: Any = Verdict if row.type == VERDICT else Decision
-    return Ruled(index, received_at, msgspec.convert(document, kind))
+    return Ruled(index, received_at, convert(document, kind))

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from deploymark.decoding import msgpack_decoder
 from deploymark.projections.broker.documents import equal
 from deploymark.projections.broker.fit import INTENT_MS
 from deploymark.projections.broker.run import MAX_GROUPS, Group, Run
@@ -40,9 +41,9 @@ KEPT_ENDED: Final = 64
 """Runs that ended and can be returned to without being named."""
 
 _encoder = msgspec.msgpack.Encoder()
-_state_decoder = msgspec.msgpack.Decoder(State)
-_run_decoder = msgspec.msgpack.Decoder(Run)
-_witness_decoder = msgspec.msgpack.Decoder(Witness)
+_state_decoder = msgpack_decoder(State)
+_run_decoder = msgpack_decoder(Run)
+_witness_decoder = msgpack_decoder(Witness)
 
 _START: Final[Order] = (-(2**63), 0, "", 0, 0)
 _Key = tuple[Order, Order]

@@ -10,6 +10,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 
 from deploymark.crypto.webhook_signature import verify_webhook
+from deploymark.decoding import decode_json
 from deploymark.errors import RequestError, SignatureError, UnauthenticatedError
 from deploymark.ingest.callers import Caller
 from deploymark.model.vocabulary import Role
@@ -172,7 +173,7 @@ def _in_body(name: str, request: Request) -> str:
     if is_form(request):
         return form_of(request).get(name, "")
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decode_json(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RequestError(f"The body is not JSON: {error}.") from None
     for part in name.split("."):

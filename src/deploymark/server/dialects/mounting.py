@@ -7,6 +7,7 @@ from itertools import takewhile
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
+from deploymark.decoding import decode_json
 from deploymark.errors import StoreUnavailableError
 from deploymark.ingest.callers import Caller
 from deploymark.model.vocabulary import Role
@@ -185,7 +186,7 @@ def _answered(reply: ForeignReply, kept: Iterable[tuple[bytes, bytes]] = ()) -> 
 
 
 def _retold(mounted: Mounted, _: Desk, __: Request, answer: Answer) -> Answer:
-    told = msgspec.json.decode(answer.body)
+    told = decode_json(answer.body)
     kept = [header for header in answer.headers if header[0] in _KEPT_HEADERS]
     retry = next((int(text) for name, text in kept if name == b"retry-after"), None)
     message = " ".join(filter(None, (told["detail"], told["hint"])))

@@ -14,6 +14,7 @@ from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import compile_path
 
+from deploymark.decoding import decode_json
 from deploymark.errors import NotFoundError, RequestError
 from deploymark.ingest.callers import PLATFORM
 from deploymark.ingest.throttle import Throttle
@@ -68,7 +69,7 @@ def frozen(asked: Asked) -> Frozen:
     if content is None:
         raise NotFoundError("This view was erased.", hint="The log says when, and by whom.")
     try:
-        kept = msgspec.json.decode(content, type=Kept)
+        kept = decode_json(content, Kept)
     except msgspec.MsgspecError:
         kept = None
     if kept is None or kept.format != FORMAT:  # some other detail

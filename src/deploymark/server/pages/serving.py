@@ -13,10 +13,10 @@ from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import msgspec
 from msgspec.structs import replace
 from starlette.concurrency import run_in_threadpool
 
+from deploymark.decoding import decode_json
 from deploymark.errors import (
     DeploymarkError,
     ForbiddenError,
@@ -293,7 +293,7 @@ def as_page(desk: Desk, request: Request, answer: Answer, which: Page | None = N
     """Return a problem as a page, for a browser; as it is for everybody else."""
     if not wants_html(request.headers.get(b"accept")) or answer.status < _BAD:
         return answer
-    told = msgspec.json.decode(answer.body)
+    told = decode_json(answer.body)
     again: Headers = tuple(pair for pair in answer.headers if pair[0] == b"retry-after")
     shown = _shown(desk, request, which, None, _problem_at(request, which, told))
     return Answer(answer.status, shown.body, (*shown.headers, *again))

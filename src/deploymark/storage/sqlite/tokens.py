@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from deploymark.decoding import decode_json
 from deploymark.errors import StateBrokenError
 from deploymark.model.entries import Scope
 from deploymark.model.vocabulary import Role
@@ -121,7 +122,7 @@ class SqliteTokenStore:
                 name,
                 secret_hash,
                 frozenset(map(Role, roles.split())),
-                None if scope is None else msgspec.json.decode(scope, type=Scope),
+                None if scope is None else decode_json(scope, Scope),
                 *rest,
             )
         except (ValueError, msgspec.MsgspecError) as error:

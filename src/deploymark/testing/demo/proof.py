@@ -6,9 +6,9 @@ texts that it names by digest.
 
 from pathlib import Path
 
-import msgspec
 from msgspec import structs
 
+from deploymark.decoding import decode_json
 from deploymark.errors import JudgeError
 from deploymark.judge import replay
 from deploymark.judge.counts import Look
@@ -62,11 +62,11 @@ def judge_again(data: Path, index: int) -> tuple[Judgement, list[Look]]:
             for each in before
             if (each.deployment_id, each.plan_digest) == (said.deployment_id, said.plan_digest)
         ]
-        head = msgspec.json.decode(load(said.plan_digest or ""), type=replay.Head)
+        head = decode_json(load(said.plan_digest or ""), replay.Head)
         texts = [load(digest) for digest in digests]
     whole = structs.replace(head, looks=tuple(digests))
     found = replay.replay(replay.text_of(whole), texts)
     same = (found.result, found.advice, found.look, found.log_e_fail, found.log_e_pass)
     if same != (said.result, said.advice, said.look, said.log_e_fail, said.log_e_pass):
         raise JudgeError(f"The verdict of entry {index} does not come out the same.")
-    return found, [msgspec.json.decode(text, type=Look) for text in texts]
+    return found, [decode_json(text, Look) for text in texts]

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from deploymark.decoding import decode_json
 from deploymark.errors import ActuatorRefusedError, FleetUnavailableError
 from deploymark.ports import Deed, Order, Release
 from deploymark.testing.fleet.keeper import Fleet
@@ -103,7 +104,7 @@ def order_of(body: bytes) -> Order:
         ActuatorRefusedError: It is none.
     """
     try:
-        said = msgspec.json.decode(body)
+        said = decode_json(body)
         stable = said["stable"]
         return Order(
             deed=Deed(said["action"]),
