@@ -50,7 +50,9 @@ _FIRST_USE = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("way", ["decode_json", "json_decoder", "msgpack_decoder", "convert", "all"])
+@pytest.mark.parametrize(
+    "way", ["decode_json", "json_decoder", "msgpack_decoder", "convert", "all"]
+)
 def test_threads_may_use_a_type_for_the_first_time_together(way: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", _FIRST_USE, way],

@@ -95,14 +95,14 @@ function Failed() {
 /** Where to go on from an address that shows nothing: the page itself where it is one, and on-call. */
 function WayOn() {
   const { page } = address.value;
-  // The server names what may be asked instead of a window that it does not understand.
+  // The server names what may be asked instead of what it does not understand.
   const instead = problem.value?.instead;
   const named = NAVIGATION.find(([name]) => name === page && name !== "oncall");
   return (
     <p>
       {instead ? (
         <>
-          <a href={instead}>Show the usual window</a>, or go on to{" "}
+          <a href={instead}>Show the page without it</a>, or go on to{" "}
         </>
       ) : (
         "Go on to "

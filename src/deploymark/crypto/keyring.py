@@ -23,8 +23,7 @@ Pure: no I/O, no clock. One writer applies; `plan` may run anywhere.
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-import msgspec
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 from msgspec.structs import asdict, replace
 
 from deploymark.crypto import ed25519
@@ -385,7 +384,7 @@ class KeyRing:
         hint = "Make one with `deploymark keys ls --export`."
         try:
             exported = decode_json(content, _Export)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (DecodeError, UnicodeDecodeError) as error:
             raise KeyFileError(f"This is not an export of keys: {error}.", hint=hint) from error
         if exported.v != EXPORT_VERSION:
             raise KeyFileError(

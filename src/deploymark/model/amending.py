@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from deploymark.errors import MarkerError, RefusedError, TooLargeError
-from deploymark.model.inspection import escape, show
+from deploymark.model.inspection import escape, show, unescape
 from deploymark.model.marker import FLAT, Marker
 
 _LISTS: Final = frozenset(
@@ -131,7 +131,7 @@ def _refusal(
 
 
 def _names(pointer: str) -> list[str]:
-    return [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+    return [unescape(each) for each in pointer.split("/")[1:]]
 
 
 def _put(

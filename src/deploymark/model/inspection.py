@@ -248,6 +248,11 @@ def escape(name: str) -> str:
     return whole.replace("~", "~0").replace("/", "~1")
 
 
+def unescape(segment: str) -> str:
+    """Return the object key that a JSON Pointer segment names."""
+    return segment.replace("~1", "/").replace("~0", "~")
+
+
 def show(value: object) -> str:  # noqa: PLR0911 - one case per JSON type
     """Return a value for a message: short and on one line."""
     match value:

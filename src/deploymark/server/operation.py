@@ -13,6 +13,7 @@ from msgspec import Struct
 from deploymark.decoding import convert
 from deploymark.errors import NotFoundError, RequestError
 from deploymark.ingest.callers import Caller
+from deploymark.model.inspection import escape
 from deploymark.model.vocabulary import Role
 from deploymark.server.answer import JSON, Answer, Streaming
 from deploymark.server.desk import Desk
@@ -189,11 +190,13 @@ class Operation(Struct, frozen=True):
             elif parameter.place == "query" and name in texts:
                 found[name] = _value(parameter, texts.pop(name))
             elif parameter.place == "query" and parameter.required:
-                raise RequestError(f"The parameter {name!r} is missing.")
+                raise RequestError(f"The parameter {name!r} is missing.", field=f"/{name}")
         if texts:
             known = ", ".join(p.name for p in self.parameters if p.place == "query") or "none"
+            strange = next(iter(texts))[:_SHOWN]
             raise RequestError(
-                f"The parameter {next(iter(texts))[:_SHOWN]!r} is not known; known: {known}."
+                f"The parameter {strange!r} is not known; known: {known}.",
+                field=f"/{escape(strange)}",
             )
         return found
 
@@ -202,7 +205,10 @@ def _value(parameter: Parameter, texts: list[str]) -> Any:  # noqa: ANN401 - of 
     if parameter.many:
         return tuple(_converted(parameter, text) for text in texts)
     if len(texts) > 1:
-        raise RequestError(f"The parameter {parameter.name!r} stands there more than once.")
+        raise RequestError(
+            f"The parameter {parameter.name!r} stands there more than once.",
+            field=f"/{parameter.name}",
+        )
     return _converted(parameter, texts[0])
 
 
@@ -211,7 +217,8 @@ def _converted(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the
         return _read(parameter, text)
     except msgspec.ValidationError as error:
         raise RequestError(
-            f"The parameter {parameter.name!r} is {text[:_SHOWN]!r}: {error}."
+            f"The parameter {parameter.name!r} is {text[:_SHOWN]!r}: {error}.",
+            field=f"/{parameter.name}",
         ) from None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+from deploymark.model.inspection import unescape
 from deploymark.testing.kubernetes_schema import field_of, item_of, key_of
 
 _DIRECTIVE = "$patch"
@@ -107,7 +108,7 @@ def patch_json(content: Any, operations: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _parts(path: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+    return [unescape(part) for part in path.split("/")[1:]]
 
 
 def _step(content: Any, part: str) -> Any:  # noqa: ANN401 - any JSON

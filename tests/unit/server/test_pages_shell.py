@@ -153,6 +153,29 @@ def test_a_refused_query_is_told_within_the_page_of_who_is_signed_in(
     assert boot["problem"]["instead"] == path.partition("?")[0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("q=owner:web&range=3d", "q=owner%3Aweb"),
+        ("q=owner:web&since=yesterday&until=2026-11-23T00:00:00Z", "q=owner%3Aweb"),
+        ("q=owner:web&range=6h&since=2026-11-23T00:00:00Z", "q=owner%3Aweb"),
+        ("range=24h&nix=1", "range=24h"),
+        ("range=24h&range=6h&q=x", "q=x"),
+        (f"range=24h&q={'x' * 5_000}", "range=24h"),
+        ("range=24h&a%2Fb~=1", "range=24h"),
+        ("range=24h&%ff=1", ""),
+    ],
+)
+def test_only_what_is_refused_is_left_out_of_the_address_that_is_offered(
+    looked_at: PageDoor, asked: str, kept: str
+) -> None:
+    reply = looked_at.browse(f"/oncall?{asked}")
+    assert reply.status == 400
+    instead = boot_of(reply)["problem"]["instead"]
+    assert instead == (f"/oncall?{kept}" if kept else "/oncall")
+    assert looked_at.browse(instead).status == 200
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/s/short", f"/s/{'0' * 64}", "/d/d-nix?since=x"])
 def test_who_is_lost_stays_signed_in(looked_at: PageDoor, path: str) -> None:
     boot = boot_of(looked_at.browse(path))

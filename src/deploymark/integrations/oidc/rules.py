@@ -14,6 +14,7 @@ from deploymark.crypto.scope import matches_any
 from deploymark.errors import IdentityRefusedError
 from deploymark.integrations.oidc.settings import OidcSettings, places_of
 from deploymark.model.entries import Scope
+from deploymark.model.inspection import unescape
 from deploymark.model.vocabulary import Role
 from deploymark.ports import OIDC, Grant
 
@@ -94,7 +95,7 @@ def _claim(claims: Claims, name: str) -> object:
         return claims.get(name)
     found: object = claims
     for part in name[1:].split("/"):
-        key = part.replace("~1", "/").replace("~0", "~")
+        key = unescape(part)
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 

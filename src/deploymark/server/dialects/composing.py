@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from deploymark.errors import DeploymarkError, PersonalDataRefusedError, TooLargeError
+from deploymark.model.inspection import unescape
 from deploymark.model.limits import LABELS, TEXT_BYTES, VALUE_BYTES
 from deploymark.model.tolerant import bounded
 from deploymark.model.vocabulary import EmitterKind
@@ -127,11 +128,6 @@ def moved_change(amended: Amended, change: Composed, error: DeploymarkError) -> 
         beside[_TEXT if pointer == "/reason" else pointer] = fields[pointer]
         fields[pointer] = None
     return Composed(fields, _carried(amended, beside))
-
-
-def unescape(name: str) -> str:
-    """Return one name of a JSON Pointer."""
-    return name.replace("~1", "/").replace("~0", "~")
 
 
 def _may_stand_elsewhere(error: DeploymarkError) -> bool:

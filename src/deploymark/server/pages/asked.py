@@ -119,11 +119,15 @@ def window_of(
         since_ms, until_ms = now_ms - _SPANS_MS[named], now_ms
         return _window(named, since_ms, until_ms, width, follows_now=True)
     if "range" in parameters:
-        raise RequestError("A window is named by `range`, or by `since` and `until`, not by both.")
+        raise RequestError(
+            "A window is named by `range`, or by `since` and `until`, not by both.", field="/range"
+        )
     until_ms = now_ms if until is None else _instant("until", until)
     since_ms = until_ms - _SPANS_MS[default] if since is None else _instant("since", since)
     if not 0 < until_ms - since_ms <= MAX_SPAN_MS:
-        raise RequestError("From `since` to `until` is no time, or more than 366 days.")
+        raise RequestError(
+            "From `since` to `until` is no time, or more than 366 days.", field="/since"
+        )
     return _window(None, since_ms, until_ms, width, follows_now=until is None)
 
 
@@ -145,4 +149,6 @@ def _instant(name: str, text: str) -> int:
     try:
         return parse_instant(text)
     except DeploymarkError as error:
-        raise RequestError(f"`{name}`: {error.message}", hint=error.hint) from None
+        raise RequestError(
+            f"`{name}`: {error.message}", hint=error.hint, field=f"/{name}"
+        ) from None

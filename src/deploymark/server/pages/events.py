@@ -81,10 +81,9 @@ def silent_places(findings: Iterable[Mapping[str, Any]]) -> dict[str, Silence]:
 
 def told_services(names: Iterable[str]) -> str:
     """Return services as sentences name them: two, and how many more."""
-    first, rest = [*dict.fromkeys(names)][:_NAMED], [*dict.fromkeys(names)][_NAMED:]
-    if rest:
-        return f"{', '.join(first)} and {len(rest)} more"
-    return " and ".join(first)
+    every = [*dict.fromkeys(names)]
+    first, left = every[:_NAMED], len(every) - _NAMED
+    return f"{', '.join(first)} and {left} more" if left > 0 else " and ".join(first)
 
 
 _NAMED: Final = 2

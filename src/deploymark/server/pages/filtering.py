@@ -89,7 +89,9 @@ def parse_filter(q: str) -> Filter:
         RequestError: It is longer than anybody types.
     """
     if len(q) > MAX_CHARACTERS:
-        raise RequestError(f"The filter has {len(q)} characters; it may have {MAX_CHARACTERS}.")
+        raise RequestError(
+            f"The filter has {len(q)} characters; it may have {MAX_CHARACTERS}.", field="/q"
+        )
     try:
         texts = shlex.split(q)
     except ValueError:  # a quotation mark that is not closed yet

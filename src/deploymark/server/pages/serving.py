@@ -6,7 +6,7 @@ stands there becomes a cookie, and the same address without it is asked for. A l
 more leads to the same address, too, with `link=expired`, which the page explains.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -21,10 +21,12 @@ from deploymark.errors import (
     DeploymarkError,
     ForbiddenError,
     RateLimitedError,
+    RequestError,
     UnauthenticatedError,
 )
 from deploymark.ingest.callers import Caller
 from deploymark.ingest.sessions import csrf_token
+from deploymark.model.inspection import unescape
 from deploymark.model.vocabulary import Role
 from deploymark.projections.broker.shown_state import RANK
 from deploymark.server.accept import takes_gzip, wants_html
@@ -203,13 +205,13 @@ async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Ans
 
 def _without_token(request: Request, *more: tuple[str, str]) -> str:
     asked = [(name, text) for name, text in request.query() if name not in {"token", "link"}]
-    left = [*asked, *more]
-    return f"{_path(request)}?{urlencode(left)}" if left else _path(request)
+    return _address(request, [*asked, *more])
 
 
-def _path(request: Request) -> str:
+def _address(request: Request, parameters: Sequence[tuple[str, str]]) -> str:
     # Never `//…`, which would name another host.
-    return "/" + quote(request.scope["path"].lstrip("/"), safe="/~.-_")
+    path = "/" + quote(request.scope["path"].lstrip("/"), safe="/~.-_")
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def problem_of(error: DeploymarkError) -> BootProblem:
@@ -222,7 +224,18 @@ def _problem_at(request: Request, which: Page | None, told: Mapping[str, Any]) -
     shown = _boot_problem(told)
     if which is None or shown.status != _BAD or not request.scope.get("query_string"):
         return shown
-    return replace(shown, instead=_path(request))
+    wrong = unescape((told["field"] or "").removeprefix("/"))
+    dropped = _WINDOW if wrong in _WINDOW else {wrong}
+    asked: list[tuple[str, str]] = []
+    with suppress(RequestError):  # the query cannot be read at all
+        asked = request.query()
+    kept = [(name, text) for name, text in asked if name not in dropped]
+    # What is refused may be no parameter at all; then nothing that was asked is trusted.
+    return replace(shown, instead=_address(request, kept if len(kept) < len(asked) else []))
+
+
+_WINDOW: Final = frozenset({"range", "since", "until"})
+"""Parameters that make sense together only."""
 
 
 def _boot_problem(told: Mapping[str, Any]) -> BootProblem:
