@@ -1,9 +1,13 @@
 """Everything that a page shows follows from its address, and the address from what is done."""
 
 import re
+import time
+from urllib.parse import parse_qs, urlsplit
 
 from page_server import Open, PageServer, drawn
 from playwright.sync_api import expect
+
+QUARTER_HOUR = 900
 
 
 def test_a_link_shows_the_same_window_selection_and_filter(
@@ -89,6 +93,7 @@ def test_keys_can_be_switched_off(
     page.keyboard.press("?")
     page.get_by_label("Single keys do something").uncheck()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("g")
     page.keyboard.press("f")
     page.keyboard.press("Control+k")
@@ -164,4 +169,28 @@ def test_the_palette_finds_a_service_before_its_deployments(
     expect(options.first).to_contain_text("service")
     expect(options.nth(1)).to_contain_text("prod")
     assert "undefined" not in page.get_by_role("listbox").inner_text()
+    assert story
+
+
+def test_a_key_that_is_held_down_asks_for_where_it_ends(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    expect(page.locator(".suspects")).to_be_visible()
+    page.clock.install()
+    page.clock.pause_at(time.time() + QUARTER_HOUR)
+    page.clock.run_for(1_000)
+    asked: list[str] = []
+    wanted = re.compile(r"/oncall\?.*width=")
+    page.on("request", lambda request: wanted.search(request.url) and asked.append(request.url))
+    for _ in range(10):
+        page.keyboard.press("-")
+    page.clock.run_for(149)
+    assert len(asked) == 1  # the first at once
+    with page.expect_response(wanted):
+        page.clock.run_for(1)
+    assert len(asked) == 2
+    named = parse_qs(urlsplit(page.url).query)
+    assert parse_qs(urlsplit(asked[-1]).query)["since"] == named["since"]
+    assert parse_qs(urlsplit(asked[0]).query)["since"] != named["since"]
     assert story

@@ -54,6 +54,7 @@ def test_a_server_without_data_says_what_to_do_first(open_page: Open, tmp_path: 
         expect(page.locator(".selection")).to_contain_text("choose a row with j and k")
         expect(page.locator(".selection kbd").first).to_be_visible()
         expect(page.locator(".verdict")).to_contain_text("UTC to")
+        page.close()  # before its server ends
 
 
 def test_what_is_not_there_is_said_with_a_hint(open_page: Open, server: PageServer) -> None:

@@ -16,7 +16,7 @@ import { Frame, NAVIGATION } from "./parts/frame.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
 import { SignIn } from "./parts/sign-in.tsx";
 import { address, againMs, boot, loaded, problem, session, theme } from "./state/app.ts";
-import { begin, keyOf, load } from "./state/load.ts";
+import { begin, keyOf, load, loadNext } from "./state/load.ts";
 
 type Shown = ComponentType<{ document: never }>;
 type Chunk = { default: Shown };
@@ -147,7 +147,7 @@ effect(() => {
   if (shown !== null && shown.page !== to.page) loaded.value = null;
   problem.value = null;
   againMs.value = null;
-  void load();
+  loadNext();
 });
 // How one came here (`link=expired`) is said once, and is no part of the address.
 if (new URLSearchParams(location.search).has("link"))

@@ -41,7 +41,7 @@ export function paint(canvas: HTMLCanvasElement, picture: Picture): void {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, picture.width, picture.height);
   if (picture.selection !== null) paintBand(context, picture);
-  for (const line of picture.list.lines) paintLine(context, line, picture.plots);
+  paintLines(context, picture.list.lines, picture.plots);
   for (const mean of picture.means) paintMean(context, mean);
   for (const glyph of picture.list.glyphs) paintGlyph(context, glyph);
 }
@@ -62,18 +62,31 @@ const DASHES: Record<string, number[]> = {
   unknown: [1.5, 3],
 };
 
-function paintLine(context: CanvasRenderingContext2D, line: Line, plots: readonly Area[]): void {
-  context.strokeStyle = line.isFaint
-    ? colour("mark")
-    : colour(line.isSelected ? "accent" : lookOf(line.state).tone);
-  context.lineWidth = line.isSelected ? 2 : line.isFaint ? 1 : 1.4;
-  context.setLineDash(line.isSelected ? [] : (DASHES[line.state] ?? []));
-  context.beginPath();
-  for (const { top, bottom } of plots) {
-    context.moveTo(line.x + 0.5, top);
-    context.lineTo(line.x + 0.5, bottom);
+/** Lines of one look, which stand together in the list, are one path: strokes cost more than lines. */
+function paintLines(
+  context: CanvasRenderingContext2D,
+  lines: readonly Line[],
+  plots: readonly Area[],
+): void {
+  let look = "";
+  for (const line of lines) {
+    const mine = `${line.isSelected} ${line.isFaint} ${line.state}`;
+    if (mine !== look) {
+      if (look !== "") context.stroke();
+      look = mine;
+      context.strokeStyle = line.isFaint
+        ? colour("mark")
+        : colour(line.isSelected ? "accent" : lookOf(line.state).tone);
+      context.lineWidth = line.isSelected ? 2 : line.isFaint ? 1 : 1.4;
+      context.setLineDash(line.isSelected ? [] : (DASHES[line.state] ?? []));
+      context.beginPath();
+    }
+    for (const { top, bottom } of plots) {
+      context.moveTo(line.x + 0.5, top);
+      context.lineTo(line.x + 0.5, bottom);
+    }
   }
-  context.stroke();
+  if (look !== "") context.stroke();
   context.setLineDash([]);
 }
 

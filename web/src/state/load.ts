@@ -17,6 +17,8 @@ import {
 
 let asking: AbortController | null = null;
 let retry: ReturnType<typeof setTimeout> | undefined;
+const APART_MS = 150;
+let beganMs = Number.NEGATIVE_INFINITY;
 
 /** The selection of most pages changes nothing of their document. */
 export function keyOf(to: Address): string {
@@ -58,6 +60,20 @@ function fail(told: BootProblem, saidMs: number | null): void {
   if (againMs.value !== null) loadIn(againMs.value);
 }
 
+/**
+ * Ask for what the address names now. Keys that are held down name many windows in a second: each
+ * of them waits for the last one asked for, and only the newest is asked for then.
+ */
+export function loadNext(): void {
+  const waitMs = beganMs + APART_MS - performance.now();
+  if (waitMs <= 0) {
+    void load();
+    return;
+  }
+  isLoading.value = true;
+  loadIn(waitMs);
+}
+
 function loadIn(ms: number): void {
   clearTimeout(retry);
   retry = setTimeout(() => void load(), ms);
@@ -70,6 +86,7 @@ export async function load(): Promise<void> {
   clearTimeout(retry);
   const mine = new AbortController();
   asking = mine;
+  beganMs = performance.now();
   isLoading.value = true;
   try {
     const document = await ask<AnyDocument>(documentAddress(to), { signal: mine.signal });

@@ -1,6 +1,7 @@
 // Where and how bad: a lane for each cluster, region or environment, and below them four charts on
 // the same axis of time, with every deployment drawn over all of them.
 
+import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import { change, select } from "../../address/router.ts";
@@ -63,9 +64,19 @@ export function Figure(props: FigureProps) {
   const figure = useRef<HTMLElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
-  const [hovered, setHovered] = useState<{ glyph: Glyph; x: number; y: number } | null>(null);
+  // Read by the tip alone: pointing at things makes nothing else anew.
+  const hovered = useSignal<Hovered | null>(null);
   const charts = useRef(new Map<string, ChartParts>());
   const repaint = useRef<() => void>(() => {});
+  const frame = useRef(0);
+  const repaintSoon = () => {
+    if (frame.current !== 0) return; // four charts that change together are one picture
+    frame.current = requestAnimationFrame(() => {
+      frame.current = 0;
+      repaint.current();
+    });
+  };
+  useEffect(() => () => cancelAnimationFrame(frame.current), []);
 
   useLayoutEffect(() => {
     const element = figure.current;
@@ -136,13 +147,12 @@ export function Figure(props: FigureProps) {
     });
     window.deploymark = { drawn: list, span };
   };
-  // After the charts below have taken their new data and size.
-  useEffect(() => repaint.current());
+  useEffect(repaintSoon, [list, at, series, props.changes, isDark(), theme.value]);
 
   const keep = (name: string, parts: ChartParts | null) => {
     if (parts === null) charts.current.delete(name);
     else charts.current.set(name, parts);
-    repaint.current();
+    repaintSoon();
   };
   const pointed = (event: PointerEvent): Glyph | null => {
     const box = figure.current?.getBoundingClientRect();
@@ -165,14 +175,14 @@ export function Figure(props: FigureProps) {
       onPointerMove={(event) => {
         const box = event.currentTarget.getBoundingClientRect();
         const glyph = pointed(event);
-        if (glyph === null && hovered === null) return;
-        setHovered(
+        hovered.value =
           glyph === null
             ? null
-            : { glyph, x: event.clientX - box.left, y: event.clientY - box.top },
-        );
+            : { glyph, x: event.clientX - box.left, y: event.clientY - box.top };
       }}
-      onPointerLeave={() => setHovered(null)}
+      onPointerLeave={() => {
+        hovered.value = null;
+      }}
       onClick={(event) => {
         const glyph = pointed(event as unknown as PointerEvent);
         if (glyph !== null) select(glyph.id);
@@ -204,7 +214,7 @@ export function Figure(props: FigureProps) {
         </ul>
       ) : null}
       {items.length === 0 ? <NoSeries {...props} /> : null}
-      {hovered === null ? null : <Tip {...hovered} width={width} />}
+      <Hover hovered={hovered} width={width} />
     </section>
   );
 }
@@ -263,7 +273,17 @@ function summary(marks: Mark[], lane: number): string {
   );
 }
 
-function Tip({ glyph, x, y, width }: { glyph: Glyph; x: number; y: number; width: number }) {
+interface Hovered {
+  glyph: Glyph;
+  x: number;
+  y: number;
+}
+
+function Hover({ hovered, width }: { hovered: Signal<Hovered | null>; width: number }) {
+  return hovered.value === null ? null : <Tip {...hovered.value} width={width} />;
+}
+
+function Tip({ glyph, x, y, width }: Hovered & { width: number }) {
   const place = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const element = place.current;
