@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,9 +27,16 @@ _COUNT, _RUNS, _SECONDS, _TRIES = 10_000, 1, 180, 3
 
 
 def session(url: str) -> str:
-    """Return the cookie of somebody who is signed in."""
+    """Return the cookie of somebody who is signed in, once the week's measures are counted.
+
+    Who is the first to ask after a start is shown them when they are there, seconds later.
+    """
     answer = requests.post(f"{url}/v1/session", json={"token": TOKEN}, timeout=_SECONDS)
     answer.raise_for_status()
+    while not requests.get(f"{url}/services", cookies=answer.cookies, timeout=_SECONDS).json()[
+        "measures"
+    ]:
+        time.sleep(0.2)
     return "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
 
 
@@ -78,7 +86,7 @@ def rows(place: Path) -> Iterator[Row]:
             found = [scores(place, f"{url}/{page}", npx, chromium) for _ in range(_RUNS)]
             for name, goal in GOALS.items():
                 worst = min(each[name] for each in found)
-                said = f"loaded as by a desktop, {_COUNT:,} deployments"
+                said = f"loaded as by a desktop, {_COUNT:,} deployments, measures counted"
                 yield Row(f"/{page}, {name}", worst, 0, "of 100", f">= {goal}", worst >= goal, said)
 
 
