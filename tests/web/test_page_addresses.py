@@ -5,7 +5,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 from page_server import Open, PageServer, drawn
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 QUARTER_HOUR = 900
 
@@ -182,7 +182,12 @@ def test_a_key_that_is_held_down_asks_for_where_it_ends(
     page.clock.run_for(1_000)
     asked: list[str] = []
     wanted = re.compile(r"/oncall\?.*width=")
-    page.on("request", lambda request: wanted.search(request.url) and asked.append(request.url))
+
+    def hear(request: Request) -> None:
+        if wanted.search(request.url):
+            asked.append(request.url)
+
+    page.on("request", hear)
     for _ in range(10):
         page.keyboard.press("-")
     page.clock.run_for(149)

@@ -135,8 +135,9 @@ class Application:
             meter.answered(name, _CLIENT_LEFT, None)
             return
         except DeploymarkError as error:
-            # Whoever comes under a strange name is told nothing of a session.
-            if seen_by is not None and not isinstance(error, HostError):
+            # Whoever comes under a strange name is told nothing of a session; whoever comes too
+            # often was recognised where that was found.
+            if seen_by is not None and not isinstance(error, HostError | RateLimitedError):
                 await recognise(self._desk, seen_by)
             answer = _retold(_refusal(error, name, methods), retell)
         except Exception as error:  # noqa: BLE001 - the last stop; it is logged, and told as such

@@ -123,7 +123,9 @@ def test_who_asks_too_often_is_told_on_the_page(own: PageDoor) -> None:
     own.use(throttle=Throttle(own.log.clock, 0.1, 1))
     assert own.browse("/oncall").status == 200
     reply = own.browse("/oncall")
-    assert (reply.status, boot_of(reply)["problem"]["code"]) == (429, "rate_limited")
+    told = boot_of(reply)["problem"]
+    assert (reply.status, told["code"]) == (429, "rate_limited")
+    assert reply.headers["retry-after"] == str(told["again_seconds"]) != "0"
 
 
 def test_a_query_that_cannot_be_read_is_told_on_the_page(looked_at: PageDoor) -> None:

@@ -23,6 +23,7 @@ const told = (status: number, retryable: boolean) => ({
   detail: "",
   hint: "",
   instead: null,
+  again_seconds: null,
 });
 
 test.each([

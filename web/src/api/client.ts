@@ -102,13 +102,22 @@ const UNREACHABLE: BootProblem = {
   hint: "Look whether it runs and whether your network reaches it; the page tries again by itself.",
   retryable: true,
   instead: null,
+  again_seconds: null,
+};
+
+const UNSAID = {
+  hint: "",
+  detail: "",
+  code: "",
+  retryable: false,
+  instead: null,
+  again_seconds: null,
 };
 
 async function readProblem(answer: Response): Promise<BootProblem> {
   try {
     const told = await answer.json();
-    if (typeof told.title === "string")
-      return { hint: "", detail: "", code: "", retryable: false, instead: null, ...told };
+    if (typeof told.title === "string") return { ...UNSAID, ...told };
   } catch {
     // Not JSON: something between here and the server answered.
   }
@@ -120,5 +129,6 @@ async function readProblem(answer: Response): Promise<BootProblem> {
     hint: "Try again; if it stays, look at the proxy before the server.",
     retryable: answer.status >= 500,
     instead: null,
+    again_seconds: null,
   };
 }

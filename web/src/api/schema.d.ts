@@ -1946,8 +1946,8 @@ export interface components {
          * @description Why there is no document.
          *
          *         Attributes:
-         *             instead: An address that shows this page as it usually is, where what the address asked for
-         *                 was refused.
+         *             instead: An address that shows this page without what was refused of this one.
+         *             again_seconds: After so long it is worth asking again; null where nobody can say.
          */
         BootProblem: {
             status: number;
@@ -1958,6 +1958,8 @@ export interface components {
             retryable: boolean;
             /** @default null */
             instead: string | null;
+            /** @default null */
+            again_seconds: number | null;
         };
         /**
          * BootSettings

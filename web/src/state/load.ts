@@ -47,7 +47,8 @@ export function begin(): void {
     const { marks } = boot.document as { marks?: { left_out: number } };
     if ((marks?.left_out ?? 0) > 0) setTimeout(() => void load());
   } else if (boot.problem !== null) {
-    if (session.peek() !== null) fail(boot.problem, null);
+    const { again_seconds: seconds } = boot.problem;
+    if (session.peek() !== null) fail(boot.problem, seconds === null ? null : seconds * 1_000);
   } else if (session.peek() !== null) {
     void load();
   }

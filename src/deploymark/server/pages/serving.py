@@ -46,7 +46,6 @@ from deploymark.server.pages.shapes_boot import (
 )
 from deploymark.server.pages.shapes_oncall import Mark, OnCall
 from deploymark.server.pages.shell import html_answer, shell
-from deploymark.server.problems import SERVER_FAULT, problem, status_of
 from deploymark.server.request import Request
 from deploymark.server.settings import Settings
 
@@ -129,18 +128,11 @@ async def _document(make: Make, desk: Desk, request: Request) -> Any:  # noqa: A
 async def _browser(which: Page, make: Make, desk: Desk, request: Request) -> Answer:
     token: str | None = request.parameters.pop("token", None)
     if token is not None:
-        return await _sign_in(which, token, desk, request)
+        return await _sign_in(token, desk, request)
     expired = request.parameters.pop("link", None) is not None
-    try:
-        session = await _session(desk, request)
-        if session is None:
-            return _shown(desk, request, which, None, _LINK_EXPIRED if expired else None)
-        found = await _document(make, desk, request)
-    except DeploymarkError as error:
-        if status_of(error) >= SERVER_FAULT:
-            raise  # it is logged, and told by `as_page`
-        return _shown(desk, request, which, None, _problem_at(request, which, problem(error)))
-    return _shown(desk, request, which, found, None)
+    if await _session(desk, request) is None:
+        return _shown(desk, request, which, None, _LINK_EXPIRED if expired else None)
+    return _shown(desk, request, which, await _document(make, desk, request), None)
 
 
 async def _session(desk: Desk, request: Request) -> Caller | None:
@@ -184,7 +176,7 @@ async def _known(desk: Desk, request: Request) -> Caller | None:
     return await run_in_threadpool(desk.parts.sessions.authenticate, cookie, request.network)
 
 
-async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Answer:
+async def _sign_in(token: str, desk: Desk, request: Request) -> Answer:
     """Turn the token of a link into a cookie, and send the browser on without it."""
     parts, network = desk.parts, request.network
     try:
@@ -196,7 +188,7 @@ async def _sign_in(which: Page, token: str, desk: Desk, request: Request) -> Ans
         return Answer(_SEE_OTHER, b"", (*_REDIRECT, (b"location", location.encode("ascii"))))
     except RateLimitedError as error:
         parts.turned_away(error, Caller("", frozenset(), network=network))
-        return _shown(desk, request, which, None, problem_of(error))
+        raise
     seconds = max(0, (opened.expires_at_ms - parts.clock.now_ms()) // 1_000)
     cookie = session_cookie(desk.settings, request, opened.cookie, seconds)
     to = _without_token(request)
@@ -214,31 +206,9 @@ def _address(request: Request, parameters: Sequence[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
-def problem_of(error: DeploymarkError) -> BootProblem:
-    """Return an error as the page shows it."""
-    return _boot_problem(problem(error))
-
-
-def _problem_at(request: Request, which: Page | None, told: Mapping[str, Any]) -> BootProblem:
-    """Return a problem with the address that shows the page without what was refused."""
-    shown = _boot_problem(told)
-    if which is None or shown.status != _BAD or not request.scope.get("query_string"):
-        return shown
-    wrong = unescape((told["field"] or "").removeprefix("/"))
-    dropped = _WINDOW if wrong in _WINDOW else {wrong}
-    asked: list[tuple[str, str]] = []
-    with suppress(RequestError):  # the query cannot be read at all
-        asked = request.query()
-    kept = [(name, text) for name, text in asked if name not in dropped]
-    # What is refused may be no parameter at all; then nothing that was asked is trusted.
-    return replace(shown, instead=_address(request, kept if len(kept) < len(asked) else []))
-
-
-_WINDOW: Final = frozenset({"range", "since", "until"})
-"""Parameters that make sense together only."""
-
-
-def _boot_problem(told: Mapping[str, Any]) -> BootProblem:
+def _problem(
+    request: Request, which: Page | None, told: Mapping[str, Any], again_seconds: int | None
+) -> BootProblem:
     return BootProblem(
         status=told["status"],
         code=told["code"],
@@ -246,7 +216,27 @@ def _boot_problem(told: Mapping[str, Any]) -> BootProblem:
         detail=told["detail"],
         hint=told["hint"] or "",
         retryable=told["retryable"],
+        instead=None if which is None else _instead(request, told),
+        again_seconds=again_seconds,
     )
+
+
+def _instead(request: Request, told: Mapping[str, Any]) -> str | None:
+    """Return the address that shows a page without what was refused, None where nothing was."""
+    if told["status"] != _BAD or not request.scope.get("query_string"):
+        return None
+    wrong = unescape((told["field"] or "").removeprefix("/"))
+    dropped = _WINDOW if wrong in _WINDOW else {wrong}
+    asked: list[tuple[str, str]] = []
+    with suppress(RequestError):  # the query cannot be read at all
+        asked = request.query()
+    kept = [(name, text) for name, text in asked if name not in dropped]
+    # What is refused may be no parameter at all; then nothing that was asked is trusted.
+    return _address(request, kept if len(kept) < len(asked) else [])
+
+
+_WINDOW: Final = frozenset({"range", "since", "until"})
+"""Parameters that make sense together only."""
 
 
 def _shown(
@@ -308,5 +298,6 @@ def as_page(desk: Desk, request: Request, answer: Answer, which: Page | None = N
         return answer
     told = decode_json(answer.body)
     again: Headers = tuple(pair for pair in answer.headers if pair[0] == b"retry-after")
-    shown = _shown(desk, request, which, None, _problem_at(request, which, told))
+    seconds = next((int(text) for _, text in again), None)
+    shown = _shown(desk, request, which, None, _problem(request, which, told, seconds))
     return Answer(answer.status, shown.body, (*shown.headers, *again))

@@ -51,8 +51,8 @@ class BootProblem(Struct, frozen=True):
     """Why there is no document.
 
     Attributes:
-        instead: An address that shows this page as it usually is, where what the address asked for
-            was refused.
+        instead: An address that shows this page without what was refused of this one.
+        again_seconds: After so long it is worth asking again; null where nobody can say.
     """
 
     status: int
@@ -62,6 +62,7 @@ class BootProblem(Struct, frozen=True):
     hint: str
     retryable: bool
     instead: str | None = None
+    again_seconds: int | None = None
 
 
 class Boot(Struct, frozen=True):
