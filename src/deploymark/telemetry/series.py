@@ -128,7 +128,7 @@ class EmbeddedSeries:
             whole = [(at_s, each) for at_s, each in counted if each.requests > 0]
             values = [(at_s * _MS, min(1.0, each.errors / each.requests)) for at_s, each in whole]
         elif name == REQUESTS:
-            values = _rates([(at_s, each.requests) for at_s, each in counted], seconds)
+            values = rates_of([(at_s, each.requests) for at_s, each in counted], seconds)
         elif name == LATENCY_P95:
             values = [(at_s * _MS, x.p95_s) for at_s, x in counted if x.p95_s is not None]
         if not is_whole:
@@ -216,7 +216,7 @@ def quantile(latency: Histogram, share: float) -> float | None:
     return latency.bounds[-1]
 
 
-def _rates(counted: Sequence[tuple[int, float]], bucket_seconds: int) -> list[tuple[int, float]]:
+def rates_of(counted: Sequence[tuple[int, float]], bucket_seconds: int) -> list[tuple[int, float]]:
     """Return requests a second by the beginning of each bucket, in milliseconds.
 
     Whoever reports more seldom than a bucket is long reports at once what came since its last

@@ -39,6 +39,30 @@ def test_nothing_deployed_is_said_to_be_nothing(door: PageDoor) -> None:
     assert {each["what"] for each in page["missing"]} == {"canaries", "marks"}
 
 
+def test_what_a_filter_leaves_out_is_not_said_to_be_nothing(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied")
+    told = door.look("/oncall?q=svc:chekout").json["verdict"]
+    assert told["sentence"] == "No deployment of this filter went live"
+    assert told["reason"].startswith("Nothing that the filter lets through went live from ")
+
+
+def test_what_failed_and_was_replaced_is_said_where_nothing_looks_wrong(door: PageDoor) -> None:
+    door.say(0, version="1.0", phase="applied")
+    door.say(MINUTE, version="2.0", phase="failed")
+    door.say(2 * MINUTE, version="3.0", phase="rolled_back")
+    door.say(3 * MINUTE, version="4.0", phase="applied")
+    told = look_at_oncall(door)["verdict"]
+    assert told["sentence"] == "No deployment looks wrong"
+    assert told["reason"] == (
+        "1 failed and 1 was rolled back; what came after stands, and none is undecided."
+    )
+
+
+def test_a_canary_without_a_plan_is_said_to_have_none(door: PageDoor) -> None:
+    door.say(0, version="3.0", phase="applied", rollout={"strategy": "canary", "weight": 5})
+    assert [each["planned"] for each in look_at_oncall(door)["canaries"]] == [False]
+
+
 def test_what_failed_is_named_with_its_owner_and_its_reason(door: PageDoor) -> None:
     door.say(
         0, version="2.31.0", phase="failed", owner="ana", reason="probe", target={"cluster": "eu"}
@@ -72,9 +96,12 @@ def test_a_silent_cluster_is_told_where_nothing_else_is_wrong(tmp_path: Path) ->
         )
         page = look_at_oncall(door)
         (column,) = door.look("/fleet").json["clusters"]
+        before = format_instant(START_MS - HOUR)
+        past = door.look(f"/oncall?since={format_instant(START_MS - 2 * HOUR)}&until={before}").json
+    assert past["verdict"]["level"] == "quiet"
     assert page["verdict"]["level"] == "blind"
     sentence = page["verdict"]["sentence"]
-    assert sentence.startswith("Markers of checkout are missing from ap-1 since 20")
+    assert sentence.startswith("Some markers of checkout are missing from ap-1 since 20")
     for place in (page["lanes"][0], column):
         assert place["missing_since_at"] == format_instant(START_MS)
         assert place["missing_services"] == ["checkout"]

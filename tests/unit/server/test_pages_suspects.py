@@ -178,3 +178,14 @@ def test_the_page_of_a_deployment_after_which_errors_rose_says_so(door: PageDoor
     verdict = door.look(f"/d/{suspect['id']}").json["verdict"]
     assert verdict == suspect["reason"]
     assert verdict.startswith("Errors rose from 1.00 % to 30.00 %")
+
+
+def test_a_rate_is_over_the_time_that_a_report_is_about(door: PageDoor) -> None:
+    door.say(0, version="2.0", phase="applied")
+    name = look_at_oncall(door)["marks"]["items"][0]["id"]
+    for second in range(0, 1_200, 240):
+        door.count(second, 0, 2_400, deployment=name.partition("~")[0])
+    door.log.clock.advance(20 * MINUTE)
+    (aligned,) = door.look(f"/debug?dep={name}").json["aligned"]
+    assert aligned["seconds"] == [0, 240, 480, 720, 960]
+    assert aligned["requests_per_second"] == [10.0] * 5

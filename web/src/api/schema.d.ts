@@ -2258,6 +2258,7 @@ export interface components {
          * @description A rollout by steps.
          *
          *         Attributes:
+         *             planned: A plan here rolls it out, and judges it.
          *             step: From 1; null before the first.
          *             steps: Weight of each step, in percent.
          *             weight: Percent of the traffic that it has.
@@ -2266,6 +2267,7 @@ export interface components {
          */
         Canary: {
             chip: components["schemas"]["Chip"];
+            planned: boolean;
             step: number | null;
             steps: number[];
             weight: number | null;

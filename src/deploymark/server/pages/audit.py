@@ -62,8 +62,8 @@ def audit(asked: Asked) -> Audit:
     elif not witnesses:
         asked.miss(
             "witnesses",
-            "No witness cosigned the newest checkpoint: add one to the policy (`deploymark"
-            " witness`), so that nobody can show two histories.",
+            "No witness cosigned the newest checkpoint: add one to the policy (`deploymark log"
+            " witness add`), so that nobody can show two histories.",
         )
     return Audit(
         **asked.head(as_of),

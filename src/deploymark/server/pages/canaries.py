@@ -63,11 +63,12 @@ def canary_of(asked: Asked, bench: Bench, mark: MarkRow) -> Canary | None:
     if told is None:
         return None
     looks, total = asked.sources.book.looks(told.document, POINTS)
-    standing = bench.standing(mark)
+    standing, looked_at = bench.standing(mark), asked.sources.look_seconds
     rollout: Mapping[str, Any] = {} if standing is None else standing.rollout
     newest = looks[0] if looks else None
     return Canary(
         chip=bench.chip(mark),
+        planned=standing is not None or (mark.service, mark.environment) in looked_at,
         step=rollout.get("step") or (newest or {}).get("step"),
         steps=list(rollout.get("steps", ())),
         weight=rollout.get("weight"),

@@ -5,6 +5,7 @@ numbers, never zeros.
 """
 
 from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Any, Final
 
 from deploymark.errors import DeploymarkError
@@ -14,7 +15,7 @@ from deploymark.ports import Counted, CountKey, TelemetryQuery
 from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.shapes_deployment import Aligned, LogLine, Red, SlowSpan, TraceLine
 from deploymark.telemetry.pending import together
-from deploymark.telemetry.series import quantile
+from deploymark.telemetry.series import quantile, rates_of
 
 LONGEST_S: Final = 6 * 3_600
 """So much of a deployment's time is counted at most, from when it went live."""
@@ -78,22 +79,31 @@ def aligned_of(asked: Asked, item: Item, version: str, name: str) -> Aligned | N
     begin_s = query.since_s
     rows = _requests(asked, query._replace(until_s=min(query.until_s, begin_s + ALIGNED_S)))
     steps: dict[int, Counted] = {}
+    buckets: dict[int, float] = {}
     for key, counted in rows:
-        step = max(0, key.bucket_s - begin_s) // ALIGNED_STEP_S
+        step = _step(key.bucket_s, begin_s)
         known = steps.get(step)
         steps[step] = counted if known is None else together(known, counted)
+        buckets[key.bucket_s] = buckets.get(key.bucket_s, 0.0) + counted.requests
     if not steps:
         return None
+    rates: dict[int, list[float]] = {}
+    for at_ms, rate in rates_of(sorted(buckets.items()), _bucket_s(asked)):
+        rates.setdefault(_step(at_ms // _MS, begin_s), []).append(rate)
     order = sorted(steps)
     told = [steps[step] for step in order]
     return Aligned(
         id=name,
         version=version,
         seconds=[step * ALIGNED_STEP_S for step in order],
-        requests_per_second=[each.requests / ALIGNED_STEP_S for each in told],
+        requests_per_second=[fmean(rates[step]) for step in order],
         error_share=[each.errors / each.requests if each.requests else None for each in told],
         latency_p95_ms=[quantile_ms(each.latency, 0.95) for each in told],
     )
+
+
+def _step(at_s: int, begin_s: int) -> int:
+    return max(0, at_s - begin_s) // ALIGNED_STEP_S
 
 
 def _requests(asked: Asked, query: TelemetryQuery | None) -> list[tuple[CountKey, Counted]]:

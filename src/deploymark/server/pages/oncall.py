@@ -4,7 +4,7 @@ Everything here is looked up; the one thing that is worked out is the first sent
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -84,7 +84,8 @@ def _oncall(asked: Asked) -> OnCall:
     suspects = suspects_of(asked, query, bench, rolling)
     found = asked.sources.book.findings(query.service, query.environment)
     findings = [finding_of(item) for item in found.items]
-    lanes = _lanes(seen, silent_places(found.items))
+    open_then = [item for item in found.items if item["opened_at"] <= window.until_at]
+    lanes = _lanes(seen, silent_places(open_then))
     overlaid = _overlaid(asked, query, rolling)
     canaries = canaries_of(asked, bench, rolling, suspects.uneasy)
     rollbacks = rollbacks_of(asked, bench, rolling, suspects.uneasy)
@@ -106,7 +107,7 @@ def _oncall(asked: Asked) -> OnCall:
                 and (not query.environment or environment in query.environment)
             ),
         ),
-        verdict=_judge(suspects, lanes, window, asked.now_ms),
+        verdict=_judge(suspects, lanes, window, asked.now_ms, _Seen(counts, bool(chosen.words))),
         counts=counts,
         in_view=sum(each.count for each in counts),
         total=seen.total,
@@ -152,7 +153,16 @@ def events(asked: Asked) -> Events:
 # The first sentence ------------------------------------------------------------------------------
 
 
-def _judge(suspects: Suspects, lanes: Sequence[Lane], window: Window, now_ms: int) -> Judgement:
+class _Seen(NamedTuple):
+    """What a window holds, and whether a filter let only some of it through."""
+
+    counts: Sequence[StateCount]
+    is_filtered: bool
+
+
+def _judge(
+    suspects: Suspects, lanes: Sequence[Lane], window: Window, now_ms: int, seen: _Seen
+) -> Judgement:
     if suspects.first:
         worst = suspects.first[0].chip
         level, said = _said(suspects.first[0], now_ms)
@@ -165,24 +175,33 @@ def _judge(suspects: Suspects, lanes: Sequence[Lane], window: Window, now_ms: in
         services = told_services([name for lane in silent for name in lane.missing_services])
         return Judgement(
             Level.BLIND,
-            f"Markers{services and f' of {services}'} are missing from {names} since"
+            f"Some markers{services and f' of {services}'} are missing from {names} since"
             f" {told_at(since)}",
-            "What was deployed there is not known; look at the findings.",
+            "What runs there is not known in full; look at the findings.",
             None,
         )
     if not suspects.newest:
+        nothing = "Nothing that the filter lets through" if seen.is_filtered else "Nothing"
         return Judgement(
             Level.QUIET,
-            "No deployment in view went live",
-            f"Nothing went live from {told_at(window.since_at)} to {told_at(window.until_at)}.",
+            f"No deployment {'of this filter' if seen.is_filtered else 'in view'} went live",
+            f"{nothing} went live from {told_at(window.since_at)} to {told_at(window.until_at)}.",
             None,
         )
-    return Judgement(
-        Level.QUIET,
-        "No deployment looks wrong",
-        "All that went live stands, and none is undecided.",
-        None,
-    )
+    return Judgement(Level.QUIET, "No deployment looks wrong", _calm(seen.counts), None)
+
+
+def _calm(counts: Iterable[StateCount]) -> str:
+    """Say why nothing looks wrong; what did once, and is no more, stands in the same view."""
+    found = {each.state: each.count for each in counts}
+    over = []
+    if failed := found.get(ShownState.FAILED, 0):
+        over.append(f"{failed:,} failed")
+    if returned := found.get(ShownState.ROLLED_BACK, 0):
+        over.append(f"{returned:,} {'was' if returned == 1 else 'were'} rolled back")
+    if not over:
+        return "None that went live has failed, and none is undecided."
+    return f"{' and '.join(over)}; what came after stands, and none is undecided."
 
 
 def _said(suspect: Suspect, now_ms: int) -> tuple[Level, str]:

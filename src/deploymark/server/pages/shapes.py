@@ -330,6 +330,7 @@ class Canary(Struct, frozen=True):
     """A rollout by steps.
 
     Attributes:
+        planned: A plan here rolls it out, and judges it.
         step: From 1; null before the first.
         steps: Weight of each step, in percent.
         weight: Percent of the traffic that it has.
@@ -338,6 +339,7 @@ class Canary(Struct, frozen=True):
     """
 
     chip: Chip
+    planned: bool
     step: int | None
     steps: list[float]
     weight: float | None

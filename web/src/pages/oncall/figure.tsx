@@ -17,7 +17,7 @@ import { missingMarkers } from "../../parts/silent.ts";
 import { StateMark } from "../../parts/state-mark.tsx";
 import { count, signed } from "../../parts/words.ts";
 import { theme } from "../../state/app.ts";
-import { lookOf } from "../../state/shown.ts";
+import { lookOf, rankOf } from "../../state/shown.ts";
 import { clock, dayAndClock, parsed, spelled } from "../../time/instant.ts";
 import type { Span } from "../../time/window.ts";
 import { type Changes, definitionOf } from "./changes.ts";
@@ -261,12 +261,16 @@ function Lanes({ lanes, hidden, marks }: { lanes: Lane[]; hidden: number; marks:
   );
 }
 
-/** The lane for who does not see it. */
+/** The lane for who does not see it: what falls into one column is told as one, by the worst. */
 function summary(marks: Mark[], lane: number): string {
-  const counts = new Map<string, number>();
-  for (const mark of marks) {
-    if (mark.lane === lane) counts.set(mark.state, (counts.get(mark.state) ?? 0) + mark.count);
+  const mine = marks.filter((mark) => mark.lane === lane);
+  const total = mine.reduce((sum, mark) => sum + mark.count, 0);
+  if (total > mine.length) {
+    const [worst] = mine.map((mark) => mark.state).sort((a, b) => rankOf(a) - rankOf(b));
+    return `${count(total)} deployments, the worst ${lookOf(worst ?? "").word}`;
   }
+  const counts = new Map<string, number>();
+  for (const { state } of mine) counts.set(state, (counts.get(state) ?? 0) + 1);
   return (
     [...counts].map(([state, number]) => `${count(number)} ${lookOf(state).word}`).join(", ") ||
     "no deployments"

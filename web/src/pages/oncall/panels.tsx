@@ -48,7 +48,11 @@ export function CanaryLine({ canary }: { canary: Canary }) {
           </ToDeployment>
         </span>
         <span class="calm">
-          {step === null ? "before its first step" : stepOf(step, steps.length)}
+          {step !== null
+            ? stepOf(step, steps.length)
+            : canary.planned
+              ? "before its first step"
+              : "no rollout plan"}
           {weight === null ? "" : ` · ${weight} % of traffic`}
         </span>
         <StateMark state={chip.state} />
@@ -71,7 +75,11 @@ export function Scores({ canary }: { canary: Canary }) {
   const { points: looks, bands } = canary;
   const [first, last] = [looks[0], looks.at(-1)];
   if (first === undefined || last === undefined)
-    return <p class="calm small">No look yet, so no score.</p>;
+    return (
+      <p class="calm small">
+        {canary.planned ? "No look yet, so no score." : "Nothing judges it: no plan rolls it out."}
+      </p>
+    );
   const length = Math.max(1, last.at_ms - first.at_ms);
   const x = (at: number) => 6 + ((at - first.at_ms) / length) * (WIDTH - 12);
   const y = (score: number) => HEIGHT - 4 - (score / 100) * (HEIGHT - 8);
@@ -187,7 +195,7 @@ export function Deltas({ document: shown }: { document: OnCall }) {
       title="Errors after the newest deployment"
       shown={shown.deltas.length}
       total={shown.deltas_total}
-      note="30 min after minus 30 min before"
+      note="all requests of the service, 30 min after minus 30 min before"
       missing={shown.missing}
       what="deltas"
       empty="No service has telemetry around a deployment in this window."
