@@ -261,7 +261,7 @@ def _undecided(facts: Facts, judgement: Judgement | None) -> Intent:
         known = "There is no verdict about this step yet"
     else:
         why = ", ".join(judgement.reasons) or "a person overruled it"
-        known = f"The verdict is {judgement.result} ({why})"
+        known = f"Look {judgement.look} was {judgement.result} ({why})"
     if _is_overdue(facts) or (judgement is not None and judgement.advice is Advice.HOLD):
         said = f"{known}, and the plan's longest wait is over: a person decides."
         return draft(facts, Move.HOLD, "undecided", said, Urgency.TICKET)
