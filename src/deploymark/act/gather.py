@@ -394,9 +394,13 @@ def approvals_of(course: Course) -> tuple[Approval, ...]:
     )
 
 
+_BACK: Final = Wanted.ROLL_BACK.value
+"""Whoever wants to go back does not wait until pauses are resumed before."""
+
+
 def request_of(course: Course) -> Request | None:
-    """Return the oldest thing that a person asked for and nothing has answered."""
-    for each in course.asked:
+    """Return what a person asked for and nothing has answered: going back, else the oldest."""
+    for each in sorted(course.asked, key=lambda each: each.decision.action != _BACK):
         said = each.decision
         if said.action in _ASKED:
             return Request(

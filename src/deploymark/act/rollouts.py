@@ -20,6 +20,7 @@ from deploymark.act.gather import course_of
 from deploymark.act.lane import NextLook
 from deploymark.act.placing import remark_on
 from deploymark.act.plan import RolloutPlan, Scope
+from deploymark.act.repeats import Repeats
 from deploymark.act.showing import freezes_since, shown_of, still_wanted
 from deploymark.errors import (
     ActionRefusedError,
@@ -69,7 +70,8 @@ class ActionRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             meant, where several services have one of this id.
         environment: Of a freeze; elsewhere as `service`.
         reason: Why, for whoever reads the log.
-        idempotency_key: The same key again is the same request.
+        idempotency_key: The same key again by the same caller is the same request; no other
+            request may bear it.
         expected_index: The newest entry about the rollout that the person had seen.
         step: Of an approval; the one that the rollout is at unless said.
         break_glass: Guards and policies are overridden, for that reason.
@@ -131,6 +133,7 @@ class Rollouts:
         self._next_looks = next_looks
         self._silence = silence
         self._silent_ms = silent_ms
+        self._repeats = Repeats()
 
     def newest(self, service: str | None = None, environment: str | None = None) -> list[Any]:
         """Return what is rolled out by a plan, or stands there, in the order of the plans.
@@ -240,20 +243,28 @@ class Rollouts:
             "idempotency_key": asked.idempotency_key,
             "break_glass": asked.break_glass or None,
         }
-        if asked.break_glass and not asked.reason:
+        if asked.break_glass and not (asked.reason or "").strip():
             raise QueryError("Who breaks the glass says why.", field="/reason")
+        if asked.idempotency_key is not None and not asked.idempotency_key.strip():
+            raise QueryError("An idempotency key is not empty.", field="/idempotency_key")
+        with self._repeats.one_at_a_time:
+            return self._ask(asked, fields)
+
+    def _ask(self, asked: ActionRequest, fields: dict[str, Any]) -> int:
         if asked.action in OF_A_PLACE:
             if asked.environment is None:
                 raise QueryError(
                     "A freeze names its environment, `*` for all.", field="/environment"
                 )
             fields |= {"service": asked.service, "environment": asked.environment}
-            again = self._known(asked, self._query.orders())
+            ruled: Sequence[Ruled] = self._query.orders()
+            again = self._repeats.find(fields, ruled)
         elif asked.action in ACTIONS:
             if asked.deployment_id is None:
                 raise QueryError(f"{asked.action} names a deployment.", field="/deployment_id")
             rolling = self._named(asked.deployment_id, asked.service, asked.environment)
-            ruled: Sequence[Ruled] = rolling.ruled
+            ruled = rolling.ruled
+            fields |= _whole_name(rolling)
             if asked.action == OF_A_GATE:
                 if not asked.break_glass:
                     raise QueryError(
@@ -261,9 +272,10 @@ class Rollouts:
                     )
                 ruled = _glasses_of(rolling, self._query.glasses())
                 fields["result"] = "pass"
-            again = self._known(asked, ruled)
+            named = {} if asked.step is None else {"step": asked.step}
+            again = self._repeats.find(fields | named, ruled)
             if again is None:
-                fields |= self._about(rolling, asked, actor)
+                fields |= self._about(rolling, asked, fields["actor"])
         else:
             raise QueryError(
                 f"{asked.action[:64]!r} is no action.",
@@ -272,7 +284,10 @@ class Rollouts:
             )
         if again is not None:
             return again
-        return self._tell({name: value for name, value in fields.items() if value is not None})
+        told = {name: value for name, value in fields.items() if value is not None}
+        index = self._tell(told)
+        self._repeats.keep(index, told)
+        return index
 
     def remark(self, asked: ActionRequest) -> str:
         """Return what a person should know of what they ask for, "" when nothing; before `ask`.
@@ -324,11 +339,7 @@ class Rollouts:
         if asked.action == "approve":
             self._check_approver(rolling, actor)
             self._check_step(rolling, asked.step)
-        about: dict[str, Any] = {
-            "service": rolling.service,
-            "environment": rolling.environment,
-            "deployment_id": rolling.canary.name,
-        }
+        about: dict[str, Any] = _whole_name(rolling)
         if asked.action == "approve" and (step := asked.step or course.step):
             about["step"] = step
         return about
@@ -373,29 +384,17 @@ class Rollouts:
 
     def _check_step(self, rolling: Rolling, step: int | None) -> None:
         plan = self._plans.get((rolling.service, rolling.environment))
-        if plan is None or step is None or 0 <= step <= (steps := len(steps_of(plan))):
+        if step is None or (plan is None and step >= 0):
+            return
+        steps = 0 if plan is None else len(steps_of(plan))
+        if 0 <= step <= steps:
             return
         raise QueryError(
-            f"There is no step {step}: the plan of {rolling.service} in {rolling.environment} has "
+            f"There is no step {step}: {rolling.service} in {rolling.environment} is rolled out in "
             f"{counted(steps, 'step')}.",
             hint=f"Steps are 0 (before the first one) to {steps}.",
             field="/step",
         )
-
-    @staticmethod
-    def _known(asked: ActionRequest, ruled: Sequence[Ruled]) -> int | None:
-        """Return the entry of the same request, if it was written before."""
-        if asked.idempotency_key is None:
-            return None
-        for each in ruled:
-            said = each.said
-            if (
-                isinstance(said, Decision)
-                and said.idempotency_key == asked.idempotency_key
-                and said.action == asked.action
-            ):
-                return each.idx
-        return None
 
     def _named(self, name: str, of: str | None = None, within: str | None = None) -> Rolling:
         identity, number = parse_occurrence(name)
@@ -441,3 +440,11 @@ def _glasses_of(rolling: Rolling, glasses: Sequence[Ruled]) -> list[Ruled]:
 def _folded(rolling: Rolling, ruled: Sequence[Ruled]) -> Course:
     began = Course(rolling.canary.name, rolling.service, rolling.environment)
     return fold(began, ((each.idx, each.received_at, each.said) for each in ruled))
+
+
+def _whole_name(rolling: Rolling) -> dict[str, Any]:
+    return {
+        "service": rolling.service,
+        "environment": rolling.environment,
+        "deployment_id": rolling.canary.name,
+    }

@@ -280,10 +280,22 @@ def test_a_step_that_the_plan_does_not_have_is_refused_with_those_it_has(
 ) -> None:
     canary, rollouts = _going(world), People(world).rollouts
     asked = ActionRequest(action="approve", deployment_id=canary, step=7)
-    with pytest.raises(QueryError, match=r"There is no step 7.*has 2 steps") as refused:
+    with pytest.raises(QueryError, match=r"There is no step 7.*in 2 steps") as refused:
         rollouts.ask(asked, "ada", world.clock.now_ms())
     assert "0 (before the first one) to 2" in refused.value.hint
+    with pytest.raises(QueryError, match="There is no step -1"):
+        rollouts.ask(structs.replace(asked, step=-1), "ada", world.clock.now_ms())
     rollouts.ask(structs.replace(asked, step=2), "ada", world.clock.now_ms())
+
+
+def test_who_goes_back_does_not_wait_behind_pauses(world: RolloutWorld) -> None:
+    canary = _going(world)
+    for action in ("pause", "resume") * 5:
+        People(world).ask(action, canary)
+    back = People(world).ask("roll_back", canary)
+    world.go_on(3)
+    assert [each.action for each in _answers(world, back)][:1] == ["roll_back"]
+    assert world.splitter.deeds == ["shift", "roll_back"]
 
 
 def test_who_approves_what_is_paused_hears_when_it_counts(world: RolloutWorld) -> None:
