@@ -5,7 +5,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 from page_server import Open, PageServer, drawn
-from playwright.sync_api import Request, expect
+from playwright.sync_api import Request, Route, expect
 
 QUARTER_HOUR = 900
 
@@ -198,4 +198,48 @@ def test_a_key_that_is_held_down_asks_for_where_it_ends(
     named = parse_qs(urlsplit(page.url).query)
     assert parse_qs(urlsplit(asked[-1]).query)["since"] == named["since"]
     assert parse_qs(urlsplit(asked[0]).query)["since"] != named["since"]
+    page.go_back()  # all of it is one entry of the history
+    expect(page).to_have_url(f"{server.url}/oncall")
+    assert story
+
+
+def test_who_goes_back_while_a_document_is_on_its_way_sees_what_the_address_names(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    expect(page.locator(".suspects")).to_be_visible()
+    shown = page.locator(".window-text").inner_text()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/oncall\?.*since=.*width="), hold)
+    for _ in range(3):
+        page.keyboard.press("[")
+    expect(page.locator("main[aria-busy=true]")).to_have_count(1)
+    page.wait_for_timeout(300)
+    page.go_back()
+    expect(page).to_have_url(f"{server.url}/oncall")
+    expect(page.locator("main[aria-busy=true]")).to_have_count(0)
+    assert held
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("heading", level=1)).to_have_text("checkout 2.31.0 may be failing")
+    assert page.locator(".window-text").inner_text()[:11] == shown[:11]
+    assert story
+
+
+def test_a_window_with_one_end_stays_what_it_was_asked_for(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    since = "2026-01-01T00:00:00Z"
+    page = open_page(server, f"/oncall?since={since}")
+    expect(page.locator(".suspects")).to_be_visible()
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile(r"since=2026-01-01T00:00:00.*until=.*dep="))
+    expect(page.get_by_role("link", name="6h", exact=True)).not_to_have_attribute(
+        "aria-current", "true"
+    )
     assert story

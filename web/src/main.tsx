@@ -16,7 +16,7 @@ import { Frame, NAVIGATION } from "./parts/frame.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
 import { SignIn } from "./parts/sign-in.tsx";
 import { address, againMs, boot, loaded, problem, session, theme } from "./state/app.ts";
-import { begin, keyOf, load, loadNext } from "./state/load.ts";
+import { begin, forget, keyOf, load, loadNext } from "./state/load.ts";
 
 type Shown = ComponentType<{ document: never }>;
 type Chunk = { default: Shown };
@@ -143,7 +143,10 @@ effect(() => {
   const isAnswered = isFirst && boot.problem !== null;
   isFirst = false;
   if (isAnswered) return;
-  if (shown !== null && shown.key === keyOf(to)) return;
+  if (shown !== null && shown.key === keyOf(to)) {
+    forget();
+    return;
+  }
   if (shown !== null && shown.page !== to.page) loaded.value = null;
   problem.value = null;
   againMs.value = null;

@@ -3,7 +3,7 @@
 // the browser is router.ts.
 
 import { parsed, rfc3339 } from "../time/instant.ts";
-import { isRange, type Range, type Window } from "../time/window.ts";
+import { isRange, RANGE_MS, type Range, type Window } from "../time/window.ts";
 
 export type PageName =
   | "oncall"
@@ -154,6 +154,11 @@ export function isOnlySelection(one: Address, other: Address): boolean {
   return formatAddress({ ...one, selected: null }) === formatAddress({ ...other, selected: null });
 }
 
+/** Nothing but the window differs. */
+export function isOnlyWindow(one: Address, other: Address): boolean {
+  return formatAddress({ ...one, window: other.window }) === formatAddress(other);
+}
+
 function parsePath(path: string): { page: PageName; about: string[] } {
   const [first = "", second, ...rest] = path
     .replace(/^\/+|\/+$/g, "")
@@ -183,7 +188,12 @@ function parsePath(path: string): { page: PageName; about: string[] } {
 
 function parseWindow(asked: URLSearchParams, page: PageName): Window {
   const [since, until] = [parsed(asked.get("since")), parsed(asked.get("until"))];
-  if (since !== null && until !== null && since < until) return { since, until };
+  if (since !== null || until !== null) {
+    // As the server reads it; it stays where it is from then on.
+    const end = until ?? Date.now();
+    const begin = since ?? end - RANGE_MS[usualRange(page)];
+    if (begin < end) return { since: begin, until: end };
+  }
   const range = asked.get("range");
   return { range: isRange(range) ? range : usualRange(page) };
 }

@@ -2,15 +2,32 @@
 // our own pages are followed without loading the page anew. What addresses mean is address.ts.
 
 import { address, problem } from "../state/app.ts";
-import { type Address, carried, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
+import {
+  type Address,
+  carried,
+  formatAddress,
+  isOnlySelection,
+  isOnlyWindow,
+  parseAddress,
+} from "./address.ts";
 
-/** A selection replaces the entry of the history: going back leaves the page, not each row. */
+const APART_MS = 1_000;
+let movedAt = Number.NEGATIVE_INFINITY;
+
+/**
+ * A selection replaces the entry of the history, and so does a window that goes on moving: going
+ * back leaves the page, or the window, and not each row or each repeat of a key.
+ */
 export function go(to: Address): void {
   const from = address.peek();
   const text = formatAddress(to);
   // Where something is wrong the address may say more than was understood: the link leads out of it.
   if (text === formatAddress(from) && problem.peek() === null) return;
-  if (isOnlySelection(from, to)) history.replaceState(null, "", text);
+  const now = performance.now();
+  const moves = isOnlyWindow(from, to);
+  const isMoving = moves && now - movedAt < APART_MS;
+  if (moves) movedAt = now;
+  if (isOnlySelection(from, to) || isMoving) history.replaceState(null, "", text);
   else history.pushState({ top: 0 }, "", text);
   address.value = to;
   if (from.page !== to.page || from.about.join() !== to.about.join()) scrollTo(0, 0);

@@ -16,6 +16,7 @@ import {
 } from "./app.ts";
 
 let asking: AbortController | null = null;
+let askedKey = "";
 let retry: ReturnType<typeof setTimeout> | undefined;
 const APART_MS = 150;
 let beganMs = Number.NEGATIVE_INFINITY;
@@ -75,6 +76,14 @@ export function loadNext(): void {
   loadIn(waitMs);
 }
 
+/** Wait no longer for what the address does not name any more. */
+export function forget(): void {
+  if (asking === null || askedKey === keyOf(address.peek())) return;
+  asking.abort();
+  asking = null;
+  isLoading.value = false;
+}
+
 function loadIn(ms: number): void {
   clearTimeout(retry);
   retry = setTimeout(() => void load(), ms);
@@ -87,23 +96,31 @@ export async function load(): Promise<void> {
   clearTimeout(retry);
   const mine = new AbortController();
   asking = mine;
+  askedKey = keyOf(to);
   beganMs = performance.now();
   isLoading.value = true;
   try {
     const document = await ask<AnyDocument>(documentAddress(to), { signal: mine.signal });
     if (asking !== mine) return;
+    if (isPassed(to)) {
+      loaded.value = { key: keyOf(to), page: to.page, document };
+      return;
+    }
     problem.value = null;
     againMs.value = null;
     take(to, document);
   } catch (error) {
-    if (asking !== mine || mine.signal.aborted) return;
+    if (asking !== mine || mine.signal.aborted || isPassed(to)) return;
     if (!(error instanceof Problem)) throw error;
     if (loaded.peek()?.key !== keyOf(to)) loaded.value = null;
     fail(error.told, error.againMs);
   } finally {
-    if (asking === mine) isLoading.value = false;
+    if (asking === mine) isLoading.value = isPassed(to);
   }
 }
+
+/** While a key is held down, the window goes on; what it leads to is asked for behind this. */
+const isPassed = (to: Address) => keyOf(to) !== keyOf(address.peek());
 
 function take(to: Address, document: AnyDocument): void {
   seeServerTime(document.now_at);
