@@ -95,3 +95,11 @@ def test_a_filter_that_excludes_what_is_selected_ends_its_selection(
     filter_by(page, "svc:checkout")
     expect(bar).to_contain_text("checkout")
     assert "dep=" not in page.url
+
+
+def test_the_history_of_a_service_names_its_window(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/services/checkout")
+    expect(page.get_by_role("region", name="History").locator("header")).to_contain_text("UTC")
+    assert story

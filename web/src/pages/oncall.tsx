@@ -255,8 +255,8 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
     ["Owner", chip.owner ?? chip.author ?? "–"],
     ["Ticket", detail?.tickets.join(", ") || chip.ticket || "–"],
     ["Where", chip.places.length > 0 ? chip.places.join(", ") : chip.environment],
-    ["Strategy", detail?.strategy ?? "–"],
     ["Heard from", detail === null ? (isFrozen() ? "not kept" : "…") : sourceWords(detail.sources)],
+    ["Strategy", detail?.strategy ?? "–"],
   ];
   return (
     <section class="selection" aria-label="Selected deployment">
