@@ -82,6 +82,28 @@ def test_on_a_phone_the_newest_of_a_timeline_is_seen_first(
         " dot.closest('.scroll').getBoundingClientRect().right + 1"
     )
     assert inside
+    names = page.locator(".timeline-names li")
+    expect(names.first).to_be_in_viewport(ratio=1)
+    row = names.nth(1).bounding_box()
+    dot = page.locator(".timeline circle.dot-good").first.bounding_box()
+    assert row is not None
+    assert dot is not None
+    assert abs(row["y"] + row["height"] / 2 - dot["y"] - dot["height"] / 2) < 6
+
+
+def test_what_is_said_for_a_moment_covers_no_button(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall")
+    bar = page.locator(".selection")
+    expect(bar).to_be_visible()
+    expect(bar.locator(".fact-heard-from")).to_contain_text("CI, orchestrator, runtime")
+    page.keyboard.press("l")
+    toast, below = page.locator(".toast").bounding_box(), bar.bounding_box()
+    assert toast is not None
+    assert below is not None
+    assert toast["y"] + toast["height"] <= below["y"]
+    assert story
 
 
 def test_on_a_phone_the_navigation_shows_where_one_is(

@@ -38,3 +38,19 @@ def test_errors_before_and_after_are_the_servers(
     before, after = (float(each) for each in re.findall(r"\d+\.?\d*", words)[:2])
     assert abs(before - 100 * delta["before"]) < 0.01
     assert abs(after - 100 * delta["after"]) < 0.01
+
+
+def test_means_are_drawn_where_something_was_measured(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall?range=1h")
+    told(page)
+    means = page.evaluate("window.deploymark.means")
+    assert len(means) == 2 * len(NAMES)
+    span = page.evaluate("window.deploymark.span")
+    live = page.evaluate("window.deploymark.drawn.glyphs.find((glyph) => glyph.isSelected).x")
+    for before, after in zip(means[::2], means[1::2], strict=True):
+        assert before["left"] < before["right"] <= live + 1
+        assert live - 1 <= after["left"] < after["right"]
+    assert span["until"] - span["since"] == 3_600_000
+    assert story

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { at, carried, formatAddress, isOnlySelection, parseAddress } from "./address.ts";
-import { parseFilter, takes, withTerm } from "./filter.ts";
+import { excludes, parseFilter, takes, withTerm } from "./filter.ts";
 
 const read = (text: string) => {
   const url = new URL(text, "https://example.com");
@@ -119,6 +119,16 @@ test.each([
   ["heckout", false],
 ])("the filter %s", (text, isTaken) => {
   expect(takes(parseFilter(text), ROW)).toBe(isTaken);
+});
+
+test.each([
+  ["service", "cart", true],
+  ["service", "checkout", false],
+  ["cluster", "eu-9", false],
+  ["text", "2.32", true],
+  ["text", "2.31", false],
+])("%s %s excludes: %s", (field, value, isExcluded) => {
+  expect(excludes([{ field, value }], ROW)).toBe(isExcluded);
 });
 
 test.each([

@@ -74,6 +74,24 @@ export function takes(filter: Filter, row: Row): boolean {
   );
 }
 
+/**
+ * Whether words as the server understood them exclude this row. Clusters do not: a row may not name all
+ * that it is in.
+ */
+export function excludes(
+  understood: readonly { field: string; value: string }[],
+  row: Row,
+): boolean {
+  const names = Object.keys(TERMS) as Term[];
+  const terms = understood.flatMap(({ field, value }) =>
+    names
+      .filter((name) => TERMS[name] === field && name !== "cluster")
+      .map((name): [Term, string] => [name, value]),
+  );
+  const words = understood.filter(({ field }) => field === "text").map(({ value }) => value);
+  return !takes({ terms, words }, row);
+}
+
 function split(part: string): [string, string] {
   const colon = part.indexOf(":");
   return colon < 0 ? [part, ""] : [part.slice(0, colon), part.slice(colon + 1)];

@@ -99,7 +99,7 @@ const UNREACHABLE: BootProblem = {
   code: "unreachable",
   title: "The server does not answer",
   detail: "The server cannot be reached from here.",
-  hint: "Look whether it runs and whether your network reaches it; the page tries again by itself.",
+  hint: "Look whether it runs and whether your network reaches it.",
   retryable: true,
   instead: null,
   again_seconds: null,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { drawList, glyphAt, type Mark, type Scene } from "./marks.ts";
-import { change, line, mean, short } from "./series.ts";
+import { change, line, mean, measured, short } from "./series.ts";
 
 const SCENE: Scene = {
   since: 0,
@@ -102,6 +102,23 @@ test("means are of 30 minutes before and of what there is after", () => {
   const found = change({ at_ms, low, high: low, step_ms: minute }, 40 * minute, 60 * minute);
   expect(found).toEqual({ before: 2, after: 6, part: 2, lookedMs: 20 * minute });
   expect(change({ at_ms, low, high: low, step_ms: minute }, 60 * minute, 60 * minute)).toBeNull();
+});
+
+test("a half hour before of which less than a third was measured is not compared with", () => {
+  const minute = 60_000;
+  const since = (first: number) => {
+    const at_ms = Array.from({ length: 60 - first }, (_, i) => (first + i) * minute);
+    const low = at_ms.map(() => 2);
+    return change({ at_ms, low, high: low, step_ms: minute }, 40 * minute, 60 * minute);
+  };
+  expect(since(30)).toMatchObject({ before: 2, after: 2 });
+  expect(since(31)).toBeNull();
+});
+
+test("what was measured reaches from the first value to the last", () => {
+  const columns = { at_ms: [0, 20, 30, 60], low: [1, 1, 1, 1], high: [1, 1, 1, 1], step_ms: 10 };
+  expect(measured(columns, 10, 55)).toEqual({ since: 20, until: 40 });
+  expect(measured(columns, 10, 25)).toBeNull();
 });
 
 test("a column that reaches over the instant counts on neither side", () => {

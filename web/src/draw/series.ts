@@ -70,16 +70,41 @@ export interface Change {
 }
 
 export const LOOK_MS = 30 * 60_000;
+/** Less of the half hour before is no measure of how it was. */
+const ENOUGH_MS = LOOK_MS / 3;
+
+/** From the first to the last of the columns that lie in [since, until]; null when there are none. */
+export function measured(
+  columns: Columns,
+  since: number,
+  until: number,
+): { since: number; until: number } | null {
+  const { step_ms } = columns;
+  const inside = columns.at_ms.filter((at) => at >= since && at + step_ms <= until);
+  const [first, last] = [inside[0], inside.at(-1)];
+  return first === undefined || last === undefined ? null : { since: first, until: last + step_ms };
+}
 
 /** Means over 30 minutes before and after, or over as much as there is after. */
 export function change(columns: Columns, at: number, until: number): Change | null {
   const looked = Math.min(LOOK_MS, until - at);
-  if (looked <= 0) return null;
+  const known = measured(columns, at - LOOK_MS, at);
+  if (looked <= 0 || known === null || known.until - known.since < ENOUGH_MS) return null;
   const before = mean(columns, at - LOOK_MS, at);
   const after = mean(columns, at, at + looked);
   if (before === null || after === null) return null;
   const part = before === 0 ? null : after / before - 1;
   return { before, after, part, lookedMs: looked };
+}
+
+/** Shares as they are shown, in percent. */
+export function inUnit<Shown extends Columns & { unit: string }>(series: Shown): Shown {
+  if (series.unit !== "share") return series;
+  return {
+    ...series,
+    low: series.low.map((each) => each * 100),
+    high: series.high.map((each) => each * 100),
+  };
 }
 
 /** Three digits at most, thousands as k: 0.36, 2.8, 353, 4.6k. */

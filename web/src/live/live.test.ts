@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { EventReader } from "./events.ts";
 import { added, MOST_ROWS, type Rows, released } from "./rows.ts";
-import { saidWords, toneState } from "./said.ts";
+import { rowWords, saidWords, toneState } from "./said.ts";
 
 const row = (index: number) => ({ index });
 const none: Rows<{ index: number }> = { shown: [], waiting: [] };
@@ -71,4 +71,20 @@ test("an event has the glyph and words of what it said", () => {
   expect(toneState("decision", "roll_back decided")).toBe("rolling_back");
   expect(toneState("decision", "roll_back outcome")).toBe(null);
   expect(toneState("finding", "opened")).toBe(null);
+});
+
+test("a row says what it is about where it is about no service", () => {
+  const nothing = { service: null, who: null, place: null };
+  const missing = { type: "finding", ...nothing, sentence: "marker_missing: One never arrived." };
+  expect(rowWords(missing)).toEqual({ title: "marker missing", about: "One never arrived." });
+  const freeze = { type: "decision", ...nothing, who: "ana", sentence: "Freeze of prod." };
+  expect(rowWords(freeze)).toEqual({ title: "Freeze of prod.", about: "ana" });
+  expect(rowWords({ ...missing, service: "cart", place: "prod" })).toEqual({
+    title: "cart",
+    about: "marker missing · prod",
+  });
+  expect(rowWords({ ...freeze, type: "marker", service: "cart" })).toEqual({
+    title: "cart",
+    about: "ana",
+  });
 });

@@ -32,6 +32,33 @@ export function toneState(type: string, event: string): State | null {
   return null;
 }
 
+interface Said {
+  type: string;
+  service: string | null;
+  who: string | null;
+  place: string | null;
+  sentence: string;
+}
+
+/** What a row is about: its service, else what was found or decided; and the line below that. */
+export function rowWords({ type, service, who, place, sentence }: Said): {
+  title: string;
+  about: string;
+} {
+  const where = [who, place].filter(Boolean).join(" · ");
+  // A finding's sentence begins with its code.
+  const [, code, found] = (type === "finding" && /^([a-z_]+): (.+)$/s.exec(sentence)) || [];
+  const plain = code?.replaceAll("_", " ");
+  if (service !== null)
+    return {
+      title: service,
+      about: [plain, where].filter(Boolean).join(" · ") || sentence,
+    };
+  return plain === undefined
+    ? { title: sentence || type, about: where }
+    : { title: plain, about: found ?? where };
+}
+
 /** What was said, in words: a marker's phase alone, else with what kind of entry said it. */
 export function saidWords(type: string, event: string): string {
   const plain = event.replaceAll("_", " ");

@@ -23,7 +23,15 @@ import { ReceiptCheck } from "../parts/receipt-check.tsx";
 import { ResultMark, StateMark } from "../parts/state-mark.tsx";
 import { Traces } from "../parts/traces.tsx";
 import { When } from "../parts/when.tsx";
-import { deltaWords, isWorse, points, sentence, share, shownOf } from "../parts/words.ts";
+import {
+  deltaWords,
+  isWorse,
+  points,
+  sentence,
+  share,
+  shownOf,
+  sourceWords,
+} from "../parts/words.ts";
 import { address } from "../state/app.ts";
 import { CanaryLine, FindingList } from "./oncall/panels.tsx";
 
@@ -98,13 +106,7 @@ export default function OneDeploymentPage({ document: shown }: { document: Deplo
               ["Opened", <When at={selected.opened_at} />],
               ["Live", <When at={selected.live_at} />],
               ["Ended", <When at={selected.ended_at} />],
-              [
-                "Seen by",
-                selected.sources
-                  .filter((source) => source.seen)
-                  .map((source) => `✓ ${source.kind}`)
-                  .join(" ") || "nobody",
-              ],
+              ["Heard from", sourceWords(selected.sources)],
             ]}
           />
           <div class="row not-printed">

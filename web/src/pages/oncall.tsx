@@ -5,6 +5,7 @@ import "../style/oncall.css";
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { at, formatAddress } from "../address/address.ts";
+import { excludes } from "../address/filter.ts";
 import { go, select } from "../address/router.ts";
 import { ask, Problem } from "../api/client.ts";
 import type { Chip, DeploymentPage, OnCall, Selected, SeriesSet } from "../api/documents.ts";
@@ -15,8 +16,16 @@ import { AllMissing } from "../parts/empty.tsx";
 import { To } from "../parts/link.tsx";
 import { Notices } from "../parts/notices.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
-import { count, counted, deltaWords, isWorse, score, shortDigest } from "../parts/words.ts";
-import { address, isLoading, now, say } from "../state/app.ts";
+import {
+  count,
+  counted,
+  deltaWords,
+  isWorse,
+  score,
+  shortDigest,
+  sourceWords,
+} from "../parts/words.ts";
+import { address, chosenAt, isLoading, now, say } from "../state/app.ts";
 import { columns } from "../state/load.ts";
 import { isNarrow } from "../state/narrow.ts";
 import { lookOf } from "../state/shown.ts";
@@ -33,9 +42,16 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   const detail = useDetail(shown, chosen);
   const chip = detail?.chip.id === chosen ? detail.chip : chipOf(shown, chosen);
   const span = { since: shown.window.since_ms, until: shown.window.until_ms };
+  useLeaving(shown, detail);
   const { series, problem } = useSeries(shown, chip);
   const changes = useChanges(chip, shown.as_of);
 
+  useEffect(() => {
+    chosenAt.value = chip === null ? null : parsed(chip.at);
+    return () => {
+      chosenAt.value = null;
+    };
+  }, [chip?.at]);
   useEffect(() => {
     document.title = `${shown.verdict.sentence} – deploymark`;
   }, [shown.verdict.sentence]);
@@ -213,13 +229,6 @@ function Suspect({ chip, isChosen }: { chip: Chip; isChosen: boolean }) {
   );
 }
 
-const SEEN: Record<string, string> = {
-  ci: "CI",
-  orchestrator: "K8S",
-  runtime: "SDK",
-  proxy: "proxy",
-};
-
 function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | null }) {
   if (chip === null) {
     return (
@@ -230,7 +239,6 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
       </section>
     );
   }
-  const seen = detail?.sources.filter((source) => source.seen) ?? [];
   const rollBack = detail === null ? undefined : offerOf(detail, "roll_back");
   const facts: [string, preact.ComponentChildren, string?][] = [
     ["State", <StateMark state={chip.state} />],
@@ -247,17 +255,8 @@ function SelectionBar({ chip, detail }: { chip: Chip | null; detail: Selected | 
     ["Owner", chip.owner ?? chip.author ?? "–"],
     ["Ticket", detail?.tickets.join(", ") || chip.ticket || "–"],
     ["Where", chip.places.length > 0 ? chip.places.join(", ") : chip.environment],
+    ["Heard from", detail === null ? (isFrozen() ? "not kept" : "…") : sourceWords(detail.sources)],
     ["Strategy", detail?.strategy ?? "–"],
-    [
-      "Seen by",
-      detail === null
-        ? isFrozen()
-          ? "not kept"
-          : "…"
-        : seen.length === 0
-          ? "nobody"
-          : seen.map((source) => `✓ ${SEEN[source.kind] ?? source.kind}`).join(" "),
-    ],
   ];
   return (
     <section class="selection" aria-label="Selected deployment">
@@ -373,6 +372,20 @@ function useDetail(shown: OnCall, chosen: string | null): Selected | null {
   }, [chosen, carried === null, shown.as_of]);
   if (carried !== null) return carried;
   return detail?.chip.id === chosen ? detail : null;
+}
+
+/** A selection ends with another filter that excludes it; what is not known of it leaves it. */
+function useLeaving(shown: OnCall, detail: Selected | null): void {
+  const known = useRef<Chip | null>(null);
+  if (detail !== null) known.current = detail.chip;
+  const filter = useRef(shown.filter.q);
+  useEffect(() => {
+    if (filter.current === shown.filter.q) return;
+    filter.current = shown.filter.q;
+    const chip = known.current;
+    if (chip === null || chip.id !== address.peek().selected) return;
+    if (excludes(shown.filter.words, chip)) select(null);
+  }, [shown.filter.q]);
 }
 
 /** The four series of the chosen deployment's service, or of all; made anew every quarter minute. */

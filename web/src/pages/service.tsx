@@ -7,6 +7,7 @@ import { AllMissing } from "../parts/empty.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { Panel } from "../parts/panel.tsx";
+import { written } from "../time/instant.ts";
 
 export default function OneServicePage({ document: shown }: { document: ServicePage }) {
   return (
@@ -18,7 +19,7 @@ export default function OneServicePage({ document: shown }: { document: ServiceP
         <ChipTable chips={shown.newest} empty="Nothing of it was ever deployed." />
       </Panel>
       <Counts counts={shown.counts} />
-      <Panel title="History">
+      <Panel title="History" note={`${written(shown.window.since_ms, shown.window.until_ms)} UTC`}>
         <ChipTable
           chips={shown.items}
           hasKeys

@@ -13,6 +13,7 @@ import {
   address,
   againMs,
   boot,
+  chosenAt,
   isPaused,
   keepTheme,
   live,
@@ -27,7 +28,7 @@ import {
 } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { written } from "../time/instant.ts";
-import { panned, RANGES, zoomed } from "../time/window.ts";
+import { centreOf, panned, RANGES, zoomed } from "../time/window.ts";
 import { copy } from "./copy.tsx";
 import { freeze } from "./freeze.ts";
 import { Help } from "./help.tsx";
@@ -337,11 +338,8 @@ function startKeys(): () => void {
   const move = (part: number) => () =>
     change({ window: panned(seen(), part, serverNow()), others: [] });
   const zoom = (factor: number) => () => {
-    const { since, until } = seen();
-    change({
-      window: zoomed({ since, until }, factor, (since + until) / 2, serverNow()),
-      others: [],
-    });
+    const centre = centreOf(seen(), chosenAt.peek(), "range" in address.peek().window);
+    change({ window: zoomed(seen(), factor, centre, serverNow()), others: [] });
   };
   return onAll({
     "go-oncall": page("oncall"),

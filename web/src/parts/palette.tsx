@@ -23,7 +23,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const known = useMemo(knownPlaces, []);
-  const found = [...meant(text), ...known.filter((place) => matches(place, text))].slice(0, MOST);
+  const named = [...meant(text), ...known.filter((place) => matches(place, text))];
+  const found = [...named.slice(0, MOST), ...elsewhere(text)];
   const follow = (place: Place | undefined) => {
     if (place === undefined) return;
     onClose();
@@ -79,9 +80,10 @@ export function Palette({ onClose }: { onClose: () => void }) {
             </li>
           ))}
         </ul>
-        {found.length === 0 ? (
+        {named.length === 0 ? (
           <p class="calm">
-            Nothing here has that name. Enter filters by it on the list of deployments.
+            Nothing on this page has that name. Enter shows the list of deployments, filtered by it
+            alone.
           </p>
         ) : null}
       </form>
@@ -94,7 +96,20 @@ function matches(place: Place, text: string): boolean {
   return words.every((word) => place.words.toLowerCase().includes(word));
 }
 
-/** What the text itself is: an id, an entry, else a filter. */
+/** Where what this page does not name is looked for: all deployments, in the place of the filter. */
+function elsewhere(text: string): Place[] {
+  const word = text.trim();
+  if (word === "") return [];
+  return [
+    {
+      words: word,
+      hint: "filter deployments",
+      href: formatAddress({ ...at(address.peek(), "deployments"), filter: word, selected: null }),
+    },
+  ];
+}
+
+/** What the text itself is: an id or an entry. */
 function meant(text: string): Place[] {
   const word = text.trim();
   if (word === "") return [];
@@ -104,14 +119,6 @@ function meant(text: string): Place[] {
   if (/^\d+$/.test(word))
     return [
       { words: `entry ${word}`, hint: "audit", href: formatAddress(at(here, "entry", word)) },
-    ];
-  if (word.includes(":"))
-    return [
-      {
-        words: word,
-        hint: "filter deployments",
-        href: formatAddress({ ...at(here, "deployments"), filter: word }),
-      },
     ];
   return [];
 }

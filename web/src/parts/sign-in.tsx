@@ -8,6 +8,12 @@ import { boot, problem, session } from "../state/app.ts";
 import { load } from "../state/load.ts";
 import { ProblemNote } from "./problem.tsx";
 
+const UNKNOWN = {
+  title: "This token is not known here",
+  detail: "It may be misspelt, revoked or expired, or be a token of another server.",
+  hint: "Copy the whole token, or ask an administrator of this server for a new one.",
+};
+
 export function SignIn() {
   const [refused, setRefused] = useState<BootProblem | null>(() =>
     // Only what the HTML of this address brought: a session that ended is no mistake of anybody.
@@ -31,7 +37,7 @@ export function SignIn() {
       await load();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      setRefused(error.told);
+      setRefused(error.told.status === 401 ? { ...error.told, ...UNKNOWN } : error.told);
     } finally {
       setIsAsking(false);
     }

@@ -8,7 +8,7 @@ import { exact, parsed } from "../time/instant.ts";
 import { sentence } from "./words.ts";
 
 const WIDTH = 1200;
-const LEFT = 96;
+const LEFT = 12;
 const LANE = 26;
 const MOST = 400;
 
@@ -30,7 +30,12 @@ export function Timeline({ document: shown }: { document: Debug }) {
     if (scroll.current !== null) scroll.current.scrollLeft = scroll.current.scrollWidth;
   }, []);
   return (
-    <div class="scroll" tabIndex={0} ref={scroll} role="group" aria-label="Timeline">
+    <div class="scroll timeline-place" tabIndex={0} ref={scroll} role="group" aria-label="Timeline">
+      <ul class="timeline-names" aria-hidden="true">
+        {lanes.map(([name]) => (
+          <li key={name}>{name}</li>
+        ))}
+      </ul>
       <svg
         class="timeline"
         viewBox={`0 0 ${WIDTH} ${height}`}
@@ -47,9 +52,6 @@ export function Timeline({ document: shown }: { document: Debug }) {
         ))}
         {lanes.map(([name, things], i) => (
           <g key={name}>
-            <text class="timeline-text" x={LEFT - 10} y={i * LANE + 18} text-anchor="end">
-              {name}
-            </text>
             <line
               class="timeline-grid"
               x1={LEFT}

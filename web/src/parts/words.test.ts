@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import type { ErrorDelta } from "../api/documents.ts";
-import { coverageWords, deltaValue, deltaWords, instanceWords, points, signed } from "./words.ts";
+import {
+  coverageWords,
+  deltaValue,
+  deltaWords,
+  instanceWords,
+  points,
+  signed,
+  sourceWords,
+} from "./words.ts";
 
 function delta(value: number | null, result: ErrorDelta["result"]): ErrorDelta {
   return {
@@ -60,4 +68,13 @@ test("a zone is not said to lack what is expected of its whole cluster", () => {
   expect(instanceWords({ ...zone, mismatched: 0, expected: null }, false)).toBe(
     "1 confirmed · how many should run is not known",
   );
+});
+
+test("who spoke of a deployment is told by the plain names of their kinds", () => {
+  const said = (kind: string, seen = true) => ({ kind, seen });
+  expect(sourceWords([said("ci"), said("orchestrator"), said("proxy", false)])).toBe(
+    "CI, orchestrator",
+  );
+  expect(sourceWords([said("human")])).toBe("person");
+  expect(sourceWords([said("ci", false)])).toBe("nobody");
 });

@@ -106,4 +106,12 @@ export function instanceWords(seen: Covered, isPart: boolean): string {
     .join(" · ");
 }
 
+const SOURCES: Record<string, string> = { ci: "CI", human: "person" };
+
+/** The kinds of emitters that spoke of a deployment. */
+export function sourceWords(sources: readonly { kind: string; seen: boolean }[]): string {
+  const heard = sources.filter((source) => source.seen);
+  return heard.map(({ kind }) => SOURCES[kind] ?? kind).join(", ") || "nobody";
+}
+
 export const sentence = (text: string) => text.replaceAll("_", " ");

@@ -53,6 +53,9 @@ export const span = computed(() => {
   return spanOf(address.value.window, now.value);
 });
 
+/** When the deployment came that the page has chosen; null where it has chosen none. */
+export const chosenAt = signal<number | null>(null);
+
 export type LiveState = "live" | "held" | "connecting" | "silent" | "off";
 export const live = signal<LiveState>("off");
 export const isPaused = signal(false);

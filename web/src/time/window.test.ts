@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ticks } from "./axis.ts";
 import { ago, clock, dated, exact, parsed, spelled, written } from "./instant.ts";
-import { panned, spanOf, zoomed } from "./window.ts";
+import { centreOf, panned, spanOf, zoomed } from "./window.ts";
 
 const NOW = Date.UTC(2026, 10, 22, 2, 0);
 const HOUR = 3_600_000;
@@ -21,6 +21,15 @@ test("zooming keeps the instant under the pointer where it is", () => {
   const near = zoomed(span, 0.5, NOW - HOUR, NOW);
   expect(near.until - near.since).toBe(2 * HOUR);
   expect((NOW - HOUR - near.since) / (2 * HOUR)).toBeCloseTo(0.75);
+});
+
+test("zooming keeps what is chosen in place, else the end that is now, else the middle", () => {
+  const span = { since: NOW - 4 * HOUR, until: NOW };
+  expect(centreOf(span, NOW - HOUR, true)).toBe(NOW - HOUR);
+  expect(centreOf(span, NOW - 5 * HOUR, true)).toBe(NOW);
+  expect(centreOf(span, null, true)).toBe(NOW);
+  expect(centreOf(span, null, false)).toBe(NOW - 2 * HOUR);
+  expect(zoomed(span, 2, NOW - HOUR, NOW + HOUR).until).toBe(NOW + HOUR);
 });
 
 test("zooming stops at a minute", () => {

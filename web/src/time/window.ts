@@ -41,6 +41,13 @@ export function panned(span: Span, part: number, now: number): Span {
   return { since: Math.round(until - length), until: Math.round(until) };
 }
 
+/** What zooming keeps in place: what is chosen where it is seen, else the end that is now, else the middle. */
+export function centreOf(span: Span, chosen: number | null, followsNow: boolean): number {
+  const { since, until } = span;
+  if (chosen !== null && chosen >= since && chosen <= until) return chosen;
+  return followsNow ? until : (since + until) / 2;
+}
+
 /** Made `factor` times as long around `centre`, which stays at the same place on the screen. */
 export function zoomed(span: Span, factor: number, centre: number, now: number): Span {
   const length = span.until - span.since;

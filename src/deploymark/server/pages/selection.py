@@ -13,12 +13,6 @@ from deploymark.server.pages.asked import Asked
 from deploymark.server.pages.chips import Bench, mark_id
 from deploymark.server.pages.shapes import ActionName, ActionOffer, Selected, Source
 
-_SOURCES: Final = (
-    EmitterKind.CI,
-    EmitterKind.ORCHESTRATOR,
-    EmitterKind.RUNTIME,
-    EmitterKind.PROXY,
-)
 _OVER: Final = (
     ShownState.COMPLETE,
     ShownState.SUPERSEDED,
@@ -125,7 +119,7 @@ def _sources(item: Item) -> list[Source]:
     told: Item = item["sources"]
     return [
         Source(kind.value, kind in told, told[kind]["last_at"] if kind in told else None)
-        for kind in _SOURCES
+        for kind in EmitterKind
     ]
 
 

@@ -5,7 +5,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, Problem } from "../../api/client.ts";
 import type { Chip, SeriesSet } from "../../api/documents.ts";
-import { type Change, change, LOOK_MS } from "../../draw/series.ts";
+import { type Change, change, inUnit, LOOK_MS } from "../../draw/series.ts";
 import { parsed, rfc3339 } from "../../time/instant.ts";
 
 export type Changes = Readonly<Record<string, Change>>;
@@ -14,11 +14,12 @@ const STEP_MS = 10_000;
 const AGAIN_MS = 15_000;
 /** So long after the half hour what comes late is waited for. */
 const LATE_MS = 120_000;
-const MEANS = ["latency_p95", "requests", "saturation"];
+const ERRORS = "errors";
+const MEASURED = [ERRORS, "latency_p95", "requests", "saturation"];
 
 /** How the numbers came about, as the page says it. */
 export function definitionOf(name: string): string {
-  return name === "errors"
+  return name === ERRORS
     ? "Failed requests of all requests, 30 min before against up to 30 min after it went live."
     : "Mean of 10-second values, 30 min before against up to 30 min after it went live.";
 }
@@ -36,15 +37,20 @@ export function errorsOf(chip: Chip | null): Change | null {
   };
 }
 
-/** The means of a set that was asked for with columns that begin at the deployment. */
+/** The means of a set that was asked for with columns that begin at the deployment, as they are shown. */
 export function meansOf(found: SeriesSet, at: number): Changes {
   const now = parsed(found.now_at) ?? at;
   const told: Record<string, Change> = {};
   for (const each of found.items) {
-    const changed = change(each, at, now);
+    const changed = change(inUnit(each), at, now);
     if (changed !== null) told[each.name] = changed;
   }
   return told;
+}
+
+/** With the server's count of errors, where the half hour before was measured. */
+export function counted({ errors: measured, ...others }: Changes, errors: Change | null): Changes {
+  return measured === undefined || errors === null ? others : { ...others, errors };
 }
 
 export function useChanges(chip: Chip | null, asOf: number): Changes {
@@ -63,7 +69,7 @@ export function useChanges(chip: Chip | null, asOf: number): Changes {
       width: String((2 * LOOK_MS) / STEP_MS),
       service: chip.service,
     });
-    for (const name of MEANS) query.append("names", name);
+    for (const name of MEASURED) query.append("names", name);
     if (chip.environment) query.set("environment", chip.environment);
     ask<SeriesSet>(`/v1/series?${query}`)
       .then((found) => {
@@ -76,9 +82,5 @@ export function useChanges(chip: Chip | null, asOf: number): Changes {
         if (!(error instanceof Problem)) throw error;
       });
   }, [key, asOf]);
-  const errors = errorsOf(chip);
-  return {
-    ...(means.key === key ? means.told : {}),
-    ...(errors === null ? {} : { errors }),
-  };
+  return means.key === key ? counted(means.told, errorsOf(chip)) : {};
 }

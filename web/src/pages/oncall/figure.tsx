@@ -10,7 +10,15 @@ import { LEFT, makeChart, RIGHT } from "../../draw/chart.ts";
 import { forgetColours } from "../../draw/colour.ts";
 import { type DrawList, drawList, type Glyph, glyphAt, xOf } from "../../draw/marks.ts";
 import { type Area, type MeanLine, paint } from "../../draw/paint.ts";
-import { type Change, type Columns, LOOK_MS, line, short } from "../../draw/series.ts";
+import {
+  type Change,
+  type Columns,
+  inUnit,
+  LOOK_MS,
+  line,
+  measured,
+  short,
+} from "../../draw/series.ts";
 import { Empty } from "../../parts/empty.tsx";
 import { isDark } from "../../parts/frame.tsx";
 import { missingMarkers } from "../../parts/silent.ts";
@@ -54,7 +62,7 @@ export interface FigureProps {
 declare global {
   interface Window {
     /** What is drawn at the moment, for tests that compare it exactly. */
-    deploymark?: { drawn: DrawList; span: Span };
+    deploymark?: { drawn: DrawList; means: MeanLine[]; span: Span };
   }
 }
 
@@ -110,24 +118,23 @@ export function Figure(props: FigureProps) {
     const means: MeanLine[] = [];
     const scene = { ...span, left: LEFT, width: width - LEFT - RIGHT };
     const inside = (x: number) => Math.min(LEFT + scene.width, Math.max(LEFT, x));
-    for (const { chart, changed } of charts.current.values()) {
+    for (const { chart, changed, columns } of charts.current.values()) {
       const box = chart.over.getBoundingClientRect();
       const top = box.top - origin.top;
       plots.push({ top, bottom: top + box.height });
       if (changed === null || at === null) continue;
-      const middle = inside(xOf(at, scene));
-      means.push(
-        {
-          left: inside(xOf(at - LOOK_MS, scene)),
-          right: middle,
-          y: top + chart.valToPos(changed.before, "y"),
-        },
-        {
-          left: middle,
-          right: inside(xOf(at + changed.lookedMs, scene)),
-          y: top + chart.valToPos(changed.after, "y"),
-        },
-      );
+      for (const [since, until, value] of [
+        [at - LOOK_MS, at, changed.before],
+        [at, at + changed.lookedMs, changed.after],
+      ] as const) {
+        const seen = measured(columns, since, until);
+        if (seen === null) continue;
+        means.push({
+          left: inside(xOf(seen.since, scene)),
+          right: inside(xOf(seen.until, scene)),
+          y: top + chart.valToPos(value, "y"),
+        });
+      }
     }
     const isSeen = at !== null && at >= span.since - LOOK_MS && at <= span.until;
     const selection = isSeen
@@ -145,7 +152,7 @@ export function Figure(props: FigureProps) {
       selection,
       means,
     });
-    window.deploymark = { drawn: list, span };
+    window.deploymark = { drawn: list, means, span };
   };
   useEffect(repaintSoon, [list, at, series, props.changes, isDark(), theme.value]);
 
@@ -309,6 +316,7 @@ function Tip({ glyph, x, y, width }: Hovered & { width: number }) {
 interface ChartParts {
   chart: uPlot;
   changed: Change | null;
+  columns: Columns;
 }
 
 interface ChartProps {
@@ -367,7 +375,7 @@ function Chart({ series, width, hasAxis, span, changed, whose, service, lanes, k
     chart.setData([data.x, data.y]);
     // uPlot draws in a microtask; what is drawn over it needs its scales.
     queueMicrotask(() => {
-      if (made.current === chart) keep(series.name, { chart, changed });
+      if (made.current === chart) keep(series.name, { chart, changed, columns });
     });
   }, [
     data,
@@ -437,15 +445,6 @@ function ChangeWords({
 function percentChange(part: number): string {
   const text = signed(part * 100, 0);
   return text === "0" ? ", no change" : ` ${text}%`;
-}
-
-function inUnit(series: Series): Columns {
-  if (series.unit !== "share") return series;
-  return {
-    ...series,
-    low: series.low.map((each) => each * 100),
-    high: series.high.map((each) => each * 100),
-  };
 }
 
 /** So that four charts fill a screen, and none is too flat to be read. */

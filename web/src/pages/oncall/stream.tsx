@@ -8,9 +8,9 @@ import { ask, Problem } from "../../api/client.ts";
 import type { Events, OnCall, StreamEvent } from "../../api/documents.ts";
 import { onNews } from "../../live/live.ts";
 import { added, type Rows, released } from "../../live/rows.ts";
-import { saidWords, toneState } from "../../live/said.ts";
+import { rowWords, saidWords, toneState } from "../../live/said.ts";
 import { Empty } from "../../parts/empty.tsx";
-import { count, sentence } from "../../parts/words.ts";
+import { count } from "../../parts/words.ts";
 import { address, isPaused, seeServerTime } from "../../state/app.ts";
 import { keyOf, load } from "../../state/load.ts";
 import { isNarrow } from "../../state/narrow.ts";
@@ -161,6 +161,7 @@ function Row({
         ? formatAddress({ ...at(address.value, "deployment", event.id), selected: null })
         : formatAddress({ ...address.value, selected: event.id });
   const tone = toneState(event.type, event.event);
+  const { title, about } = rowWords(event);
   return (
     <li data-index={event.index} data-state={tone ?? ""} class={isChosen ? "is-chosen" : ""}>
       <a href={href} aria-current={isChosen ? "true" : undefined} title={event.sentence}>
@@ -168,13 +169,10 @@ function Row({
           {placed(event.at_ms, windowMs)}
         </time>
         <span class="what">
-          <span class="clip">
-            <strong>{event.service ?? sentence(event.type)}</strong>{" "}
-            <span class="mono">{event.version ?? ""}</span>
+          <span class={event.service === null ? "two-lines" : "clip"}>
+            <strong>{title}</strong> <span class="mono">{event.version ?? ""}</span>
           </span>
-          <span class="clip calm small">
-            {[event.who, event.place].filter(Boolean).join(" · ") || event.sentence}
-          </span>
+          <span class={`calm small ${event.service === null ? "two-lines" : "clip"}`}>{about}</span>
         </span>
         <span class={`how small ${tone === null ? "calm" : `tone-${lookOf(tone).tone}`}`}>
           <span>
