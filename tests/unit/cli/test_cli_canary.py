@@ -184,6 +184,9 @@ def test_a_rollback_is_refused_with_its_guard_until_the_old_release_is_adopted(r
     assert "say so once: `deploymark rollback adopt`" in said
     adopted = run(f"rollback adopt {old}", *REASON)
     assert adopted.stdout.startswith(f"{old} is good to return to from now on. (entry ")
+    said = run(f"rollback {name} --wait 60", *REASON).stdout
+    assert "Adopting it does not change this." in said
+    assert "say so once" not in said
     # The glass is broken, because nobody saw an instance of the old one; and nothing shows that
     # it helped, because there are no requests at all.
     still = run(f"rollback {name} --break-glass --wait 2", *REASON)
