@@ -320,7 +320,10 @@ def test_a_deployment_that_nobody_knows_is_named(run: Run) -> None:
         refused = run(f"{line} {unknown}", *REASON)
         assert refused.returncode == 64
         assert f"No deployment '{unknown}' is known." in refused.stderr
-        assert "`deploymark canary` lists rollouts." in refused.stderr
+        assert (
+            "`deploymark ls` lists deployments, `deploymark canary` lists rollouts."
+            in refused.stderr
+        )
 
 
 def test_a_service_without_a_plan_is_told_where_plans_stand(run: Run) -> None:
@@ -338,7 +341,7 @@ def test_who_may_only_look_may_not_ask(run: Run, monkeypatch: pytest.MonkeyPatch
     for line in (f"promote {name}", f"rollback adopt {name}", "freeze --environment prod"):
         refused = run(line, *REASON)
         assert refused.returncode == 77
-        assert "DEPLOYMARK_TOKEN is of token:looks, roles: reader." in refused.stderr
+        assert "needs the role operator; token:looks has reader." in refused.stderr
 
 
 def test_only_those_whom_the_plan_names_approve(run: Run) -> None:
