@@ -405,7 +405,8 @@ class Rollouts:
             if rolling is not None:
                 return rolling
         raise NotFoundError(
-            f"No deployment {name[:80]!r} is known.", hint="`deploymark canary` lists rollouts."
+            f"No deployment {name[:80]!r} is known.",
+            hint="`deploymark ls` lists deployments, `deploymark canary` lists rollouts.",
         )
 
     def _kept(self, digest: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
+from deploymark.cli.canary_show import ADOPTION
 from deploymark.cli.client import Client, client_settings, path_of
 from deploymark.cli.flags import add_json, add_server
 from deploymark.cli.numbers import entry_index, seconds
@@ -282,8 +283,12 @@ def _say(output: Output, name: str, action: str, index: int, followed: Followed)
         output.remark(plain(f"  {followed.reason}"))
     for each in followed.guards:
         output.remark(plain(f"  guard {each['name']}: {each.get('reason', '')}"))
-        if each["name"] == "target":
+        if each["name"] == "target" and ADOPTION in each.get("reason", ""):
             output.remark(
-                "  If that release is known to be good, say so once: `deploymark rollback adopt`. "
-                "Where that does not help: --break-glass, which pages."
+                "  If that release is known to be good, say so once: `deploymark rollback adopt`."
+            )
+        elif each["name"] == "target":
+            output.remark(
+                "  Adopting it does not change this. If it must be done all the same: "
+                "--break-glass, which pages."
             )

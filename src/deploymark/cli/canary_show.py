@@ -21,6 +21,9 @@ COLUMNS: Final = (
     "deployment",
 )
 
+ADOPTION: Final = "was adopted"
+"""What guard `target` says of a release that nobody has called good."""
+
 _LOOKS, _DECISIONS = 10, 20
 _MILLION: Final = log(1e6)
 _ENOUGH: Final = ((1_000.0, "enough to roll back"), (100.0, "enough to pause"))
@@ -332,9 +335,13 @@ def _going(shown: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
 def _unblocking(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what removes the guards that keep it back."""
     wants = shown["wants"] or {}
-    stands = {each["name"] for each in wants.get("guards") or () if not each["held"]}
+    stands = {
+        each["name"]: each.get("reason", "")
+        for each in wants.get("guards") or ()
+        if not each["held"]
+    }
     target, name = shown["target_deployment_id"], shown["deployment_id"]
-    if "target" in stands and target:
+    if ADOPTION in stands.get("target", "") and target:
         yield f"If {target} is known to be good, say so once:", _command("rollback adopt", target)
     if "binding" in stands:
         yield "See which instances were observed, and with what:", _instances(name)

@@ -17,6 +17,7 @@ from deploymark.errors import DeploymarkError
 from deploymark.log.policy import NONE
 from deploymark.log.steps import counted
 from deploymark.runtime.access import list_tokens
+from deploymark.runtime.actuators import missing_programs
 from deploymark.runtime.checking import faults_of
 from deploymark.runtime.compose import log_keys, read_policy, remembered_guard
 from deploymark.runtime.config import Configuration
@@ -112,6 +113,17 @@ def _refusals(home: Home) -> Iterator[DeploymarkError]:
     except DeploymarkError as error:
         yield error
     yield from faults_of(home.configuration)
+
+
+def actuators(home: Home) -> Iterator[Remark]:
+    """Say which programs of actuators cannot be run on this machine."""
+    for (service, environment), plan in home.configuration.plans.items():
+        for program in missing_programs(plan.actuator):
+            yield wrong(
+                f"The program {program} of the actuator of {service} in {environment} cannot be "
+                "run here.",
+                "Put it there and make it executable, or correct its path in the configuration.",
+            )
 
 
 def exposure(home: Home) -> Iterator[Remark]:
@@ -233,6 +245,7 @@ def tokens(home: Home) -> Iterator[Remark]:
 CHECKS: Final = (
     ("configuration", configuration),
     ("start", start),
+    ("actuators", actuators),
     ("exposure", exposure),
     ("files", files),
     ("guard", guard),

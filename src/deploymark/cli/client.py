@@ -37,6 +37,7 @@ _SET_ONE: Final = (
     "Set DEPLOYMARK_TOKEN to a token; `deploymark tokens new NAME --role reader` makes one."
 )
 _SESSION: Final = "/v1/session"
+_OF_A_ROLE: Final = "This needs the role "
 _REDIRECTED: Final = 300  # redirects are not followed: the token would travel along
 _AWAY: Final = 500
 
@@ -223,8 +224,8 @@ class Client:
             return ""
         roles = ", ".join(map(str, session.get("roles") or ())) or "none"
         principal = session.get("principal")
-        whose = "DEPLOYMARK_TOKEN is of" if str(principal).startswith("token:") else "this job is"
-        return f"This needs another role: {whose} {principal}, roles: {roles}."
+        whose = "DEPLOYMARK_TOKEN is of" if str(principal).startswith("token:") else "This job is"
+        return f"{whose} {principal}, roles: {roles}. {ForbiddenError.default_hint}"
 
     def _away(self, what: str) -> ServerUnavailableError:
         return ServerUnavailableError(f"The server {self.shown} {what}.")
@@ -241,7 +242,9 @@ class Client:
         )
         error = kind.__new__(kind)  # some take more arguments, which the problem does not carry
         # What a server hints at is for HTTP clients, who have a header and no environment.
-        hint = (self._token_hint(code) if explained else "") or hint or kind.default_hint
+        # Who calls, and as what, is in the problem already where it is about a role.
+        tells = explained and not (self._has_token and detail.startswith(_OF_A_ROLE))
+        hint = (self._token_hint(code) if tells else "") or hint or kind.default_hint
         hint = hint or f"{self.shown}/problems/{quote(code)} explains it."
         DeploymarkError.__init__(error, detail, hint=hint, field=field)
         return error

@@ -121,7 +121,14 @@ def _demo(options: argparse.Namespace, output: Output) -> int:
             def pause(seconds: float) -> None:
                 noted.pause(seconds, lambda: progress(int(elapsed())))
 
-            ending = play(stage, options.seed, latency=options.latency, tell=tell, pause=pause)
+            ending = play(
+                stage,
+                options.seed,
+                latency=options.latency,
+                tell=tell,
+                pause=pause,
+                stays=not options.once,
+            )
         if not options.once:
             _say_places(output, stage, ending)
             noted.wait()

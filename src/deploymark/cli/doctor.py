@@ -31,7 +31,8 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         description="Checks the emitter of this machine and the server that it talks to: settings, "
         "CI, key, spool, token, clock, certificate, noise; the more the token may read, the more. "
         "With --data it checks a server's own files and explains its effective configuration. "
-        "Exit code 1 when something is wrong.",
+        "Exit code 1 when something is wrong. `deploymark doctor dialect` shows how a request of "
+        "another system's client is understood.",
     )
     add_server(parser)
     parser.add_argument(

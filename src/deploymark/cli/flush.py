@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Final
 
 from deploymark.cli.flags import add_server
+from deploymark.cli.marking import say_why
 from deploymark.cli.numbers import seconds
 from deploymark.cli.output import Output, plain
 from deploymark.emit.emitter import Emitter
@@ -33,7 +34,11 @@ def add_parser(commands: Any, sentence: str) -> None:  # noqa: ANN401 - argparse
         metavar="SECONDS",
         help=f"how long to try (default: {SECONDS:g})",
     )
-    parser.add_argument("--require", action="store_true", help="exit 69 when some are left")
+    parser.add_argument(
+        "--require",
+        action="store_true",
+        help="exit 69 when some are left, 77 when the server says that this is not allowed",
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     parser.set_defaults(run=_flush, spares_deploy=True)
 
@@ -69,7 +74,6 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
     if elsewhere:
         output.remark(f"{elsewhere_said(elsewhere)}; `--url` delivers them.")
     if left and options.require:
-        raise ServerUnavailableError(
-            f"{counted(left, 'marker')} left in {settings.spool}: {problem}"
-        )
+        said = f"{counted(left, 'marker')} left in {settings.spool}: {problem}"
+        return say_why(output, said, done.refusal, ServerUnavailableError.default_hint)
     return 0

@@ -4,6 +4,7 @@ For commands that list: an empty listing of a misspelt name must not read like g
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from deploymark.cli.client import Client
 from deploymark.errors import NotFoundError
 
 _KNOWN_BY: Final = ("service", "environment")
+_LOOKED_AT: Final = 200
 
 
 def unknown(client: Client, filters: Mapping[str, Any]) -> str:
@@ -23,10 +25,18 @@ def unknown(client: Client, filters: Mapping[str, Any]) -> str:
     for name in _KNOWN_BY:
         for value in filters[name] or ():
             if not client.listed("/v1/deployments", {name: [value]}, 1, 1):
-                return f"No deployment of the {name} {value!r} is known."
+                said = f"No deployment of the {name} {value!r} is known."
+                return said + _meant(client, name, value)
     for value in filters["deployment_id"] or ():
         try:
             client.get(f"/v1/deployments/{quote(value, safe='~')}")
         except NotFoundError as error:
             return error.message
     return ""
+
+
+def _meant(client: Client, name: str, value: str) -> str:
+    """Ask for what is meant instead, by the newest deployments; "" when nothing is near."""
+    newest = client.listed("/v1/deployments", {}, _LOOKED_AT, _LOOKED_AT)
+    near = get_close_matches(value, sorted({each[name] for each in newest if each[name]}), n=1)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -11,7 +11,7 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -103,7 +103,12 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str], namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """Read a command line; only the parser of all commands is asked for a whole one."""
-        return super().parse_args(_joined(args), namespace)
+        found, rest = self.parse_known_args(_joined(args), namespace)
+        if rest:
+            _last_parser(self, found).error(
+                f"unrecognized arguments: {' '.join(shortened(each) for each in rest)}"
+            )
+        return found
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -134,6 +139,18 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+def _last_parser(parser: argparse.ArgumentParser, found: argparse.Namespace) -> _Parser:
+    """Return the parser of the innermost command of a command line."""
+    while True:
+        below = parser._subparsers and parser._subparsers._group_actions  # noqa: SLF001 - argparse offers no public way to walk a parser
+        choices: Any = below[0].choices if below else {}
+        word = getattr(found, below[0].dest, None) if below else None
+        if word not in (choices or {}):
+            assert isinstance(parser, _Parser)  # noqa: S101 - made here, and its own kind below
+            return parser
+        parser = choices[word]
+
+
 class _Help(argparse.HelpFormatter):
     """Wraps help at the terminal's width, asked for without `shutil`.
 
@@ -149,7 +166,14 @@ class _Help(argparse.HelpFormatter):
 
 
 class _LaidOutHelp(_Help, argparse.RawDescriptionHelpFormatter):
-    """Leaves the lines of an epilog as they are."""
+    """Leaves the lines of an epilog as they are, and commands of two words to the first's help."""
+
+    def _iter_indented_subactions(
+        self, action: argparse.Action
+    ) -> Generator[argparse.Action, None, None]:
+        for each in super()._iter_indented_subactions(action):
+            if " " not in each.dest:
+                yield each
 
 
 class _Version(argparse.Action):

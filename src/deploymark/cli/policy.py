@@ -4,8 +4,9 @@ import argparse
 from typing import Any
 
 from deploymark.cli.client import Client, client_settings
-from deploymark.cli.options import add_data, own_log
+from deploymark.cli.options import add_data, data_directory, own_log
 from deploymark.cli.output import Output
+from deploymark.emit.host import SystemHost
 from deploymark.errors import PolicyError, ServerUnavailableError
 from deploymark.log.policy import format_policy, parse_policy
 from deploymark.runtime.compose import read_policy
@@ -22,12 +23,18 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse does not name 
         "operator's, once.",
     )
     add_data(parser)
-    parser.add_argument("--url", help="ask this server instead")
+    parser.add_argument(
+        "--url",
+        help="ask this server instead (default: DEPLOYMARK_URL, where there is no data directory)",
+    )
     parser.set_defaults(run=_policy)
 
 
 def _policy(options: argparse.Namespace, output: Output) -> int:
-    text = _served(options.url) if options.url is not None else _own(options)
+    url = options.url
+    if url is None and options.data is None and not data_directory(options).exists():
+        url = SystemHost().environment().get("DEPLOYMARK_URL") or None
+    text = _served(url) if url is not None else _own(options)
     if output.json:
         output.say("", {"policy": text})
     else:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deploymark.cli.marker_flags import (
     Fields,
@@ -64,8 +64,16 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     before = wrapped.begin()
     if before:
         return before
-    code, reason = _execute(options.words, wrapped.deployment_id, said)
-    return wrapped.end(reason, code)
+    ended = _execute(options.words, wrapped.deployment_id, said)
+    return wrapped.end(ended)
+
+
+class _Ended(NamedTuple):
+    """How a command ended: its exit code, why it failed or "", and whether it was ever started."""
+
+    code: int
+    reason: str
+    started: bool = True
 
 
 class _Wrapped:
@@ -149,12 +157,23 @@ class _Wrapped:
             self._withdraw()
         return code
 
-    def _withdraw(self) -> None:
+    def _stands_unchanged(self) -> bool:
+        """Tell whether a command that could not be started leaves the log without news of it."""
+        assert self._emitter is not None  # noqa: S101 - asked before
+        self._emitter.flush(self._options.budget)
+        if any(_has_opened(self._emitter.since(each)) for each in self._before):
+            return False
+        if not self._withdraw():
+            self._output.remark("Nothing was begun: what the log knows of this deployment stands.")
+        return True
+
+    def _withdraw(self) -> bool:
         """Take back what waits: told later, it would speak of a deployment that never began."""
         assert self._emitter is not None  # noqa: S101 - asked before
         withdrawn = [self._emitter.withdraw(each) for each in self._before]
         if any(withdrawn):
             self._output.remark("Nothing was begun, so nothing of it is kept to be told later.")
+        return any(withdrawn)
 
     def _deliver(self, phase: str, fields: Fields, *, patient: bool) -> Marked:
         assert self._emitter is not None  # noqa: S101 - asked before
@@ -162,21 +181,25 @@ class _Wrapped:
             phase, budget_seconds=self._options.budget, patient=patient, **fields
         )
 
-    def end(self, reason: str, code: int) -> int:
+    def end(self, ended: _Ended) -> int:
         """Say how it ended; return our exit code, which is the command's unless it went well."""
         try:
-            after = self._say_after(reason)
+            after = self._say_after(ended)
             self._output.flush()
         except KeyboardInterrupt:
             after = UNAVAILABLE  # we stop waiting for the server; the marker is in the spool
         except Exception as error:  # noqa: BLE001 - the command's own code must not be lost
             self._complain(error)
             after = NO
-        return code or (after if self._options.require else DONE)
+        return ended.code or (after if self._options.require else DONE)
 
-    def _say_after(self, reason: str) -> int:
+    def _say_after(self, ended: _Ended) -> int:
         if self._emitter is None:
             return DONE
+        reason = ended.reason
+        if self._before and not ended.started and self._stands_unchanged():
+            self._tell_of_refusals(self._emitter)
+            return NO
         phase = "failed" if reason else "applied"
         fields = {**self._fields, "reason": reason} if reason else self._fields
         found = True
@@ -228,8 +251,8 @@ def _has_opened(marked: Marked) -> bool:
     return marked.state is State.DELIVERED and not marked.answer.get("duplicate")
 
 
-def _execute(words: list[str], deployment_id: str, output: Output) -> tuple[int, str]:
-    """Run the command; return its exit code, and why it failed or ""."""
+def _execute(words: list[str], deployment_id: str, output: Output) -> _Ended:
+    """Run the command, and return how it ended."""
     environment = dict(SystemHost().environment())
     if deployment_id:
         environment["DEPLOYMARK_DEPLOYMENT_ID"] = deployment_id
@@ -240,15 +263,17 @@ def _execute(words: list[str], deployment_id: str, output: Output) -> tuple[int,
             child = subprocess.Popen(words, env=environment)  # noqa: S603 - the user's own command
         except FileNotFoundError as error:
             # The folder of a script, or its interpreter, can be what is missing.
-            return NOT_FOUND, _said(output, f"{error.filename or words[0]} was not found")
+            reason = _said(output, f"{error.filename or words[0]} was not found")
+            return _Ended(NOT_FOUND, reason, started=False)
         except OSError as error:
-            return NOT_EXECUTABLE, _said(output, f"{words[0]} cannot be run: {error.strerror}")
+            reason = _said(output, f"{words[0]} cannot be run: {error.strerror}")
+            return _Ended(NOT_EXECUTABLE, reason, started=False)
         signals.go_to(child)
         status = child.wait()
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        return BY_SIGNAL - status, f"ended by {name}"
-    return status, f"exit code {status}" if status else ""
+        return _Ended(BY_SIGNAL - status, f"ended by {name}")
+    return _Ended(status, f"exit code {status}" if status else "")
 
 
 def _said(output: Output, reason: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from deploymark.cli.client import Client, client_settings
 from deploymark.cli.corrections import noted
 from deploymark.cli.flags import add_listing
+from deploymark.cli.known import unknown
 from deploymark.cli.numbers import moment
 from deploymark.cli.output import Output
 
@@ -68,6 +69,10 @@ def _timeline(options: argparse.Namespace, output: Output) -> int:
             output.say("", event)
         return 0
     if not events:
+        nobody_knows = unknown(client, filters)
+        if nobody_knows:
+            output.remark(nobody_knows)
+            return 0
         narrowed = any(each is not None for each in filters.values())
         output.remark("Nothing has happened" + (" of these." if narrowed else " yet."))
         return 0

@@ -280,9 +280,11 @@ class Emitter:
         if problem:
             reason = str(problem.get("detail", ""))
             return marked._replace(state=State.REFUSED, reason=reason, answer=problem)
-        if self._spool.waits((marked.epoch, marked.number)):
+        key = (marked.epoch, marked.number)
+        if self._spool.waits(key):
             return marked
-        return marked._replace(state=State.DELIVERED, reason="")
+        answer = {"duplicate": self._sender.was_known(key)}
+        return marked._replace(state=State.DELIVERED, reason="", answer=answer)
 
     def withdraw(self, marked: Marked) -> bool:
         """Keep a marker no longer that waits to be delivered; tell whether it waited here.

@@ -27,6 +27,7 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 _GATHER_SECONDS: Final = 0.02
 _ORPHANS_SECONDS: Final = 60.0
 _REFUSALS: Final = 64
+_DUPLICATES: Final = 64
 # Refused for what the marker says, so that must not lie about here either.
 _PRIVATE: Final = frozenset({"secret_refused", "personal_data_refused"})
 
@@ -79,6 +80,7 @@ class Sender:
         self._watched: set[Key] = set()
         self._answers: dict[Key, Outcome] = {}
         self._refusals: deque[tuple[Key, Content]] = deque(maxlen=_REFUSALS)
+        self._duplicates: deque[Key] = deque(maxlen=_DUPLICATES)
         self._begun = 0
         self._ended = 0
         self._last = Round()
@@ -140,6 +142,10 @@ class Sender:
         """Return what was delivered and refused so far, and the problem of the last round."""
         with self._changed:
             return self._last._replace(delivered=self._total.delivered, refused=self._total.refused)
+
+    def was_known(self, key: Key) -> bool:
+        """Tell whether the log knew a marker already when it was delivered; of the newest ones."""
+        return key in tuple(self._duplicates)
 
     def refusals(self) -> list[tuple[Key, Content]]:
         """Return the last markers that the server refused for good, with its problems."""
@@ -268,6 +274,8 @@ class Sender:
                 continue
             if outcome.accepted:
                 settled.append((parcel, "delivered"))
+                if outcome.content.get("duplicate"):
+                    self._duplicates.append(key)
             else:
                 refused.append(self._refusal(key, body, outcome))
                 self._refusals.append((key, outcome.content))

@@ -24,7 +24,7 @@ from deploymark.projections.expectations import Expectations
 from deploymark.projections.logged import LoggedEntry
 
 NAME: Final = "timeline"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_TEXT: Final = 240
 """Characters of what is said of an event; the entry has all of it."""
 
@@ -110,7 +110,7 @@ class TimelineView:
             case Verdict():
                 return _said(entry, content, content.result, _verdict_text(content))
             case Decision():
-                event = f"{content.action} {content.stage}"
+                event = f"{content.action} {_stage_text(content)}"
                 return _said(entry, content, event, _decision_text(content))
             case Finding():
                 text = [f"{content.code.value}: {content.message}"]
@@ -234,6 +234,12 @@ def _verdict_text(verdict: Verdict) -> Iterator[str]:
     yield f"score {verdict.score:g}, advice {verdict.advice}"
     if verdict.reasons:
         yield f"({', '.join(verdict.reasons)})"
+
+
+def _stage_text(decision: Decision) -> str:
+    """Return how far a decision has come; what a person asks for is not granted by that."""
+    asked = decision.stage == "approved" and decision.action != "approve"
+    return "asked" if asked else decision.stage
 
 
 def _decision_text(decision: Decision) -> Iterator[str]:

@@ -33,7 +33,7 @@ from deploymark.ports import Clock, CountsSource, LogReader, Meter
 from deploymark.projections.broker.gated import GateQuery
 from deploymark.projections.broker.rolling import RollingQuery
 from deploymark.projections.database import Views
-from deploymark.runtime.actuators import build_actuator
+from deploymark.runtime.actuators import build_actuator, missing_programs
 from deploymark.runtime.compose import OpenLog
 from deploymark.runtime.config import Configuration
 from deploymark.runtime.crew import Crew
@@ -106,6 +106,12 @@ def open_acting(  # noqa: PLR0913 - one argument for each neighbour
         for scope, plan in plans.items()
         if (actuator := build_actuator(plan.actuator, _field(scope) + "/actuator")) is not None
     }
+    for scope, plan in plans.items():
+        for program in missing_programs(plan.actuator):
+            _log.warning(
+                "the program of an actuator cannot be run",
+                extra={"service": scope[0], "environment": scope[1], "program": program},
+            )
     query, load = RollingQuery(views), evidence_of(log.store)
     leases = SqliteLeaseStore(log.state)
     leases.free_all()  # the log is open for writing here, so nobody else acts on it

@@ -4,6 +4,7 @@ One row of `KINDS` for each; an adapter is imported when a plan names it, so tha
 what they do not use.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -82,6 +83,15 @@ def build_actuator(plan: ActuatorPlan, field: str) -> Actuator | None:
         raise
     except DeploymarkError as error:
         raise UsageError(error.message, hint=_hint_of(error), field=f"{field}/options") from error
+
+
+def missing_programs(plan: ActuatorPlan) -> tuple[str, ...]:
+    """Return the programs of an actuator `command` that cannot be found and run here now."""
+    if plan.kind != "command":
+        return ()
+    named = [plan.options.get(each) for each in ("run", "look")]
+    programs = [words[0] for words in named if isinstance(words, list) and words]
+    return tuple(each for each in dict.fromkeys(programs) if shutil.which(each) is None)
 
 
 def _options(struct: type[Any], plan: ActuatorPlan, field: str) -> Any:  # noqa: ANN401 - of the struct

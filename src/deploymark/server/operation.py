@@ -217,9 +217,27 @@ def _converted(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the
         return _read(parameter, text)
     except msgspec.ValidationError as error:
         raise RequestError(
-            f"The parameter {parameter.name!r} is {text[:_SHOWN]!r}: {error}.",
+            f"The parameter {parameter.name!r} is {text[:_SHOWN]!r}: {_wanted(parameter, error)}.",
             field=f"/{parameter.name}",
         ) from None
+
+
+def _wanted(parameter: Parameter, error: msgspec.ValidationError) -> str:
+    """Say what a parameter may be, where the decoder names only what it is not."""
+    described = msgspec.inspect.type_info(parameter.type)
+    told = None
+    if isinstance(described, msgspec.inspect.Metadata):
+        told = (described.extra_json_schema or {}).get("description")
+        described = described.type
+    match described:
+        case msgspec.inspect.LiteralType(values=values):
+            return f"It is one of {', '.join(map(str, values))}"
+        case msgspec.inspect.EnumType(cls=kind):
+            return f"It is one of {', '.join(str(each.value) for each in kind)}"
+        case _ if "matching regex" in str(error):
+            return f"It is {told}" if told else "It does not have the form that this needs"
+        case _:
+            return str(error)
 
 
 def _read(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - as above
@@ -235,5 +253,6 @@ def _segment(parameter: Parameter, segments: dict[str, str]) -> Any:  # noqa: AN
         return _read(parameter, text)
     except msgspec.ValidationError as error:
         raise NotFoundError(
-            f"The {parameter.name} {text[:_SHOWN]!r} in the address names nothing: {error}."
+            f"The {parameter.name} {text[:_SHOWN]!r} in the address names nothing: "
+            f"{_wanted(parameter, error)}."
         ) from None

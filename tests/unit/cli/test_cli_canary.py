@@ -184,6 +184,9 @@ def test_a_rollback_is_refused_with_its_guard_until_the_old_release_is_adopted(r
     assert "say so once: `deploymark rollback adopt`" in said
     adopted = run(f"rollback adopt {old}", *REASON)
     assert adopted.stdout.startswith(f"{old} is good to return to from now on. (entry ")
+    said = run(f"rollback {name} --wait 60", *REASON).stdout
+    assert "Adopting it does not change this." in said
+    assert "say so once" not in said
     # The glass is broken, because nobody saw an instance of the old one; and nothing shows that
     # it helped, because there are no requests at all.
     still = run(f"rollback {name} --break-glass --wait 2", *REASON)
@@ -317,7 +320,10 @@ def test_a_deployment_that_nobody_knows_is_named(run: Run) -> None:
         refused = run(f"{line} {unknown}", *REASON)
         assert refused.returncode == 64
         assert f"No deployment '{unknown}' is known." in refused.stderr
-        assert "`deploymark canary` lists rollouts." in refused.stderr
+        assert (
+            "`deploymark ls` lists deployments, `deploymark canary` lists rollouts."
+            in refused.stderr
+        )
 
 
 def test_a_service_without_a_plan_is_told_where_plans_stand(run: Run) -> None:
@@ -335,7 +341,7 @@ def test_who_may_only_look_may_not_ask(run: Run, monkeypatch: pytest.MonkeyPatch
     for line in (f"promote {name}", f"rollback adopt {name}", "freeze --environment prod"):
         refused = run(line, *REASON)
         assert refused.returncode == 77
-        assert "DEPLOYMARK_TOKEN is of token:looks, roles: reader." in refused.stderr
+        assert "needs the role operator; token:looks has reader." in refused.stderr
 
 
 def test_only_those_whom_the_plan_names_approve(run: Run) -> None:

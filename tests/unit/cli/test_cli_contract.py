@@ -66,6 +66,25 @@ def test_a_wrong_command_line_is_refused(run: Run, line: str, json_flag: str) ->
     assert "--help` shows the usage." in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [("log policy now", "log policy"), ("canary show shop prod", "canary show"), ("ls a", "ls")],
+)
+def test_an_argument_too_many_leads_to_the_help_of_its_command(
+    run: Run, line: str, command: str
+) -> None:
+    assert f"`deploymark {command} --help` shows the usage." in run(line).stderr
+
+
+def test_the_help_lists_commands_of_one_word(run: Run) -> None:
+    shown = run("--help").stdout
+    assert "\n    rollback " in shown
+    assert "rollback adopt" not in shown
+    assert "doctor dialect" not in shown
+    assert "rollback adopt" in run("rollback --help").stdout
+    assert "doctor dialect" in " ".join(run("doctor --help").stdout.split())
+
+
 def test_a_field_that_the_sentence_names_is_not_named_again(run: Run) -> None:
     refused = run("id --environment prod --version 1")
     assert refused.returncode == 64

@@ -153,6 +153,14 @@ def test_the_steps_of_a_plan_are_shown_part_by_part(run: Run, team: Path) -> Non
     assert "Plan(" not in told
 
 
+def test_the_program_of_an_actuator_that_is_not_there_is_named(run: Run, team: Path) -> None:
+    actuator = "actuator = {kind = 'command', options = {run = ['/nowhere/shift', '5']}}\n"
+    plan = f"[rollouts.shop.prod]\nsteps = [{{weight = 5}}]\n{actuator}"
+    team.joinpath("acts.toml").write_text(plan)
+    told = said(found(run, "doctor --data data --config acts.toml"), "actuators")
+    assert "The program /nowhere/shift of the actuator of shop in prod cannot be run here." in told
+
+
 def test_notifiers_are_named_without_what_is_secret_in_their_addresses(
     run: Run, team: Path
 ) -> None:

@@ -152,7 +152,10 @@ def test_flush_delivers_what_waits(
     told = json.loads(apart("flush --budget 0.2 --json").stdout)
     assert told["waiting"] == [{"service": "late", "environment": "prod", "count": 3}]
     assert told["problem"]
-    assert apart("flush --budget 0.1 --require").returncode == 69
+    refused = apart("flush --budget 5 --require")
+    assert refused.returncode == 77
+    assert "[unauthenticated]" in refused.stderr
+    assert "Is `deploymark up` running" not in refused.stderr
     monkeypatch.setenv("DEPLOYMARK_TOKEN", server.token)
     done = apart("flush --json")
     assert json.loads(done.stdout) == {

@@ -365,6 +365,25 @@ def test_a_deployment_that_the_log_knew_already_does_not_fail_by_what_was_not_be
     assert (done.returncode, done.stdout) == (1, b"")
 
 
+@pytest.mark.usefixtures("server")
+def test_a_command_that_is_not_there_leaves_alive_what_is_live(run: Run) -> None:
+    wrapped("alive", "true")
+    done = wrapped("alive", "./nowhere")
+    assert done.returncode == 127
+    assert b"what the log knows of this deployment stands." in done.stderr
+    assert [phase for phase, _ in phases(run, "alive")] == ["planned", "applying", "applied"]
+
+
+def test_of_a_command_that_is_not_there_nothing_is_told_later(run: Run) -> None:
+    url, port = away()
+    done = wrapped("nowhere", "./nowhere", flags=("--budget", "0.1", "--url", url))
+    assert done.returncode == 127
+    assert b"Nothing was begun, so nothing of it is kept to be told later." in done.stderr
+    with receiving_server(port=port) as server:
+        run("flush --url", url)
+        assert server.markers() == []
+
+
 def test_it_says_at_the_end_that_earlier_markers_were_refused() -> None:
     def refuse(request: Request) -> Answer | None:
         no = problem(422, "bad_marker", "Not so.")

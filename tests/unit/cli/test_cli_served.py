@@ -137,12 +137,19 @@ def test_a_server_shows_the_policy_and_keys_of_its_log(run: Run, server: Server)
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("line", ["log policy", "keys ls", "keys trust one.pem.pub"])
+@pytest.mark.parametrize("line", ["log policy --data none", "keys ls", "keys trust one.pem.pub"])
 def test_who_has_no_files_of_the_log_is_told_how_to_ask_a_server(run: Run, line: str) -> None:
     run("keys new one.pem")
     refused = run(line)
     assert refused.returncode == 64
     assert '`--url "$DEPLOYMARK_URL"`' in refused.stderr
+
+
+def test_who_has_no_files_of_the_log_gets_the_policy_from_the_server_of_the_environment(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOYMARK_URL", server.url)
+    assert run("log policy").stdout == run("log policy --data", server.data).stdout
 
 
 def test_keys_of_a_running_server_are_changed_by_asking_it(run: Run, server: Server) -> None:
@@ -197,7 +204,9 @@ def test_a_token_of_another_role_is_named_and_does_not_stop_a_signed_key_entry(
     monkeypatch.setenv("DEPLOYMARK_TOKEN", token)
     refused = run("tokens ls")
     assert refused.returncode == 77
-    assert "This needs another role: DEPLOYMARK_TOKEN is of token:looker" in refused.stderr
+    sentence, hint = refused.stderr.splitlines()
+    assert sentence == "deploymark: This needs the role admin; token:looker has reader."
+    assert hint.startswith("  hint: Ask an administrator for a token with the role or scope")
     run("keys new looked.pem")
     platform = server.data / "keys" / "platform.pem"
     trusted = run("keys trust looked.pem.pub --json --url", server.url, "--by", platform)

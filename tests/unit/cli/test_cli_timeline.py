@@ -76,7 +76,16 @@ def test_events_are_filtered_by_what_is_asked(run: Run, monkeypatch: pytest.Monk
     assert len(listed(run, f"{here} --since 1h --type marker --environment prod")) == 3
     assert listed(run, f"{here} --until 1h") == []
     assert listed(run, f"{here} --since 2999-01-01T00:00:00Z") == []
-    assert run("timeline --service tl-nobody").stdout == "Nothing has happened of these.\n"
+    nobody = run("timeline --service tl-nobody").stdout
+    assert nobody.startswith("No deployment of the service 'tl-nobody' is known.")
+    mark(run, "applied", "tl-somebody")
+    missed = run("timeline --service tl-somebdy").stdout
+    assert missed == (
+        "No deployment of the service 'tl-somebdy' is known. Did you mean tl-somebody?\n"
+    )
+    assert run("timeline --service tl-somebody --phase failed").stdout == (
+        "Nothing has happened of these.\n"
+    )
 
 
 @pytest.mark.parametrize("time", ["soon", "2y", "h", "", "2026-13-01T00:00:00Z", "9" * 20])

@@ -142,6 +142,14 @@ def test_instances_that_come_and_go_are_no_events(told: Told) -> None:
     assert told.events() == ["removed"]
 
 
+def test_what_a_person_asks_for_is_asked_and_an_approval_is_one(told: Told) -> None:
+    for at, action in ((70, "roll_back"), (80, "approve")):
+        said = {**decision("d-some~1"), "action": action, "stage": "approved"}
+        del said["outcome"]
+        told.say(said, at=at, payload_type=DECISION)
+    assert told.events() == ["approve approved", "roll_back asked"]
+
+
 def test_verdicts_decisions_incidents_and_findings_stand_beside_markers(told: Told) -> None:
     name = id_of(ci("planned"))
     told.say(ci("planned", version="2.31.0", reason="hotfix"), at=0)

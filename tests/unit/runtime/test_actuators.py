@@ -24,7 +24,7 @@ from deploymark.integrations.kubernetes.deployment import DeploymentOptions
 from deploymark.integrations.local_fleet.actuator import LocalFleetOptions
 from deploymark.integrations.signed_webhook.actuator import WebhookOptions
 from deploymark.ports import Actuator, Found, Release
-from deploymark.runtime.actuators import KINDS, NONE, build_actuator
+from deploymark.runtime.actuators import KINDS, NONE, build_actuator, missing_programs
 from deploymark.testing.actuator import Trouble, exercise_actuator, order_for
 from generated_pages import DOCS
 
@@ -264,3 +264,11 @@ def test_the_envoy_file_of_the_page_can_be_shifted_by() -> None:
     pair = Pair(str(plan["canary"]), str(plan["stable"]))
     shifted = json.loads(weighted(json.loads(text), str(plan["route_config"]), pair, 25, "v"))
     assert is_weighted(shifted["resources"][0], pair, 25)
+
+
+def test_programs_that_are_not_there_are_named_once() -> None:
+    options: dict[str, str | int | float | bool | list[str] | dict[str, str]]
+    options = {"run": ["/nowhere/shift", "5"], "look": ["/nowhere/shift"]}
+    assert missing_programs(ActuatorPlan("command", options)) == ("/nowhere/shift",)
+    assert missing_programs(ActuatorPlan("command", {"run": ["true"]})) == ()
+    assert missing_programs(ActuatorPlan("webhook", {})) == ()

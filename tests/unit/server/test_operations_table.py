@@ -3,12 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Annotated, Literal
 
 import pytest
 from door_samples import Door, Reply, marker
+from msgspec import Meta
 
+from deploymark.errors import RequestError
+from deploymark.model.limits import DeploymentName
 from deploymark.model.vocabulary import Role
-from deploymark.server.operation import Operation
+from deploymark.server.operation import Operation, Parameter, _converted
 from deploymark.server.operations import OPERATIONS
 
 EVERYONE = "everyone"
@@ -204,3 +208,21 @@ def test_every_answer_carries_the_security_headers(looked_at: Door) -> None:
         assert "frame-ancestors 'none'" in said["content-security-policy"]
         assert "access-control-allow-origin" not in said
         assert "cache-control" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wanted"),
+    [
+        (Literal["1h", "6h"], "5y", "It is one of 1h, 6h."),
+        (Role, "boss", "It is one of reader, emitter, operator, admin."),
+        (DeploymentName, "d_!", "It is a deployment id, or one occurrence of it as `id~2`."),
+        (Annotated[str, Meta(pattern="^a$")], "b", "It does not have the form that this needs."),
+        (Annotated[int, Meta(ge=1)], "0", "Expected `int` >= 1."),
+    ],
+)
+def test_a_parameter_that_is_refused_says_what_it_may_be(
+    kind: object, text: str, wanted: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        _converted(Parameter("some", kind, "Something."), text)
+    assert refused.value.message == f"The parameter 'some' is {text!r}: {wanted}"

@@ -131,3 +131,12 @@ def test_places_name_what_happened() -> None:
     assert "receipt 62" in shown
     assert "log fsck --data /data" in shown
     assert story.places(Ending(as_told=False, deployments=(), verdicts=()), "/data")
+
+
+def test_a_server_that_ends_with_the_story_is_not_said_to_be_there_to_look_at() -> None:
+    url, link = "http://127.0.0.1:1", "http://127.0.0.1:1/?token=t"
+    staying = story.serving(url, keys=1, sign_in=link).text
+    ending = story.serving(url, keys=1, sign_in=link, stays=False).text
+    assert staying.endswith(f"once and within ten minutes, by {link}")
+    assert link not in ending
+    assert ending.endswith("`deploymark demo` without --once stays up to look around.")

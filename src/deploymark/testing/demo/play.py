@@ -13,7 +13,9 @@ _ENDED_SECONDS = story.WAIT_SECONDS + 60.0
 _READY_SECONDS = story.HISTORY_SECONDS + story.WARMUP_SECONDS + story.LAG_SECONDS
 
 
-def play(stage: Stage, seed: int, *, latency: bool, tell: Tell, pause: Pause) -> Ending:
+def play(
+    stage: Stage, seed: int, *, latency: bool, tell: Tell, pause: Pause, stays: bool = True
+) -> Ending:
     """Play all of it.
 
     Args:
@@ -22,6 +24,7 @@ def play(stage: Stage, seed: int, *, latency: bool, tell: Tell, pause: Pause) ->
         latency: The last release is slow, instead of failing.
         tell: Told each step.
         pause: Waits; raises when somebody wants to end.
+        stays: The stage stands when the story is over.
 
     Raises:
         UnavailableError: Something of the stage has ended by itself.
@@ -35,7 +38,8 @@ def play(stage: Stage, seed: int, *, latency: bool, tell: Tell, pause: Pause) ->
 
     watcher = Watcher(stage.reader, tell, checked)
     first, *others = story.acts(seed, latency=latency)
-    tell(story.serving(stage.url, keys=len(PRODUCERS), sign_in=stage.sign_in))
+    serving = story.serving(stage.url, keys=len(PRODUCERS), sign_in=stage.sign_in, stays=stays)
+    tell(serving)
     if stage.simulated is not None:
         tell(story.simulated(stage.simulated.deployments, stage.simulated.markers))
     standing = _deploy(stage, first, watcher, weight=None)

@@ -144,12 +144,16 @@ options = {{ control = {json.dumps(control)} }}
 # What the steps tell ---------------------------------------------------------------------
 
 
-def serving(url: str, *, keys: int, sign_in: str) -> Told:
+def serving(url: str, *, keys: int, sign_in: str, stays: bool = True) -> Told:
     """Tell that the server answers, and how a person gets to its page."""
     text = (
         f"A server answers at {url}, on a log of its own; {counted(keys, 'producer key')} and "
-        "a token for each caller are registered. Look at its page, once and within ten minutes, "
-        f"by {sign_in}"
+        "a token for each caller are registered. "
+    )
+    text += (
+        f"Look at its page, once and within ten minutes, by {sign_in}"
+        if stays
+        else "It ends with the story; `deploymark demo` without --once stays up to look around."
     )
     return Told("serving", text, {"url": url, "sign_in": sign_in})
 
