@@ -171,3 +171,17 @@ def test_the_executive_page_prints_without_its_frame(
     expect(page.get_by_text("Success rate, 30 days")).to_be_visible()
     assert len(page.pdf(format="A4")) > 10_000
     assert story
+
+
+def test_charts_that_cannot_be_made_anew_are_said_to_be_old(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, "/oncall", allowed=("503",))
+    expect(page.locator(".chart").first).to_be_visible()
+    busy = {"title": "Away", "status": 503, "detail": "The store is busy.", "hint": "Wait."}
+    page.route("**/v1/series?*", lambda route: route.fulfill(status=503, json=busy))
+    page.get_by_role("link", name="1h", exact=True).click()
+    figure = page.locator(".figure")
+    expect(figure.get_by_role("alert")).to_contain_text("of what was asked before")
+    expect(figure.get_by_role("alert")).to_contain_text("The store is busy. Wait.")
+    assert story

@@ -404,10 +404,8 @@ class Rollouts:
             rolling = self._query.named(service, environment, f"{known}~{number or newest}")
             if rolling is not None:
                 return rolling
-        raise NotFoundError(
-            f"No deployment {name[:80]!r} is known.",
-            hint="`deploymark ls` lists deployments, `deploymark canary` lists rollouts.",
-        )
+        hint = "`deploymark ls` lists deployments, `deploymark canary` lists rollouts."
+        raise NotFoundError(f"No deployment {name[:80]!r} is known.", hint=hint)
 
     def _kept(self, digest: str) -> dict[str, Any]:
         return {"digest": digest, "text": self._load(digest).decode("utf-8")}

@@ -3313,7 +3313,8 @@ export interface components {
          *                 meant, where several services have one of this id.
          *             environment: Of a freeze; elsewhere as `service`.
          *             reason: Why, for whoever reads the log.
-         *             idempotency_key: The same key again is the same request.
+         *             idempotency_key: The same key again by the same caller is the same request; no other
+         *                 request may bear it.
          *             expected_index: The newest entry about the rollout that the person had seen.
          *             step: Of an approval; the one that the rollout is at unless said.
          *             break_glass: Guards and policies are overridden, for that reason.

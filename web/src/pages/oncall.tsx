@@ -416,8 +416,9 @@ function useSeries(
         setProblem(null);
       })
       .catch((error: unknown) => {
-        if (error instanceof Problem && asked.current.key === key)
-          setProblem(`${error.told.detail} ${error.told.hint}`);
+        if (!(error instanceof Problem) || asked.current.key !== key) return;
+        setProblem(`${error.told.detail} ${error.told.hint}`);
+        asked.current = { key: "", at: 0 }; // with the next document
       });
   }, [place, shown.as_of, until_at]);
   return { series, problem };

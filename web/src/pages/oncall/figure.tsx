@@ -221,6 +221,12 @@ export function Figure(props: FigureProps) {
         </ul>
       ) : null}
       {items.length === 0 ? <NoSeries {...props} /> : null}
+      {items.length > 0 && props.seriesProblem !== null ? (
+        <p class="inside tone-warn small break" role="alert">
+          These charts are of what was asked before, and say nothing of what came since.{" "}
+          {props.seriesProblem}
+        </p>
+      ) : null}
       <Hover hovered={hovered} width={width} />
     </section>
   );
