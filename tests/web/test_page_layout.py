@@ -98,6 +98,7 @@ def test_what_is_said_for_a_moment_covers_no_button(
     bar = page.locator(".selection")
     expect(bar).to_be_visible()
     expect(bar.locator(".fact-heard-from")).to_contain_text("CI, orchestrator, runtime")
+    expect(bar.locator(".fact-heard-from")).to_be_in_viewport(ratio=1)
     page.keyboard.press("l")
     toast, below = page.locator(".toast").bounding_box(), bar.bounding_box()
     assert toast is not None
