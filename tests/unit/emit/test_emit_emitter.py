@@ -211,10 +211,11 @@ def test_what_is_left_at_the_end_is_logged_once(
 ) -> None:
     refusal = problem(422, "bad_marker", "No such environment.")
     with caplog.at_level(logging.WARNING):
-        with open_emitter(tmp_path, strict=True) as emitter:
+        with open_emitter(tmp_path / "command", strict=True) as emitter:
             emitter.mark("planned", **fields())
         assert caplog.messages == [], "a command says it itself"
         with open_emitter(tmp_path) as emitter:
+            emitter.mark("planned", **fields())
             emitter.mark("applying", **fields())
             emitter.flush()
             emitter.close()
