@@ -1,5 +1,6 @@
 // Two deployments side by side: what they say differently, what they did, what came between.
 
+import { Table } from "../parts/table.tsx";
 import "../style/deployment.css";
 import type { Compare, Selected } from "../api/documents.ts";
 import { ChipTable } from "../parts/chip-table.tsx";
@@ -31,67 +32,65 @@ export default function ComparePage({ document: shown }: { document: Compare }) 
         <p class="banner warn">They are of different services: most differences say little.</p>
       )}
       <section class="panel" aria-label="Side by side">
-        <div class="scroll" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">
-                  <span class="hidden-text">What</span>
-                </th>
-                <Head selected={a} />
-                <Head selected={b} />
-              </tr>
-            </thead>
-            <tbody>
-              <Line name="Environment" a={a.chip.environment} b={b.chip.environment} />
-              <Line name="Live" a={<When at={a.live_at} />} b={<When at={b.live_at} />} />
-              <Line name="Owner" a={a.chip.owner ?? "–"} b={b.chip.owner ?? "–"} />
-              <Line
-                name="Requests"
-                a={red(shown.red_a, (each) => count(Math.round(each.requests)))}
-                b={red(shown.red_b, (each) => count(Math.round(each.requests)))}
-              />
-              <Line
-                name="Requests a second"
-                a={red(shown.red_a, (each) => number(each.requests_per_second))}
-                b={red(shown.red_b, (each) => number(each.requests_per_second))}
-              />
-              <Line
-                name="Error rate"
-                a={red(shown.red_a, (each) => share(each.error_share))}
-                b={red(shown.red_b, (each) => share(each.error_share))}
-              />
-              <Line
-                name="Latency p50"
-                a={red(shown.red_a, (each) => ms(each.latency_p50_ms))}
-                b={red(shown.red_b, (each) => ms(each.latency_p50_ms))}
-              />
-              <Line
-                name="Latency p95"
-                a={red(shown.red_a, (each) => ms(each.latency_p95_ms))}
-                b={red(shown.red_b, (each) => ms(each.latency_p95_ms))}
-              />
-              <Line
-                name="Errors after against before"
-                a={
-                  <span class={isWorse(shown.delta_a) ? "tone-bad" : ""}>
-                    {deltaWords(shown.delta_a)}
-                  </span>
-                }
-                b={
-                  <span class={isWorse(shown.delta_b) ? "tone-bad" : ""}>
-                    {deltaWords(shown.delta_b)}
-                  </span>
-                }
-              />
-              <Line
-                name="Instances"
-                a={<Instances counts={shown.instances_a} />}
-                b={<Instances counts={shown.instances_b} />}
-              />
-            </tbody>
-          </table>
-        </div>
+        <Table class="pair">
+          <thead>
+            <tr>
+              <th scope="col">
+                <span class="hidden-text">What</span>
+              </th>
+              <Head selected={a} />
+              <Head selected={b} />
+            </tr>
+          </thead>
+          <tbody>
+            <Line name="Environment" a={a.chip.environment} b={b.chip.environment} />
+            <Line name="Live" a={<When at={a.live_at} />} b={<When at={b.live_at} />} />
+            <Line name="Owner" a={a.chip.owner ?? "–"} b={b.chip.owner ?? "–"} />
+            <Line
+              name="Requests"
+              a={red(shown.red_a, (each) => count(Math.round(each.requests)))}
+              b={red(shown.red_b, (each) => count(Math.round(each.requests)))}
+            />
+            <Line
+              name="Requests a second"
+              a={red(shown.red_a, (each) => number(each.requests_per_second))}
+              b={red(shown.red_b, (each) => number(each.requests_per_second))}
+            />
+            <Line
+              name="Error rate"
+              a={red(shown.red_a, (each) => share(each.error_share))}
+              b={red(shown.red_b, (each) => share(each.error_share))}
+            />
+            <Line
+              name="Latency p50"
+              a={red(shown.red_a, (each) => ms(each.latency_p50_ms))}
+              b={red(shown.red_b, (each) => ms(each.latency_p50_ms))}
+            />
+            <Line
+              name="Latency p95"
+              a={red(shown.red_a, (each) => ms(each.latency_p95_ms))}
+              b={red(shown.red_b, (each) => ms(each.latency_p95_ms))}
+            />
+            <Line
+              name="Errors after against before"
+              a={
+                <span class={isWorse(shown.delta_a) ? "tone-bad" : ""}>
+                  {deltaWords(shown.delta_a)}
+                </span>
+              }
+              b={
+                <span class={isWorse(shown.delta_b) ? "tone-bad" : ""}>
+                  {deltaWords(shown.delta_b)}
+                </span>
+              }
+            />
+            <Line
+              name="Instances"
+              a={<Instances counts={shown.instances_a} />}
+              b={<Instances counts={shown.instances_b} />}
+            />
+          </tbody>
+        </Table>
       </section>
       <Panel title="What they say differently">
         <Diff fields={shown.fields} a={a.chip.version} b={b.chip.version} />

@@ -1,6 +1,7 @@
 // One deployment to its depths: proof, one wide timeline of everything, slowest spans against what
 // ran before, measures from the moment it went live, what each instance runs, and its emitters.
 
+import { Table } from "../parts/table.tsx";
 import "../style/debug.css";
 import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
@@ -91,35 +92,33 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         {shown.events.length === 0 ? <Empty>Nothing happened to it in this window.</Empty> : null}
         <details>
           <summary>As a list</summary>
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">When</th>
-                  <th scope="col">What</th>
-                  <th scope="col">Where</th>
-                  <th scope="col">Entry</th>
+          <Table>
+            <thead>
+              <tr>
+                <th scope="col">When</th>
+                <th scope="col">What</th>
+                <th scope="col">Where</th>
+                <th scope="col">Entry</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.events.map((event) => (
+                <tr key={event.index}>
+                  <td class="calm">
+                    <When at={event.at_ms} />
+                  </td>
+                  <th scope="row" class="break">
+                    {sentence(event.type)} {sentence(event.event)}{" "}
+                    <span class="calm">{event.sentence}</span>
+                  </th>
+                  <td>{event.place ?? "–"}</td>
+                  <td>
+                    <ToEntry index={event.index} />
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {shown.events.map((event) => (
-                  <tr key={event.index}>
-                    <td class="calm">
-                      <When at={event.at_ms} />
-                    </td>
-                    <th scope="row" class="break">
-                      {sentence(event.type)} {sentence(event.event)}{" "}
-                      <span class="calm">{event.sentence}</span>
-                    </th>
-                    <td>{event.place ?? "–"}</td>
-                    <td>
-                      <ToEntry index={event.index} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </Table>
         </details>
       </Panel>
 
@@ -142,39 +141,35 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
           what="spans"
           empty="No slow trace of it is kept."
         >
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Operation</th>
-                  <th scope="col" class="number">
-                    This
+          <Table>
+            <thead>
+              <tr>
+                <th scope="col">Operation</th>
+                <th scope="col" class="number">
+                  This
+                </th>
+                <th scope="col" class="number">
+                  Before
+                </th>
+                <th scope="col">Trace</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.spans.map((span) => (
+                <tr key={span.trace_id + span.name}>
+                  <th scope="row" class="break">
+                    {span.name}{" "}
+                    {span.route === null ? null : <span class="mono calm">{span.route}</span>}
                   </th>
-                  <th scope="col" class="number">
-                    Before
-                  </th>
-                  <th scope="col">Trace</th>
+                  <td class="number">{span.new_ms.toFixed(1)} ms</td>
+                  <td class="number calm">
+                    {span.baseline_ms === null ? "none kept" : `${span.baseline_ms.toFixed(1)} ms`}
+                  </td>
+                  <td class="mono break">{span.trace_id.slice(0, 16)}</td>
                 </tr>
-              </thead>
-              <tbody>
-                {shown.spans.map((span) => (
-                  <tr key={span.trace_id + span.name}>
-                    <th scope="row" class="break">
-                      {span.name}{" "}
-                      {span.route === null ? null : <span class="mono calm">{span.route}</span>}
-                    </th>
-                    <td class="number">{span.new_ms.toFixed(1)} ms</td>
-                    <td class="number calm">
-                      {span.baseline_ms === null
-                        ? "none kept"
-                        : `${span.baseline_ms.toFixed(1)} ms`}
-                    </td>
-                    <td class="mono break">{span.trace_id.slice(0, 16)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </Table>
         </ListPanel>
         <Panel title="Traces" note={shownOf(shown.traces.length, shown.traces_total)}>
           <Traces
@@ -218,49 +213,47 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         what="instances"
         empty="No instance reports what it runs: deploymark observe, or the SDK's startup()."
       >
-        <div class="scroll" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Instance</th>
-                <th scope="col">Where</th>
-                <th scope="col">Status</th>
-                <th scope="col">Wanted</th>
-                <th scope="col">Running</th>
-                <th scope="col">Known by</th>
-                <th scope="col">Pull</th>
-                <th scope="col">Last heard</th>
+        <Table>
+          <thead>
+            <tr>
+              <th scope="col">Instance</th>
+              <th scope="col">Where</th>
+              <th scope="col">Status</th>
+              <th scope="col">Wanted</th>
+              <th scope="col">Running</th>
+              <th scope="col">Known by</th>
+              <th scope="col">Pull</th>
+              <th scope="col">Last heard</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.instances.map((instance) => (
+              <tr key={instance.instance_uid}>
+                <th scope="row" class="break">
+                  {instance.name ?? instance.instance_uid}
+                </th>
+                <td>
+                  {[instance.cluster, instance.zone, instance.node].filter(Boolean).join(" · ") ||
+                    "–"}
+                </td>
+                <td>
+                  <InstanceStatus status={instance.status} />
+                </td>
+                <td class="mono">
+                  {instance.wanted === null ? "–" : shortDigest(instance.wanted)}
+                </td>
+                <td class="mono">
+                  {instance.running === null ? "–" : shortDigest(instance.running)}
+                </td>
+                <td>{instance.basis === null ? "–" : sentence(instance.basis)}</td>
+                <td class="break">{instance.pull ?? "not reported"}</td>
+                <td class="calm">
+                  <When at={instance.last_at} />
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {shown.instances.map((instance) => (
-                <tr key={instance.instance_uid}>
-                  <th scope="row" class="break">
-                    {instance.name ?? instance.instance_uid}
-                  </th>
-                  <td>
-                    {[instance.cluster, instance.zone, instance.node].filter(Boolean).join(" · ") ||
-                      "–"}
-                  </td>
-                  <td>
-                    <InstanceStatus status={instance.status} />
-                  </td>
-                  <td class="mono">
-                    {instance.wanted === null ? "–" : shortDigest(instance.wanted)}
-                  </td>
-                  <td class="mono">
-                    {instance.running === null ? "–" : shortDigest(instance.running)}
-                  </td>
-                  <td>{instance.basis === null ? "–" : sentence(instance.basis)}</td>
-                  <td class="break">{instance.pull ?? "not reported"}</td>
-                  <td class="calm">
-                    <When at={instance.last_at} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </Table>
       </ListPanel>
 
       <ListPanel
@@ -271,56 +264,54 @@ function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
         what="emitters"
         empty="No emitter is known."
       >
-        <div class="scroll" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Emitter</th>
-                <th scope="col" class="number">
-                  Markers
+        <Table>
+          <thead>
+            <tr>
+              <th scope="col">Emitter</th>
+              <th scope="col" class="number">
+                Markers
+              </th>
+              <th scope="col">Last</th>
+              <th scope="col" class="number">
+                Clock ahead
+              </th>
+              <th scope="col" class="number">
+                Late
+              </th>
+              <th scope="col" class="number">
+                Missing
+              </th>
+              <th scope="col" class="number">
+                Duplicates
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.emitters.map((emitter) => (
+              <tr key={emitter.emitter}>
+                <th scope="row" class="break">
+                  {emitter.emitter} <span class="calm">{emitter.kind}</span>
                 </th>
-                <th scope="col">Last</th>
-                <th scope="col" class="number">
-                  Clock ahead
-                </th>
-                <th scope="col" class="number">
-                  Late
-                </th>
-                <th scope="col" class="number">
-                  Missing
-                </th>
-                <th scope="col" class="number">
-                  Duplicates
-                </th>
+                <td class="number">{count(emitter.markers)}</td>
+                <td class="calm">
+                  <When at={emitter.last_at} />
+                </td>
+                <td class="number">{spelled(emitter.ahead_ms)}</td>
+                <td class="number">
+                  {emitter.late_ms === null ? "–" : spelled(emitter.late_ms)}{" "}
+                  <span class="calm">(most {spelled(emitter.late_most_ms)})</span>
+                </td>
+                <td class={`number ${emitter.missing_numbers > 0 ? "tone-bad" : ""}`}>
+                  {emitter.missing_numbers > 0 ? "▲ " : ""}
+                  {count(emitter.missing_numbers)}
+                </td>
+                <td class="number">
+                  {emitter.duplicates === null ? "not counted" : count(emitter.duplicates)}
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {shown.emitters.map((emitter) => (
-                <tr key={emitter.emitter}>
-                  <th scope="row" class="break">
-                    {emitter.emitter} <span class="calm">{emitter.kind}</span>
-                  </th>
-                  <td class="number">{count(emitter.markers)}</td>
-                  <td class="calm">
-                    <When at={emitter.last_at} />
-                  </td>
-                  <td class="number">{spelled(emitter.ahead_ms)}</td>
-                  <td class="number">
-                    {emitter.late_ms === null ? "–" : spelled(emitter.late_ms)}{" "}
-                    <span class="calm">(most {spelled(emitter.late_most_ms)})</span>
-                  </td>
-                  <td class={`number ${emitter.missing_numbers > 0 ? "tone-bad" : ""}`}>
-                    {emitter.missing_numbers > 0 ? "▲ " : ""}
-                    {count(emitter.missing_numbers)}
-                  </td>
-                  <td class="number">
-                    {emitter.duplicates === null ? "not counted" : count(emitter.duplicates)}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </Table>
       </ListPanel>
 
       <Panel title="Entries" note={shownOf(shown.entries.length, shown.entries_total)}>

@@ -1,6 +1,7 @@
 // One deployment: how it stands and what may be done, what is evidence of it, where it is, what it
 // did to requests, what changed with it, and the entries that prove all that.
 
+import { Table } from "../parts/table.tsx";
 import "../style/deployment.css";
 import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
@@ -336,41 +337,39 @@ function Looks({ looks, total }: { looks: DeploymentPage["looks"]; total: number
   return (
     <details>
       <summary>Looks: {shownOf(looks.length, total)}</summary>
-      <div class="scroll" tabIndex={0}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">When</th>
-              <th scope="col">Look</th>
-              <th scope="col">Result</th>
-              <th scope="col" class="number">
-                Score
+      <Table>
+        <thead>
+          <tr>
+            <th scope="col">When</th>
+            <th scope="col">Look</th>
+            <th scope="col">Result</th>
+            <th scope="col" class="number">
+              Score
+            </th>
+            <th scope="col">Advice</th>
+            <th scope="col">Reasons</th>
+          </tr>
+        </thead>
+        <tbody>
+          {looks.map((look) => (
+            <tr key={look.index}>
+              <td class="calm">
+                <When at={look.at} />
+              </td>
+              <th scope="row" class="nowrap">
+                {look.step === null ? "" : `step ${look.step}, `}
+                {look.look} <ToEntry index={look.index} />
               </th>
-              <th scope="col">Advice</th>
-              <th scope="col">Reasons</th>
+              <td>
+                <ResultMark result={look.result} />
+              </td>
+              <td class="number">{look.score.toFixed(0)}</td>
+              <td>{sentence(look.advice)}</td>
+              <td class="calm">{look.reasons.map(sentence).join(", ") || "–"}</td>
             </tr>
-          </thead>
-          <tbody>
-            {looks.map((look) => (
-              <tr key={look.index}>
-                <td class="calm">
-                  <When at={look.at} />
-                </td>
-                <th scope="row" class="nowrap">
-                  {look.step === null ? "" : `step ${look.step}, `}
-                  {look.look} <ToEntry index={look.index} />
-                </th>
-                <td>
-                  <ResultMark result={look.result} />
-                </td>
-                <td class="number">{look.score.toFixed(0)}</td>
-                <td>{sentence(look.advice)}</td>
-                <td class="calm">{look.reasons.map(sentence).join(", ") || "–"}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </Table>
     </details>
   );
 }

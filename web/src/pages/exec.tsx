@@ -1,6 +1,7 @@
 // The numbers of thirty days for who leads: every one linked to the list that proves it. Prints on
 // paper; nothing moves.
 
+import { Table } from "../parts/table.tsx";
 import "../style/exec.css";
 import type { Exec, Figure } from "../api/documents.ts";
 import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
@@ -95,40 +96,38 @@ function Teams({ document: shown }: { document: Exec }) {
       what="teams"
       empty="No deployment of these days names an owner."
     >
-      <div class="scroll" tabIndex={0}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Team</th>
-              <th scope="col" class="number">
-                Success
+      <Table>
+        <thead>
+          <tr>
+            <th scope="col">Team</th>
+            <th scope="col" class="number">
+              Success
+            </th>
+            <th scope="col" class="number">
+              Deployments
+            </th>
+            <th scope="col" class="number">
+              Failed
+            </th>
+            <th scope="col" class="number">
+              Rolled back
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.teams.map((team) => (
+            <tr key={team.owner}>
+              <th scope="row">
+                <a href={team.list}>{team.owner || "no owner"}</a>
               </th>
-              <th scope="col" class="number">
-                Deployments
-              </th>
-              <th scope="col" class="number">
-                Failed
-              </th>
-              <th scope="col" class="number">
-                Rolled back
-              </th>
+              <td class="number">{valueWords(team.success, "share")}</td>
+              <td class="number">{count(team.deployments)}</td>
+              <td class="number">{count(team.failed)}</td>
+              <td class="number">{count(team.rolled_back)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {shown.teams.map((team) => (
-              <tr key={team.owner}>
-                <th scope="row">
-                  <a href={team.list}>{team.owner || "no owner"}</a>
-                </th>
-                <td class="number">{valueWords(team.success, "share")}</td>
-                <td class="number">{count(team.deployments)}</td>
-                <td class="number">{count(team.failed)}</td>
-                <td class="number">{count(team.rolled_back)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </Table>
     </ListPanel>
   );
 }

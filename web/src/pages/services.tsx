@@ -7,6 +7,7 @@ import { Measures } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Table } from "../parts/table.tsx";
 import { Version } from "../parts/version.tsx";
 import { When } from "../parts/when.tsx";
 import { counted } from "../parts/words.ts";
@@ -23,49 +24,47 @@ export default function ServicesPage({ document: shown }: { document: Services }
               : "No service has been deployed yet: `deploymark mark` or a pipeline says the first deployment."}
           </Empty>
         ) : (
-          <div class="scroll" tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Service</th>
-                  <th scope="col">State</th>
-                  <th scope="col">Owner</th>
-                  <th scope="col">Newest in each environment</th>
+          <Table>
+            <thead>
+              <tr>
+                <th scope="col">Service</th>
+                <th scope="col">State</th>
+                <th scope="col">Owner</th>
+                <th scope="col">Newest in each environment</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.items.map((line) => (
+                <tr key={line.service}>
+                  <th scope="row">
+                    <To page="service" about={[line.service]}>
+                      <strong>{line.service}</strong>
+                    </To>
+                  </th>
+                  <td>
+                    <StateMark state={line.state} />
+                  </td>
+                  <td>{line.owner ?? "–"}</td>
+                  <td>
+                    <ul class="row">
+                      {line.newest.map((chip) => (
+                        <li key={chip.id} class="nowrap">
+                          {chip.environment}{" "}
+                          <ToDeployment id={chip.id}>
+                            <Version of={chip.version} />
+                          </ToDeployment>{" "}
+                          <StateMark state={chip.state} />{" "}
+                          <span class="calm small">
+                            <When at={chip.at} />
+                          </span>
+                        </li>
+                      ))}
+                    </ul>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {shown.items.map((line) => (
-                  <tr key={line.service}>
-                    <th scope="row">
-                      <To page="service" about={[line.service]}>
-                        <strong>{line.service}</strong>
-                      </To>
-                    </th>
-                    <td>
-                      <StateMark state={line.state} />
-                    </td>
-                    <td>{line.owner ?? "–"}</td>
-                    <td>
-                      <ul class="row">
-                        {line.newest.map((chip) => (
-                          <li key={chip.id} class="nowrap">
-                            {chip.environment}{" "}
-                            <ToDeployment id={chip.id}>
-                              <Version of={chip.version} />
-                            </ToDeployment>{" "}
-                            <StateMark state={chip.state} />{" "}
-                            <span class="calm small">
-                              <When at={chip.at} />
-                            </span>
-                          </li>
-                        ))}
-                      </ul>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </Table>
         )}
         <Pager shown={shown.items.length} total={shown.total} cursor={shown.next_cursor} />
       </section>

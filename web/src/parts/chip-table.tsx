@@ -9,6 +9,7 @@ import { address } from "../state/app.ts";
 import { Empty } from "./empty.tsx";
 import { ToDeployment } from "./link.tsx";
 import { StateMark } from "./state-mark.tsx";
+import { Table } from "./table.tsx";
 import { Version } from "./version.tsx";
 import { When } from "./when.tsx";
 import { deltaValue, isWorse, score } from "./words.ts";
@@ -45,72 +46,70 @@ export function ChipTable({
   // Long lists are not counted: there the column would say nothing.
   const hasErrors = chips.some(({ delta }) => delta !== null && delta.points !== null);
   return (
-    <div class="scroll" tabIndex={0}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">State</th>
-            <th scope="col">When</th>
-            <th scope="col">Deployment</th>
-            <th scope="col">Environment</th>
-            <th scope="col">Where</th>
-            <th scope="col">Owner</th>
-            <th scope="col">Ticket</th>
-            {hasErrors ? (
-              <th scope="col" class="number">
-                Errors
-              </th>
-            ) : null}
+    <Table>
+      <thead>
+        <tr>
+          <th scope="col">State</th>
+          <th scope="col">When</th>
+          <th scope="col">Deployment</th>
+          <th scope="col">Environment</th>
+          <th scope="col">Where</th>
+          <th scope="col">Owner</th>
+          <th scope="col">Ticket</th>
+          {hasErrors ? (
             <th scope="col" class="number">
-              Score
+              Errors
             </th>
+          ) : null}
+          <th scope="col" class="number">
+            Score
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {chips.map((chip, i) => (
+          <tr
+            key={chip.id}
+            data-id={chip.id}
+            class={i === place ? "is-chosen" : ""}
+            aria-selected={i === place}
+          >
+            <td>
+              <StateMark state={chip.state} />
+            </td>
+            <td class="calm">
+              <When at={chip.at} />
+            </td>
+            <th scope="row">
+              <ToDeployment id={chip.id}>
+                <strong>{chip.service}</strong> <Version of={chip.version} />
+              </ToDeployment>
+              {chip.kind === "deployment" ? null : (
+                <span class="calm small"> {chip.kind.replaceAll("_", " ")}</span>
+              )}
+              {chip.reason === null ? null : <div class="calm small reason">{chip.reason}</div>}
+            </th>
+            <td>{chip.environment}</td>
+            <td>
+              {chip.places.join(", ") || "–"}
+              {chip.places_total > chip.places.length
+                ? ` +${chip.places_total - chip.places.length}`
+                : ""}
+            </td>
+            <td>{chip.owner ?? chip.author ?? "–"}</td>
+            <td class="nowrap">
+              {chip.ticket === null ? (
+                "–"
+              ) : (
+                <a href={`/audit?ticket=${encodeURIComponent(chip.ticket)}`}>{chip.ticket}</a>
+              )}
+            </td>
+            {hasErrors ? <Errors of={chip.delta} /> : null}
+            <td class="number">{score(chip.score)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {chips.map((chip, i) => (
-            <tr
-              key={chip.id}
-              data-id={chip.id}
-              class={i === place ? "is-chosen" : ""}
-              aria-selected={i === place}
-            >
-              <td>
-                <StateMark state={chip.state} />
-              </td>
-              <td class="calm">
-                <When at={chip.at} />
-              </td>
-              <th scope="row">
-                <ToDeployment id={chip.id}>
-                  <strong>{chip.service}</strong> <Version of={chip.version} />
-                </ToDeployment>
-                {chip.kind === "deployment" ? null : (
-                  <span class="calm small"> {chip.kind.replaceAll("_", " ")}</span>
-                )}
-                {chip.reason === null ? null : <div class="calm small reason">{chip.reason}</div>}
-              </th>
-              <td>{chip.environment}</td>
-              <td>
-                {chip.places.join(", ") || "–"}
-                {chip.places_total > chip.places.length
-                  ? ` +${chip.places_total - chip.places.length}`
-                  : ""}
-              </td>
-              <td>{chip.owner ?? chip.author ?? "–"}</td>
-              <td class="nowrap">
-                {chip.ticket === null ? (
-                  "–"
-                ) : (
-                  <a href={`/audit?ticket=${encodeURIComponent(chip.ticket)}`}>{chip.ticket}</a>
-                )}
-              </td>
-              {hasErrors ? <Errors of={chip.delta} /> : null}
-              <td class="number">{score(chip.score)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

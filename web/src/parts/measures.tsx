@@ -4,6 +4,7 @@ import type { Figure, Measured, Missing } from "../api/documents.ts";
 import { parsed, spelled } from "../time/instant.ts";
 import { Nothing } from "./empty.tsx";
 import { Panel } from "./panel.tsx";
+import { Table } from "./table.tsx";
 import { count, points } from "./words.ts";
 
 const AIMS: Record<string, string> = { at_least: "≥", at_most: "≤", below: "<" };
@@ -75,56 +76,54 @@ export function Measures({ measures, missing, title }: MeasuresProps) {
 
 function MeasureTable({ measures }: { measures: Measured[] }) {
   return (
-    <div class="scroll" tabIndex={0}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Measure</th>
-            <th scope="col" class="number">
-              Value
+    <Table>
+      <thead>
+        <tr>
+          <th scope="col">Measure</th>
+          <th scope="col" class="number">
+            Value
+          </th>
+          <th scope="col" class="number">
+            Of
+          </th>
+          <th scope="col">95 % interval</th>
+          <th scope="col" class="number">
+            Target
+          </th>
+          <th scope="col">Target met</th>
+        </tr>
+      </thead>
+      <tbody>
+        {measures.map((measure) => (
+          <tr key={measure.id}>
+            <th scope="row" title={measure.formula}>
+              <a href={measure.list}>
+                {measure.id} {measure.title}
+              </a>
             </th>
-            <th scope="col" class="number">
-              Of
-            </th>
-            <th scope="col">95 % interval</th>
-            <th scope="col" class="number">
-              Target
-            </th>
-            <th scope="col">Target met</th>
+            <td class="number">
+              <strong>{valueWords(measure.value, measure.unit)}</strong>
+            </td>
+            <td class="number calm">
+              {measure.denominator === null
+                ? "–"
+                : `${measure.numerator === null ? "" : `${count(measure.numerator)} of `}${count(measure.denominator)}`}
+            </td>
+            <td class="calm nowrap">
+              {measure.low === null || measure.high === null
+                ? "–"
+                : `${valueWords(measure.low, measure.unit)} to ${valueWords(measure.high, measure.unit)}`}
+            </td>
+            <td class="number">
+              {AIMS[measure.aim] ?? ""} {valueWords(measure.target, measure.unit)}
+            </td>
+            <td>
+              <Met met={measure.met} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {measures.map((measure) => (
-            <tr key={measure.id}>
-              <th scope="row" title={measure.formula}>
-                <a href={measure.list}>
-                  {measure.id} {measure.title}
-                </a>
-              </th>
-              <td class="number">
-                <strong>{valueWords(measure.value, measure.unit)}</strong>
-              </td>
-              <td class="number calm">
-                {measure.denominator === null
-                  ? "–"
-                  : `${measure.numerator === null ? "" : `${count(measure.numerator)} of `}${count(measure.denominator)}`}
-              </td>
-              <td class="calm nowrap">
-                {measure.low === null || measure.high === null
-                  ? "–"
-                  : `${valueWords(measure.low, measure.unit)} to ${valueWords(measure.high, measure.unit)}`}
-              </td>
-              <td class="number">
-                {AIMS[measure.aim] ?? ""} {valueWords(measure.target, measure.unit)}
-              </td>
-              <td>
-                <Met met={measure.met} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

@@ -5,6 +5,7 @@ import type { Canary, OnCall, Rollback, ServiceDelta, ShownFinding } from "../..
 import { ToDeployment } from "../../parts/link.tsx";
 import { ListPanel } from "../../parts/list-panel.tsx";
 import { ResultMark, StateMark } from "../../parts/state-mark.tsx";
+import { Table } from "../../parts/table.tsx";
 import { Version } from "../../parts/version.tsx";
 import { count, deltaValue, isWorse, points, sentence, share } from "../../parts/words.ts";
 import { now } from "../../state/app.ts";
@@ -200,30 +201,28 @@ export function Deltas({ document: shown }: { document: OnCall }) {
       what="deltas"
       empty="No service has telemetry around a deployment in this window."
     >
-      <div class="scroll" tabIndex={0}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Service</th>
-              <th scope="col" class="number">
-                Before
-              </th>
-              <th scope="col" class="number">
-                After
-              </th>
-              <th scope="col" class="number">
-                Difference
-              </th>
-              <th scope="col">95 % interval</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.deltas.map((each) => (
-              <DeltaRow key={each.service + each.chip.id} each={each} />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead>
+          <tr>
+            <th scope="col">Service</th>
+            <th scope="col" class="number">
+              Before
+            </th>
+            <th scope="col" class="number">
+              After
+            </th>
+            <th scope="col" class="number">
+              Difference
+            </th>
+            <th scope="col">95 % interval</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.deltas.map((each) => (
+            <DeltaRow key={each.service + each.chip.id} each={each} />
+          ))}
+        </tbody>
+      </Table>
     </ListPanel>
   );
 }
