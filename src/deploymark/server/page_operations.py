@@ -137,7 +137,11 @@ _PAGES: Final = (
         executive.executive,
         Exec,
         Parameter("until", _Word, "Of the thirty days before then (RFC 3339); now."),
-        Parameter("environment", _Word, "In this environment; those that are production by name."),
+        Parameter(
+            "environment",
+            _Word,
+            "In this environment; those that are production by name, or the only one.",
+        ),
     ),
     _page(
         "/deployments",

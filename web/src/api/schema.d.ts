@@ -2628,6 +2628,9 @@ export interface components {
          * @description The executive's numbers of thirty days.
          *
          *         Attributes:
+         *             environment: The one that is shown; `production` for all that are by their names.
+         *             notice: Why another environment is shown than production, or nothing is; else null.
+         *             elsewhere: Where there are deployments while `environment` has none, the most first.
          *             success: M1 of the thirty days, by how deployments are shown now.
          *             measures: Of the last week; each says its own window.
          *             dora: The four keys as far as there are data.
@@ -2641,6 +2644,9 @@ export interface components {
             simulated: boolean;
             window: components["schemas"]["Window"];
             environment: string;
+            notice: string | null;
+            elsewhere: components["schemas"]["Elsewhere"][];
+            elsewhere_total: number;
             success: components["schemas"]["Measured"] | null;
             measures: components["schemas"]["Measured"][];
             days: components["schemas"]["Day"][];
@@ -2649,6 +2655,18 @@ export interface components {
             coverage: components["schemas"]["Figure"][];
             teams: components["schemas"]["Team"][];
             teams_total: number;
+        };
+        /**
+         * Elsewhere
+         * @description An environment that has deployments where the one that is shown has none.
+         *
+         *         Attributes:
+         *             address: Of the same page of this environment.
+         */
+        Elsewhere: {
+            environment: string;
+            deployments: number;
+            address: string;
         };
         /**
          * Measured
@@ -7067,7 +7085,7 @@ export interface operations {
             query?: {
                 /** @description Of the thirty days before then (RFC 3339); now. */
                 until?: string;
-                /** @description In this environment; those that are production by name. */
+                /** @description In this environment; those that are production by name, or the only one. */
                 environment?: string;
                 /** @description Wait until this entry can be found. */
                 after?: number;

@@ -9,7 +9,7 @@ import { ListPanel } from "../parts/list-panel.tsx";
 import { FigureCard, Measures, Met, valueWords } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Panel } from "../parts/panel.tsx";
-import { count } from "../parts/words.ts";
+import { count, counted } from "../parts/words.ts";
 import { written } from "../time/instant.ts";
 
 export default function ExecPage({ document: shown }: { document: Exec }) {
@@ -19,6 +19,7 @@ export default function ExecPage({ document: shown }: { document: Exec }) {
       note={`${shown.environment}, ${written(shown.window.since_ms, shown.window.until_ms)} UTC`}
       class="exec"
     >
+      <Elsewhere document={shown} />
       <div class="grid-2 exec-top">
         <Success document={shown} />
         <Panel title="Deployments a day" note="failed and rolled back on top">
@@ -50,6 +51,33 @@ export default function ExecPage({ document: shown }: { document: Exec }) {
       </div>
       <AllMissing missing={shown.missing} told={["success", "measures", "incidents"]} />
     </PageFrame>
+  );
+}
+
+/** Which environment this is, where it is not the one that was looked for; where there is more. */
+function Elsewhere({ document: shown }: { document: Exec }) {
+  // A view that was frozen by an older server has none.
+  const { notice = null, elsewhere = [], elsewhere_total: total = 0 } = shown;
+  if (notice === null) return null;
+  const left = total - elsewhere.length;
+  return (
+    <section class="panel" aria-label="Environment">
+      <p class="inside break">
+        <span class="state-glyph tone-warn" aria-hidden="true">
+          ▲
+        </span>{" "}
+        {notice}
+        {elsewhere.length === 0 ? null : " There are deployments of these days in "}
+        {elsewhere.map((place, i) => (
+          <span key={place.environment}>
+            {i === 0 ? null : i === elsewhere.length - 1 && left === 0 ? " and " : ", "}
+            <a href={place.address}>{place.environment}</a> ({count(place.deployments)})
+          </span>
+        ))}
+        {left === 0 ? null : ` and ${counted(left, "more environment")}`}
+        {elsewhere.length === 0 ? null : "."}
+      </p>
+    </section>
   );
 }
 

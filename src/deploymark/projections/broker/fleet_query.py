@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_
 
-from deploymark.model.environment import is_production
 from deploymark.model.vocabulary import Kind
 from deploymark.projections.broker.marks import CLUSTER, KNOWN, MARK, MarkRow
 from deploymark.projections.broker.questions import Values
@@ -153,10 +152,6 @@ class FleetBook:
         with self._views.reading() as connection:
             return list(connection.scalars(statement))
 
-    def production(self) -> list[str]:
-        """Return the environments that are production by their names; raises as `page`."""
-        return [name for name in self.environments() if is_production(name)]
-
     def days(self, since_ms: int, until_ms: int, environments: Sequence[str]) -> list[DayRow]:
         """Return the deployments of a window by day, owner and how they are shown now.
 
@@ -165,26 +160,43 @@ class FleetBook:
         """
         day = (MARK.c.at_ms - since_ms) // literal(DAY_MS)
         owner = func.coalesce(MARK.c.owner, "")
-        wanted = (
-            MARK.c.at_ms >= since_ms,
-            MARK.c.at_ms < until_ms,
-            MARK.c.first == 1,
-            MARK.c.kind == Kind.DEPLOYMENT,
-            MARK.c.environment.in_(environments),
-            case((MARK.c.live == 1, 1), (MARK.c.rank.in_(_UNDONE), 1), else_=0) == 1,
-        )
         statement = (
             select(day, owner, MARK.c.rank, func.count())
-            .where(*wanted)
+            .where(*_counted(since_ms, until_ms), MARK.c.environment.in_(environments))
             .group_by(day, owner, MARK.c.rank)
         )
         with self._views.reading() as connection:
             return [DayRow._make(row) for row in connection.execute(statement)]
 
+    def places(self, since_ms: int, until_ms: int) -> list[tuple[str, int]]:
+        """Return environments with how many deployments `days` counts there, most first.
+
+        Raises as `page`.
+        """
+        runs = func.count()
+        statement = (
+            select(MARK.c.environment, runs)
+            .where(*_counted(since_ms, until_ms))
+            .group_by(MARK.c.environment)
+            .order_by(runs.desc(), MARK.c.environment)
+        )
+        with self._views.reading() as connection:
+            return [(environment, many) for environment, many in connection.execute(statement)]
+
 
 _UNDONE: Final = [
     RANK[state] for state in (ShownState.FAILED, ShownState.ROLLING_BACK, ShownState.ROLLED_BACK)
 ]
+
+
+def _counted(since_ms: int, until_ms: int) -> list[ColumnElement[bool]]:
+    return [
+        MARK.c.at_ms >= since_ms,
+        MARK.c.at_ms < until_ms,
+        MARK.c.first == 1,
+        MARK.c.kind == Kind.DEPLOYMENT,
+        case((MARK.c.live == 1, 1), (MARK.c.rank.in_(_UNDONE), 1), else_=0) == 1,
+    ]
 
 
 def _scopes(query: FleetQuery) -> list[ColumnElement[bool]]:

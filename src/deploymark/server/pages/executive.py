@@ -5,6 +5,7 @@ from shlex import quote
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from deploymark.model.environment import PRODUCTION, is_production
 from deploymark.model.instants import format_instant
 from deploymark.model.proportion import Proportion
 from deploymark.projections.broker.fleet_query import DAY_MS, DayRow
@@ -13,10 +14,19 @@ from deploymark.projections.measures import MEASURES
 from deploymark.server.pages.asked import Asked, window_of
 from deploymark.server.pages.measures import measured, measures_of
 from deploymark.server.pages.shapes import Window
-from deploymark.server.pages.shapes_overview import Aim, Day, Exec, Figure, Measured, Team
+from deploymark.server.pages.shapes_overview import (
+    Aim,
+    Day,
+    Elsewhere,
+    Exec,
+    Figure,
+    Measured,
+    Team,
+)
 
 DAYS: Final = 30
 TEAMS: Final = 50
+ELSEWHERE: Final = 10
 
 _PRODUCTION: Final = "production"
 _NOBODY: Final = "no owner"
@@ -33,8 +43,10 @@ def executive(asked: Asked) -> Exec:
     """
     window = _window(asked)
     named = asked.parameters.get("environment")
-    environments = [named] if named else asked.sources.fleet.production()
-    rows = asked.sources.fleet.days(window.since_ms, window.until_ms, environments)
+    fleet = asked.sources.fleet
+    environment, environments = _chosen(asked, named)
+    rows = fleet.days(window.since_ms, window.until_ms, environments)
+    places = [] if rows else fleet.places(window.since_ms, window.until_ms)
     items = _slis(asked, named)
     measures = [measured(item) for item in items]
     by = {each.id: each for each in measures}
@@ -46,7 +58,10 @@ def executive(asked: Asked) -> Exec:
     return Exec(
         **asked.head(asked.parts.runner.position()),
         window=window,
-        environment=named or _PRODUCTION,
+        environment=environment,
+        notice=_notice(environment, environments, named=named, elsewhere=bool(places)),
+        elsewhere=[_elsewhere(asked, *place) for place in places[:ELSEWHERE]],
+        elsewhere_total=len(places),
         success=_success(rows, window, named),
         measures=measures,
         days=_days(rows, window, named),
@@ -56,6 +71,39 @@ def executive(asked: Asked) -> Exec:
         teams=teams[:TEAMS],
         teams_total=len(teams),
     )
+
+
+def _chosen(asked: Asked, named: str | None) -> tuple[str, list[str]]:
+    """Return what is shown, as it is called and which environments it is."""
+    if named:
+        return named, [named]
+    known = asked.sources.fleet.environments()
+    if len(known) == 1:
+        (only,) = known
+        return (_PRODUCTION if is_production(only) else only), known
+    return _PRODUCTION, [name for name in known if is_production(name)]
+
+
+def _notice(
+    environment: str, environments: Sequence[str], *, named: str | None, elsewhere: bool
+) -> str | None:
+    if not named and environment != _PRODUCTION:
+        return f"No environment is production by its name: {environment} is shown, the only one."
+    if not elsewhere:
+        return None
+    if not environments:
+        *words, last = sorted(PRODUCTION)
+        return (
+            "No environment is production by its name:"
+            f" none has {', '.join(words)} or {last} as a word."
+        )
+    return f"No deployment of these {DAYS} days went live in {environment}, or failed there."
+
+
+def _elsewhere(asked: Asked, environment: str, deployments: int) -> Elsewhere:
+    until = asked.parameters.get("until")
+    query = {"environment": environment} | ({"until": until} if until else {})
+    return Elsewhere(environment, deployments, f"/exec?{urlencode(query)}")
 
 
 def _window(asked: Asked) -> Window:

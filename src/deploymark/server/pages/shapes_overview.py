@@ -185,10 +185,25 @@ class Team(Struct, frozen=True):
     list: str
 
 
+class Elsewhere(Struct, frozen=True):
+    """An environment that has deployments where the one that is shown has none.
+
+    Attributes:
+        address: Of the same page of this environment.
+    """
+
+    environment: str
+    deployments: int
+    address: str
+
+
 class Exec(Document, frozen=True, kw_only=True):
     """The executive's numbers of thirty days.
 
     Attributes:
+        environment: The one that is shown; `production` for all that are by their names.
+        notice: Why another environment is shown than production, or nothing is; else null.
+        elsewhere: Where there are deployments while `environment` has none, the most first.
         success: M1 of the thirty days, by how deployments are shown now.
         measures: Of the last week; each says its own window.
         dora: The four keys as far as there are data.
@@ -198,6 +213,9 @@ class Exec(Document, frozen=True, kw_only=True):
 
     window: Window
     environment: str
+    notice: str | None
+    elsewhere: list[Elsewhere]
+    elsewhere_total: int
     success: Measured | None
     measures: list[Measured]
     days: list[Day]
