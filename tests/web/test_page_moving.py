@@ -5,6 +5,8 @@ from pathlib import Path
 from page_server import Open, PageServer, marker
 from playwright.sync_api import Page, expect
 
+from deploymark.model.instants import parse_instant
+
 
 def span_of(page: Page) -> tuple[int, int]:
     """Return from when until when the charts reach."""
@@ -58,6 +60,24 @@ def test_zooming_keeps_the_selected_deployment_in_place(
     for key in ("+", "-"):
         zoom(page, key)
         assert abs(selected_x(page) - before) < 3, key
+
+
+def test_zooming_keeps_the_deployment_in_place_on_the_debug_page_too(
+    open_page: Open, server: PageServer, story: dict[str, str]
+) -> None:
+    page = open_page(server, f"/debug?range=6h&dep={story['payments']}~1")
+    expect(page.locator(".timeline")).to_be_visible()
+    at = parse_instant(server.ask(f"/debug?dep={story['payments']}~1")["selected"]["chip"]["at"])
+    shares = []
+    for key in ("", "+", "-"):
+        if key:
+            with page.expect_response("**/debug?*") as answered:
+                page.keyboard.press(key)
+            window = answered.value.json()["window"]
+        else:
+            window = server.ask(f"/debug?range=6h&dep={story['payments']}~1")["window"]
+        shares.append((at - window["since_ms"]) / (window["until_ms"] - window["since_ms"]))
+    assert max(shares) - min(shares) < 0.01, shares
 
 
 def test_zooming_keeps_the_end_that_is_now_where_nothing_selected_is_in_sight(

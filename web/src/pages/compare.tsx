@@ -1,6 +1,5 @@
 // Two deployments side by side: what they say differently, what they did, what came between.
 
-import { Table } from "../parts/table.tsx";
 import "../style/deployment.css";
 import type { Compare, Selected } from "../api/documents.ts";
 import { ChipTable } from "../parts/chip-table.tsx";
@@ -11,6 +10,7 @@ import { ToDeployment } from "../parts/link.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Panel } from "../parts/panel.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Table } from "../parts/table.tsx";
 import { When } from "../parts/when.tsx";
 import { count, deltaWords, isWorse, share, shownOf } from "../parts/words.ts";
 

@@ -1,7 +1,6 @@
 // One deployment to its depths: proof, one wide timeline of everything, slowest spans against what
 // ran before, measures from the moment it went live, what each instance runs, and its emitters.
 
-import { Table } from "../parts/table.tsx";
 import "../style/debug.css";
 import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
@@ -18,11 +17,13 @@ import { PageFrame } from "../parts/page.tsx";
 import { Facts, Panel } from "../parts/panel.tsx";
 import { ProofWords } from "../parts/proof-words.tsx";
 import { StateMark } from "../parts/state-mark.tsx";
+import { Table } from "../parts/table.tsx";
 import { Timeline } from "../parts/timeline.tsx";
 import { Traces } from "../parts/traces.tsx";
 import { When } from "../parts/when.tsx";
 import { count, sentence, shortDigest, shownOf } from "../parts/words.ts";
 import { address } from "../state/app.ts";
+import { useChosenAt } from "../state/chosen.ts";
 import { spelled } from "../time/instant.ts";
 
 export default function DebugPage({ document: shown }: { document: Debug }) {
@@ -45,6 +46,7 @@ export default function DebugPage({ document: shown }: { document: Debug }) {
 
 function Depths({ shown, selected }: { shown: Debug; selected: Selected }) {
   const { chip } = selected;
+  useChosenAt(chip.at);
   useLayoutEffect(
     () =>
       onAll({

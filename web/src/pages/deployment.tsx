@@ -1,7 +1,6 @@
 // One deployment: how it stands and what may be done, what is evidence of it, where it is, what it
 // did to requests, what changed with it, and the entries that prove all that.
 
-import { Table } from "../parts/table.tsx";
 import "../style/deployment.css";
 import { useLayoutEffect } from "preact/hooks";
 import { at } from "../address/address.ts";
@@ -22,6 +21,7 @@ import { Facts, Panel } from "../parts/panel.tsx";
 import { ProofWords } from "../parts/proof-words.tsx";
 import { ReceiptCheck } from "../parts/receipt-check.tsx";
 import { ResultMark, StateMark } from "../parts/state-mark.tsx";
+import { Table } from "../parts/table.tsx";
 import { Traces } from "../parts/traces.tsx";
 import { When } from "../parts/when.tsx";
 import {

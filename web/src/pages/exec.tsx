@@ -1,7 +1,6 @@
 // The numbers of thirty days for who leads: every one linked to the list that proves it. Prints on
 // paper; nothing moves.
 
-import { Table } from "../parts/table.tsx";
 import "../style/exec.css";
 import type { Exec, Figure } from "../api/documents.ts";
 import { AllMissing, Empty, Nothing } from "../parts/empty.tsx";
@@ -9,6 +8,7 @@ import { ListPanel } from "../parts/list-panel.tsx";
 import { FigureCard, Measures, Met, valueWords } from "../parts/measures.tsx";
 import { PageFrame } from "../parts/page.tsx";
 import { Panel } from "../parts/panel.tsx";
+import { Table } from "../parts/table.tsx";
 import { count, counted } from "../parts/words.ts";
 import { written } from "../time/instant.ts";
 

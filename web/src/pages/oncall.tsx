@@ -25,7 +25,8 @@ import {
   shortDigest,
   sourceWords,
 } from "../parts/words.ts";
-import { address, chosenAt, isLoading, now, say } from "../state/app.ts";
+import { address, isLoading, now, say } from "../state/app.ts";
+import { useChosenAt } from "../state/chosen.ts";
 import { columns } from "../state/load.ts";
 import { isNarrow } from "../state/narrow.ts";
 import { lookOf } from "../state/shown.ts";
@@ -46,12 +47,7 @@ export default function OnCallPage({ document: shown }: { document: OnCall }) {
   const { series, problem } = useSeries(shown, chip);
   const changes = useChanges(chip, shown.as_of);
 
-  useEffect(() => {
-    chosenAt.value = chip === null ? null : parsed(chip.at);
-    return () => {
-      chosenAt.value = null;
-    };
-  }, [chip?.at]);
+  useChosenAt(chip?.at ?? null);
   useEffect(() => {
     document.title = `${shown.verdict.sentence} – deploymark`;
   }, [shown.verdict.sentence]);
