@@ -11,11 +11,10 @@ import math
 from hashlib import sha256
 from typing import Any, Final
 
-from deploymark.testing.kubernetes_schema import KINDS
+from deploymark.testing.kubernetes_schema import KINDS, REVISION
 from deploymark.testing.kubernetes_store import Content, Key, Store
 
 HASH: Final = "pod-template-hash"
-REVISION: Final = "deployment.kubernetes.io/revision"
 _WHO: Final = "kube-controller-manager"
 _POD, _DEPLOYMENT, _REPLICA_SET, _ROLLOUT = KINDS
 _QUARTER: Final = 0.25

@@ -89,6 +89,10 @@ class Rollout(Struct, rename="camel"):
     status: RolloutStatus | None = None
 
 
+REVISION: Final = "deployment.kubernetes.io/revision"
+"""An annotation that the controller of Deployments writes."""
+
+
 class Kind(NamedTuple):
     """A kind that the double serves.
 
@@ -97,6 +101,7 @@ class Kind(NamedTuple):
         model: Its fields.
         merges_lists: It takes strategic merge patches, and its lists have keys.
         counts: Its `metadata.generation` counts changes of the spec.
+        counts_annotations: It counts those of the annotations, too.
     """
 
     api_version: str
@@ -105,6 +110,7 @@ class Kind(NamedTuple):
     model: type
     merges_lists: bool = True
     counts: bool = True
+    counts_annotations: bool = False
 
     @property
     def group_path(self) -> str:
@@ -114,7 +120,7 @@ class Kind(NamedTuple):
 
 KINDS: Final = (
     Kind("v1", "Pod", "pods", core_v1.Pod, counts=False),
-    Kind("apps/v1", "Deployment", "deployments", apps_v1.Deployment),
+    Kind("apps/v1", "Deployment", "deployments", apps_v1.Deployment, counts_annotations=True),
     Kind("apps/v1", "ReplicaSet", "replicasets", apps_v1.ReplicaSet),
     Kind("argoproj.io/v1alpha1", "Rollout", "rollouts", Rollout, merges_lists=False),
 )

@@ -22,7 +22,7 @@ from deploymark.testing.kubernetes_apply import (
 )
 from deploymark.testing.kubernetes_patch import differs
 from deploymark.testing.kubernetes_rules import check_rules
-from deploymark.testing.kubernetes_schema import Kind, problems_of
+from deploymark.testing.kubernetes_schema import REVISION, Kind, problems_of
 
 Content = dict[str, Any]
 Selects = Callable[[Content], bool]
@@ -228,10 +228,13 @@ class Store:
         """End an object and what it owns; a pod on a node ends when its node says so."""
         with self.changed:
             found = self.get(kind, key.namespace, key.name)
-            if kind.kind == "Pod" and found["spec"].get("nodeName") and grace != 0:
+            if kind.kind == "Pod":
+                waits = bool(found["spec"].get("nodeName")) and grace != 0
                 found["metadata"].setdefault("deletionTimestamp", _now())
-                found["metadata"].setdefault("deletionGracePeriodSeconds", grace or 30)
-                return self._keep(kind, key, found, "MODIFIED")
+                found["metadata"].setdefault("deletionGracePeriodSeconds", waits * (grace or 30))
+                if waits:
+                    return self._keep(kind, key, found, "MODIFIED")
+                self._tell("MODIFIED", key, found)
             del self._objects[key], self._owners[key]
             self._tell("DELETED", key, found)
             self.settle()
@@ -256,7 +259,7 @@ class Store:
                 HTTPStatus.UNPROCESSABLE_ENTITY, f"strict decoding error: {', '.join(problems)}"
             )
         check_rules(kind.kind, wanted, found)
-        if kind.counts and differs(found, wanted, "spec"):
+        if _counts(kind, found, wanted):
             wanted["metadata"]["generation"] = found["metadata"]["generation"] + 1
         if _without_owners(wanted) == _without_owners(found) and owners == self._owners[key]:
             return found
@@ -292,6 +295,18 @@ def _model(kind: Kind) -> Any:  # noqa: ANN401 - a type, or Any where lists have
 
 def _now() -> str:
     return dt.datetime.fromtimestamp(0, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _counts(kind: Kind, found: Content, wanted: Content) -> bool:
+    if kind.counts_annotations and _annotations(found) != _annotations(wanted):
+        return True
+    return kind.counts and differs(found, wanted, "spec")
+
+
+def _annotations(content: Content) -> Content:
+    """Return those that count: the controller writes its own beside the status."""
+    found = content["metadata"].get("annotations") or {}
+    return {name: said for name, said in found.items() if name != REVISION}
 
 
 def _without_owners(content: Content) -> Content:

@@ -58,6 +58,12 @@ class ControlPlane:
     def is_real(self) -> bool:
         return self._double is None
 
+    @property
+    def minor(self) -> int:
+        """Of a real one; 0 for one that does not say."""
+        said = self.ask("GET", "/version")[1]["minor"]
+        return int("".join(filter(str.isdigit, said)) or 0)
+
     def kubeconfig(self, folder: Path) -> str:
         file = folder / "kubeconfig.yaml"
         cluster = {"server": self.url, "insecure-skip-tls-verify": True}
@@ -257,7 +263,7 @@ def with_namespace(url: str, token: str, double: KubernetesApi | None = None) ->
 @contextlib.contextmanager
 def real_server(folder: Path) -> Iterator[tuple[str, str]]:
     """Start etcd, kube-apiserver and kube-controller-manager, and give URL and token."""
-    client, peer, port = _free_port(), _free_port(), _free_port()
+    client, peer, port, controllers = (_free_port() for _ in range(4))
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f'{token},tests,tests,"system:masters"\n')
     key = folder / "service-account.pem"
@@ -302,6 +308,8 @@ def real_server(folder: Path) -> Iterator[tuple[str, str]]:
         start(
             "kube-controller-manager",
             f"--kubeconfig={config}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={controllers}",
             "--leader-elect=false",
             "--controllers=deployment,replicaset,garbagecollector,namespace",
         )
