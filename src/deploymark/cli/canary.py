@@ -154,9 +154,7 @@ def _list(options: argparse.Namespace, output: Output) -> int:
     if output.width is None or output.width >= WIDE:
         output.table(canary_show.COLUMNS, rows)
         return 0
-    what = canary_show.COLUMNS.index("what")
-    narrow = [columns[:what] + columns[what + 1 :] for columns in (canary_show.COLUMNS, *rows)]
-    output.table(narrow[0], narrow[1:])
+    output.table(canary_show.COLUMNS[:-1], [row[:-1] for row in rows])
     for each in found:
         said = f"{each['service']} in {each['environment']}: {canary_show.standing(each)}"
         output.remark(plain(said))

@@ -17,9 +17,10 @@ COLUMNS: Final = (
     "weight",
     "result",
     "score",
-    "what",
     "deployment",
+    "what",
 )
+"""What it waits for is a sentence: last, so that no line is filled up to the longest of them."""
 
 ADOPTION: Final = "was adopted"
 """What guard `target` says of a release that nobody has called good."""
@@ -44,8 +45,8 @@ def row_of(shown: dict[str, Any]) -> tuple[str, ...]:
         f"{_weight(shown):g} %",
         "-" if verdict is None else verdict["result"],
         "-" if verdict is None else f"{verdict['score']:g}",
-        standing(shown),
         shown["deployment_id"],
+        standing(shown),
     )
 
 

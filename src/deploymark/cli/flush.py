@@ -48,7 +48,7 @@ def _flush(options: argparse.Namespace, output: Output) -> int:
     settings = read_settings(host.environment(), host.user())
     if options.url is not None:
         settings = settings._replace(url=options.url)
-    done = Emitter(settings, facts={}).flush(options.budget)
+    done = Emitter(settings, facts={}).flush(options.budget, every=True)
     found = inspect_spool(settings.spool, host.user())
     elsewhere = found.elsewhere(settings.url)
     left = found.waiting - sum(elsewhere.values())

@@ -12,6 +12,7 @@ from deploymark.cli.options import (
     add_passphrase,
     check_key_name,
     data_directory,
+    log_on_this_machine,
     open_export,
     open_signer,
     passphrase,
@@ -210,7 +211,7 @@ def _checkpoint(options: argparse.Namespace, output: Output) -> int:
         with open_log(data_directory(options), passphrase(options)) as log:
             published = log.publisher.publish()
     else:
-        with open_reader(data_directory(options)) as (_, reader):
+        with open_reader(log_on_this_machine(options)) as (_, reader):
             published = reader.checkpoint(max(1, reader.head().published_size))
     _say_checkpoint(published, output)
     return 0
@@ -236,7 +237,7 @@ def _say_checkpoint(published: PublishedCheckpoint, output: Output) -> None:
 
 
 def _prove(options: argparse.Namespace, output: Output) -> int:
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(log_on_this_machine(options)) as (_, reader):
         receipt = LogView(reader).published_receipt(options.index)
     text = format_receipt(receipt)
     if options.out is not None:
@@ -254,7 +255,7 @@ def _prove(options: argparse.Namespace, output: Output) -> int:
 
 
 def _show(options: argparse.Namespace, output: Output) -> int:
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(log_on_this_machine(options)) as (_, reader):
         entry = reader.entry(options.index)
     leaf = decode_leaf(entry.leaf or b"")
     record = {
@@ -275,7 +276,7 @@ def _show(options: argparse.Namespace, output: Output) -> int:
 
 
 def _ls(options: argparse.Namespace, output: Output) -> int:
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(log_on_this_machine(options)) as (_, reader):
         size = reader.head().size
         entries = list(reader.entries(max(0, size - options.last), size))
     rows = []
@@ -294,8 +295,8 @@ def _fsck(options: argparse.Namespace, output: Output) -> int:
         if options.data is not None:
             raise UsageError("An export and --data are two different things to check.")
         return _fsck_export(options.export, output)
-    check_guard_of = remembered_guard(data_directory(options))
-    with open_reader(data_directory(options)) as (data, reader):
+    check_guard_of = remembered_guard(log_on_this_machine(options))
+    with open_reader(log_on_this_machine(options)) as (data, reader):
         size = reader.head().size
         with output.progress("Checking entries", size) as progress:
             audit = Audit(reader, log_keys(read_policy(data)), progress=progress)
@@ -331,7 +332,7 @@ def _conclude(steps: Sequence[Step], what: str, output: Output) -> int:
 
 
 def _export(options: argparse.Namespace, output: Output) -> int:
-    with open_reader(data_directory(options)) as (_, reader):
+    with open_reader(log_on_this_machine(options)) as (_, reader):
         head = reader.head()
         total = head.published_size
         _check_continues(options.directory, head.origin, total)

@@ -13,6 +13,10 @@ from deploymark.errors import DeploymarkError, ServerUnavailableError
 
 DONE, NO, UNAVAILABLE, NOT_ALLOWED = 0, 1, 69, 77
 _LOOK: Final = "`deploymark doctor` looks for the cause."
+_AGAIN: Final = (
+    "It is tried again, at first after a minute and later once an hour, when something is marked "
+    "here; `deploymark flush` tries it at once, and lists what is left."
+)
 _NOT_ALLOWED: Final = frozenset(
     {
         "unauthenticated",
@@ -103,7 +107,9 @@ def _sentence(phase: str, fields: dict[str, Any], marked: Marked) -> str:
             known = " (known already)" if marked.answer.get("duplicate") else ""
             return f"{what}: {name}{again}, entry {marked.answer.get('index')}{known}"
         case State.SPOOLED:
-            return f"{what}: {name}, kept in the spool: {marked.reason or 'not delivered yet.'}"
+            reason = marked.reason or "not delivered yet."
+            again = f" {_AGAIN}" if marked.answer.get("code") in _NOT_ALLOWED else ""
+            return f"{what}: {name}, kept in the spool: {reason}{again}"
         case State.REFUSED:
             return f"{what}: refused: {_refusal(marked)}"
         case State.LOST:

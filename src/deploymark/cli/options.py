@@ -45,6 +45,23 @@ def data_directory(options: argparse.Namespace) -> Path:
     return given or read_environment().data
 
 
+def log_on_this_machine(options: argparse.Namespace) -> Path:
+    """Return the data directory of a command that only reads a log, and asks no server.
+
+    Raises:
+        DataDirectoryError: There is none. To make one would not bring what is to be read.
+    """
+    directory = data_directory(options)
+    if not directory.exists():
+        raise DataDirectoryError(
+            f"There is no data directory {directory}.",
+            hint="This command reads the log's files, on the machine of its server, and asks no "
+            "DEPLOYMARK_URL. Name their directory with --data or DEPLOYMARK_DATA; `deploymark up` "
+            "says at its start where it is.",
+        )
+    return directory
+
+
 def own_log(options: argparse.Namespace) -> Path:
     """Return the data directory of a command that can ask a server instead, with `--url`.
 

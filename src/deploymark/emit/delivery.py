@@ -35,6 +35,7 @@ _UNAUTHENTICATED: Final = 401
 _SERVER_FAILED: Final = 500
 # The marker is right, and the caller, the moment or the place is not: all this may change.
 _KEPT: Final = frozenset({401, 403, 404, 408, 425, 429})
+_FORBIDDEN: Final = 403
 _SHOWN: Final = 200
 
 Content = Mapping[str, Any]
@@ -61,6 +62,11 @@ class Outcome(NamedTuple):
     def final(self) -> bool:
         """Whether sending it again is useless."""
         return self.accepted or (self.status < _SERVER_FAILED and self.status not in _KEPT)
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether this caller may not say it now; what others say is not touched by that."""
+        return self.status == _FORBIDDEN and isinstance(self.content.get("code"), str)
 
 
 class Posted(NamedTuple):
@@ -218,12 +224,13 @@ def read_answer(
     value = _object(content)
     if status in _KEPT or status >= _SERVER_FAILED or 300 <= status < _FAILED or status < 200:  # noqa: PLR2004 - classes of status
         told = _first_problem(value)
-        return Posted((), _said(shown, status, told), retry_seconds, refusal=told)
-    results = value.get("results")
-    if count > 1 and isinstance(results, list) and len(results) == count:
-        outcomes = [_outcome(result) for result in results]
-        if all(outcome is not None for outcome in outcomes):
-            return Posted([each for each in outcomes if each is not None], "", retry_seconds)
+        each = _results(value, count) if count > 1 else [Outcome(status, value)]
+        about = each if status == _FORBIDDEN and all(one.forbidden for one in each) else ()
+        return Posted(about, _said(shown, status, told), retry_seconds, refusal=told)
+    if count > 1 and isinstance(value.get("results"), list):
+        outcomes = _results(value, count)
+        if outcomes:
+            return Posted(outcomes, "", retry_seconds)
     elif status >= _FAILED:
         # One problem for all: a single marker is refused, a batch may hold one that spoils it.
         if count > 1:
@@ -245,6 +252,15 @@ def _first_problem(value: dict[str, Any]) -> dict[str, Any]:
     if isinstance(results, list) and results and isinstance(results[0], dict):
         return results[0]
     return value
+
+
+def _results(value: dict[str, Any], count: int) -> list[Outcome]:
+    """Return the outcome of each marker of a batch; nothing where an answer does not fit."""
+    results = value.get("results")
+    if not isinstance(results, list) or len(results) != count:
+        return []
+    found = [each for result in results if (each := _outcome(result)) is not None]
+    return found if len(found) == count else []
 
 
 def _outcome(result: object) -> Outcome | None:

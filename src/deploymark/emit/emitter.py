@@ -215,11 +215,12 @@ class Emitter:
 
     # Delivering ---------------------------------------------------------------------------------
 
-    def flush(self, seconds: float | None = None) -> Round:
+    def flush(self, seconds: float | None = None, *, every: bool = False) -> Round:
         """Deliver what waits, also what other processes left; returns when done or time is over.
 
         Args:
             seconds: How long to wait; the budget of the settings when left out.
+            every: Try also what was put off because its caller might not say it.
 
         Returns:
             What was delivered and refused since the emitter began, and the problem that is left.
@@ -228,7 +229,7 @@ class Emitter:
         try:
             self._check_process()
             self._spool.open()
-            done = self._sender.run_round(budget)
+            done = self._sender.run_round(budget, every=every)
         except Exception as error:  # noqa: BLE001 - never into the host
             return Round(problem=f"Delivery failed: {error}.", cut_short=True)
         total = self._sender.total()
@@ -355,7 +356,8 @@ class Emitter:
     def _tell_what_is_left(self, last: Round) -> None:
         """Log once what is not in the log at the end: nobody else would ever hear of it."""
         spool, in_memory = self._settings.spool, self._spool.waiting_in_memory()
-        waiting = self._spool.counts().waiting - in_memory
+        # What an earlier process was not allowed to say it has told of itself.
+        waiting = self._spool.counts().waiting - in_memory - self._sender.left_alone()
         problem = last.problem or "the server was not asked yet."
         said = []
         if waiting:

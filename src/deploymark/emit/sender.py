@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from deploymark.emit.delivery import Content, Outcome, Posted, Poster
 from deploymark.emit.host import Host
+from deploymark.emit.putting_off import PuttingOff
 from deploymark.emit.settings import Settings
 from deploymark.emit.spool import Parcel, Spool
 from deploymark.errors import DeploymarkError
@@ -47,6 +48,7 @@ class Round(NamedTuple):
         retry_seconds: What the server asks to wait, or None.
         cut_short: The rest was not tried.
         refusal: The problem with which the server does not take some now; empty without one.
+        put_off: The problem is only that this caller may not say some: nothing else waits for it.
     """
 
     delivered: int = 0
@@ -55,6 +57,7 @@ class Round(NamedTuple):
     retry_seconds: float | None = None
     cut_short: bool = False
     refusal: Content = _NOTHING
+    put_off: bool = False
 
 
 class Sender:
@@ -70,6 +73,8 @@ class Sender:
         self._spool = spool
         self._settings = settings
         self._host = host
+        self._putting_off = PuttingOff(spool, host, settings.token)
+        self._every = False
         self._poster: Poster | None = None
         self._thread: threading.Thread | None = None
         self._work = threading.Event()
@@ -128,10 +133,16 @@ class Sender:
         self._watched.discard(key)
         return self._answers.pop(key, None), last
 
-    def run_round(self, seconds: float) -> Round | None:
-        """Wait for a round that begins from now on; None when the time is over before its end."""
+    def run_round(self, seconds: float, *, every: bool = False) -> Round | None:
+        """Wait for a round that begins from now on; None when the time is over before its end.
+
+        Args:
+            seconds: How long to wait at most.
+            every: Send also what was put off.
+        """
         with self._changed:
             wanted = self._begun + 1
+            self._every = self._every or every
             self._start()
             self._hurry.set()
             self._work.set()
@@ -142,6 +153,12 @@ class Sender:
         """Return what was delivered and refused so far, and the problem of the last round."""
         with self._changed:
             return self._last._replace(delivered=self._total.delivered, refused=self._total.refused)
+
+    def left_alone(self) -> int:
+        """Return how many markers of this process's journal others were refused and told of."""
+        keys = [(each.epoch, each.number) for each in self._spool.plan()]
+        off = self._putting_off
+        return sum(key not in off.own and off.rests(key) for key in keys)
 
     def was_known(self, key: Key) -> bool:
         """Tell whether the log knew a marker already when it was delivered; of the newest ones."""
@@ -174,7 +191,7 @@ class Sender:
     def _run(self) -> None:
         failures = 0
         while not self._stopping:
-            self._work.wait()
+            self._work.wait(self._putting_off.seconds())
             self._hurry.wait(_GATHER_SECONDS)
             with self._changed:
                 self._work.clear()
@@ -190,8 +207,9 @@ class Sender:
                 )
                 self._ended = self._begun
                 self._changed.notify_all()
-            failures = failures + 1 if done.problem else 0
-            if done.problem:
+            again = bool(done.problem) and not done.put_off
+            failures = failures + 1 if again else 0
+            if again:
                 self._work.set()
                 self._hurry.wait(self._pause(done, failures))
         if self._poster is not None:
@@ -212,12 +230,14 @@ class Sender:
         try:
             if self._poster is None:
                 self._poster = Poster(self._settings, self._host)
-            done = self._deliver(self._spool.plan(self._first))
+            self._putting_off.recall()
+            every, self._every = self._every, False
+            done = self._deliver(self._spool.plan(self._first), every=every)
             now = self._host.elapsed_seconds()
             if not done.cut_short and now - self._orphans_at >= _ORPHANS_SECONDS:
                 self._orphans_at = now
                 for parcels in self._spool.orphans():
-                    done = _sum(done, self._deliver(parcels))
+                    done = _sum(done, self._deliver(parcels, every=every))
                     if done.cut_short:
                         break
         except DeploymarkError as error:
@@ -226,9 +246,10 @@ class Sender:
             return Round(problem=f"Delivery failed: {type(error).__name__}: {error}.")
         return done
 
-    def _deliver(self, parcels: Sequence[Parcel]) -> Round:
+    def _deliver(self, parcels: Sequence[Parcel], *, every: bool) -> Round:
         done = Round()
-        for batch in self._batches(parcels):
+        due = parcels if every else self._putting_off.due(parcels, self._watched)
+        for batch in self._batches(due):
             done = _sum(done, self._post(batch))
             if done.cut_short:
                 break
@@ -263,6 +284,7 @@ class Sender:
     def _settle(self, batch: Sequence[tuple[Parcel, bytes]], posted: Posted) -> Round:
         settled: list[tuple[Parcel, str]] = []
         private: list[Parcel] = []
+        forbidden: list[Key] = []
         refused: list[dict[str, object]] = []
         problem, refusal = posted.problem, posted.refusal
         for (parcel, body), outcome in zip(batch, posted.outcomes, strict=False):
@@ -271,6 +293,8 @@ class Sender:
                 said = outcome.content.get("detail") or "it gave no reason"
                 problem = problem or f"The server does not take a marker now: {said}"
                 refusal = refusal or outcome.content
+                if outcome.forbidden:
+                    forbidden.append(key)
                 continue
             if outcome.accepted:
                 settled.append((parcel, "delivered"))
@@ -290,13 +314,17 @@ class Sender:
         self._spool.settle(settled)
         if private:
             self._spool.expunge(private)
+        self._putting_off.put_off(forbidden)
+        done = [each for each, _ in settled] + private
+        self._putting_off.settle((each.epoch, each.number) for each in done)
         return Round(
-            len(settled) + len(private) - len(refused),
+            len(done) - len(refused),
             len(refused),
             problem,
             posted.retry_seconds,
             cut_short=self._stopping or not posted.outcomes,
             refusal=refusal,
+            put_off=bool(forbidden) and len(done) + len(forbidden) == len(batch),
         )
 
     def _refusal(self, key: Key, body: bytes, outcome: Outcome) -> dict[str, object]:
@@ -328,4 +356,5 @@ def _sum(first: Round, second: Round) -> Round:
         second.retry_seconds,
         second.cut_short,
         second.refusal or first.refusal,
+        all(each.put_off for each in (first, second) if each.problem),
     )

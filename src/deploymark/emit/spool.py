@@ -31,6 +31,9 @@ _STALE_MS: Final = 3_600_000
 _IDLE_MS: Final = 7 * 24 * 3_600_000
 _OWN_SHARE: Final = 16
 _OPEN_TO_OTHERS: Final = 0o022
+_NOTE_BYTES: Final = 1_000_000
+_NOTE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_DRAFT: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 Keeper = Journal | MemoryJournal
 Make = Callable[[str, int], Record]
@@ -277,6 +280,26 @@ class Spool:
             if full:
                 older = f"{REFUSED}.1"
                 os.replace(REFUSED, older, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def read_note(self, name: str) -> bytes:
+        """Return what stands in a small file beside the journals; empty when nothing does."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._directory >= 0:
+                file = os.open(name, _NOTE, dir_fd=self._directory)
+                with open(file, "rb") as opened:  # noqa: PTH123 - by its descriptor
+                    return opened.read(_NOTE_BYTES)
+        return b""
+
+    def write_note(self, name: str, content: bytes) -> None:
+        """Replace such a file, whole or not at all; a disk that refuses is no reason to stop."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._directory < 0:
+                return
+            draft = f"{name}.{self._host.process()}{DRAFT_SUFFIX}"
+            file = os.open(draft, _DRAFT, 0o600, dir_fd=self._directory)
+            with open(file, "wb") as opened:  # noqa: PTH123 - as above
+                opened.write(content)
+            os.replace(draft, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     # Knowing and ending -------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from deploymark.cli import build_parser, canary
+from deploymark.cli import build_parser, canary, canary_show
 from deploymark.cli.asking import followed_in
+from deploymark.cli.table import laid_out
 
 Run = Callable[..., CompletedProcess[str]]
 OnTerminal = Callable[..., str]
@@ -92,6 +93,20 @@ def held(run: Run, name: str) -> dict[str, Any]:
     raise AssertionError(name)
 
 
+def test_in_a_pipe_a_short_sentence_is_not_filled_up_to_the_longest() -> None:
+    shown: dict[str, Any] = dict.fromkeys(
+        ("superseded_by", "unknown", "doing", "failed", "ended", "wants", "silence", "paused_by")
+    )
+    shown |= {"service": "s", "environment": "prod", "version": "1", "digest": None, "step": 0}
+    shown |= {"steps": [5], "verdict": None, "deployment_id": "d-1", "frozen": [], "weight": 0}
+    shown |= {"live_at": None, "state": "running"}
+    rows = [canary_show.row_of({**shown, "doing": doing}) for doing in ("x" * 300, "y")]
+    _, long, short = laid_out(canary_show.COLUMNS, rows, None)
+    assert len(long) > 300
+    assert len(short) < 120
+    assert short.endswith("It is being done: y.")
+
+
 # Looking -----------------------------------------------------------------------------------------
 
 
@@ -101,12 +116,12 @@ def test_the_list_says_where_each_rollout_stands_and_what_it_waits_for(run: Run)
     held(run, name)
     lines = run("canary --service cn-list").stdout.splitlines()
     assert lines[0].split() == [
-        *("SERVICE", "ENVIRONMENT", "VERSION", "STEP", "WEIGHT", "RESULT", "SCORE", "WHAT"),
-        "DEPLOYMENT",
+        *("SERVICE", "ENVIRONMENT", "VERSION", "STEP", "WEIGHT", "RESULT", "SCORE"),
+        *("DEPLOYMENT", "WHAT"),
     ]
-    assert lines[1].split()[:8] == ["cn-list", "prod", "2", "-", "0", "%", "-", "-"]
+    cells = ["cn-list", "prod", "2", "-", "0", "%", "-", "-", f"{name}~1"]
+    assert lines[1].split()[:9] == cells
     assert "Guard binding: " in lines[1]
-    assert lines[1].endswith(f"{name}~1")
     (told,) = map(
         json.loads, run("canary --service cn-list --environment prod --json").stdout.splitlines()
     )

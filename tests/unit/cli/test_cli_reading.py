@@ -229,3 +229,20 @@ def test_a_part_that_is_missing_is_named_and_nothing_takes_its_place(
 def test_a_data_directory_that_is_a_file_is_refused(run: Run) -> None:
     for command in COMMANDS.values():
         assert run(f"{command} --data policy").returncode == 64
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "prove", "show", "fsck", "export"])
+def test_who_only_reads_is_told_where_the_log_is_and_not_to_make_one(run: Run, name: str) -> None:
+    refused = run(COMMANDS[name])
+    assert refused.returncode == 64
+    assert "There is no data directory deploymark-data." in refused.stderr
+    assert "Name their directory with --data or DEPLOYMARK_DATA" in refused.stderr
+    assert "log init" not in refused.stderr
+
+
+def test_where_the_log_is_may_be_said_once_for_all(
+    run: Run, team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOYMARK_DATA", str(team / "data"))
+    assert run("log export new").returncode == 0
+    assert (team / "new" / "checkpoint").exists()

@@ -93,6 +93,9 @@ def test_an_emitter_may_emit_in_its_scope_and_nothing_else(
     assert said.returncode == 0
     assert run("receipt", json.loads(said.stdout)["index"]).returncode in {0, 64}
     assert run(f"{mark} basket").returncode == 77
+    kept = run(f"{mark.replace('--require', '')} bucket").stdout
+    assert "kept in the spool" in kept
+    assert "`deploymark flush` tries it at once, and lists what is left." in kept
     for line in ("ls", "tokens ls", "receipt 0"):
         assert run(line).returncode == 77
     monkeypatch.setenv("DEPLOYMARK_TOKEN", "")
