@@ -243,6 +243,9 @@ class _Wrapped:
                 f"The marker could not be made: {type(error).__name__}: {error}.",
                 hint="The command is not held up by it.",
             )
+        from deploymark.cli.flagged import name_flag  # noqa: PLC0415 - as `main`, only to refuse
+
+        name_flag(error, self._options)
         self._output.error(error)
 
 

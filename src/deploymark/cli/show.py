@@ -126,10 +126,10 @@ def _runs(found: dict[str, Any]) -> str:
 
 def _say_occurrences(found: dict[str, Any], output: Output) -> None:
     for each in found["occurrences"]:
-        ended = each["ended_at"] or "still going on"
-        number, state = each["occurrence"], each["state"]
-        output.remark(f"{'occurrence':13}  {number}: {each['opened_at']} to {ended}, {state}")
-        if number != found["occurrence"]:
+        opened, ended = each["opened_at"], each["ended_at"]
+        when = f"since {opened}" if ended is None else f"{opened} to {ended}"
+        output.remark(f"{'occurrence':13}  {each['occurrence']}: {when}, {each['state']}")
+        if each["occurrence"] != found["occurrence"]:
             continue
         for place in found["places"]:
             where = "/".join(place[name] for name in _PLACE if place[name]) or "everywhere"

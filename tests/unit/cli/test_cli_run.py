@@ -421,6 +421,13 @@ def test_when_nothing_could_be_marked_it_says_that_the_deploy_goes_on() -> None:
     assert done.stderr.endswith(b"\nNothing was marked; the deploy goes on.\n")
 
 
+def test_what_is_missing_is_named_by_its_flag() -> None:
+    done = wrapped("none", "true", flags=("--environment", ""))
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"deploymark: --environment")
+    assert b"/environment" not in done.stderr
+
+
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", ">&- 2>&-"])
 def test_its_code_is_ours_even_when_nobody_hears_us(where: str) -> None:
     script = f"{' '.join(COMMAND)} --service deaf --environment prod --version 1 -- sh -c 'exit 4'"

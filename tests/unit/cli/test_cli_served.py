@@ -1,6 +1,7 @@
 """What a server is asked: `ls`, `show`, `receipt`, its policy and its producer keys."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_one_deployment_is_shown_with_all_its_markers(
     shown = run("show", name).stdout
     assert "version        1\n" in shown
     assert "eu-1: live since " in shown
+    (line,) = [each for each in shown.splitlines() if each.startswith("occurrence ")]
+    assert re.fullmatch(r"occurrence     1: since [-:.0-9T]+Z, running", line)
     table = shown.partition("\n\n")[2].splitlines()
     assert tuple(line.split()[2] for line in table[1:]) == phases
 
