@@ -22,7 +22,7 @@ def test_which_whose_and_how_bad_are_readable_without_a_click(
     suspect = page.locator(".suspects li").first
     for said in ("checkout", "2.31.0", "canary", "ana", "eu-1"):
         expect(suspect).to_contain_text(said)
-    expect(suspect).to_contain_text(re.compile(r"errors \+2\.\d pp · 2\dm ago"))
+    expect(suspect).to_contain_text(re.compile(r"errors \+2\.\d pp · \d+m ago"))
     expect(suspect).to_be_in_viewport(ratio=1)
     reason = page.locator(".verdict")
     expect(reason).to_contain_text(re.compile(r"Errors rose from 0\.\d+ % to 3\.00 %"))

@@ -145,11 +145,11 @@ def test_flush_delivers_what_waits(
     monkeypatch.setenv("DEPLOYMARK_TOKEN", NO_TOKEN)
     for version in range(3):
         apart(f"mark applied --service late --environment prod --version {version}")
-    left = apart("flush --budget 0.2")
+    left = apart("flush --budget 1")
     assert left.returncode == 0
     assert left.stdout.startswith("0 delivered, 0 refused, 3 left in the spool: http")
     assert left.stdout.splitlines()[1] == "Left: 3 markers of late in prod."
-    told = json.loads(apart("flush --budget 0.2 --json").stdout)
+    told = json.loads(apart("flush --budget 1 --json").stdout)
     assert told["waiting"] == [{"service": "late", "environment": "prod", "count": 3}]
     assert told["problem"]
     refused = apart("flush --budget 5 --require")
@@ -226,7 +226,7 @@ def test_a_token_that_is_none_is_not_allowed_and_its_marker_is_kept(
     said = marked(run, "applied --service keep --environment prod --version 1")
     assert (said["state"], said["code"]) == ("spooled", "unauthenticated")
     required = run(
-        "mark applied --service keep --environment prod --version 1 --require --budget 0.2"
+        "mark applied --service keep --environment prod --version 1 --require --budget 1"
     )
     assert required.returncode == 77
     assert "The marker is not in the log" in required.stderr

@@ -262,7 +262,7 @@ def test_an_interrupt_from_the_keyboard_reaches_the_command_once(tmp_path: Path)
     counter = tmp_path / "count"
     script = (
         f"trap 'echo x >> {counter}' INT; echo ready; "
-        f"for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; exit 3"
+        f"for i in {{1..600}}; do [ -e {counter} ] && break; sleep 0.05; done; sleep 0.3; exit 3"
     )
     child, terminal = pty.fork()
     if child == 0:

@@ -88,10 +88,11 @@ def test_an_emitter_may_emit_in_its_scope_and_nothing_else(
 ) -> None:
     token = made(run, "narrow", f"--role emitter {SCOPE}")["token"]
     monkeypatch.setenv("DEPLOYMARK_TOKEN", token)
-    mark = "mark applied --environment prod --version 1 --require --budget 0.3 --service"
+    mark = "mark applied --environment prod --version 1 --require --service"
     said = run(f"{mark} shop-a --json")
     assert said.returncode == 0
     assert run("receipt", json.loads(said.stdout)["index"]).returncode in {0, 64}
+    mark = mark.replace("--require", "--require --budget 1")
     assert run(f"{mark} basket").returncode == 77
     kept = run(f"{mark.replace('--require', '')} bucket").stdout
     assert "kept in the spool" in kept

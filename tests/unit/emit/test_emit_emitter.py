@@ -10,10 +10,18 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from emit_samples import DIGEST, NOBODY, away, fields, open_emitter
+from emit_samples import (
+    DIGEST,
+    NOBODY,
+    SampleHost,
+    away,
+    fields,
+    open_emitter,
+    settings,
+)
 
 from deploymark.crypto.keyfile import save_private
-from deploymark.emit.emitter import Marked, State
+from deploymark.emit.emitter import Emitter, Marked, State
 from deploymark.emit.journal import Journal
 from deploymark.errors import MarkerError
 from deploymark.testing.receiving_server import Answer, Request, problem, receiving_server
@@ -86,8 +94,13 @@ def test_a_command_keeps_the_marker_when_nobody_is_there(tmp_path: Path) -> None
 
 
 def test_a_command_that_waited_does_not_wait_again_at_its_end(tmp_path: Path) -> None:
+    class Slow(SampleHost):
+        def fraction(self) -> float:
+            return 1e6  # it does not try again by itself meanwhile
+
     busy = Answer(503, problem(503, "log_busy"))
-    with receiving_server(lambda _: busy) as server, open_emitter(tmp_path, server.url) as emitter:
+    with receiving_server(lambda _: busy) as server:
+        emitter = Emitter(settings(tmp_path, server.url), host=Slow())
         emitter.mark_and_deliver("planned", **fields())
         emitter.close()
         assert len(server.requests) == 1

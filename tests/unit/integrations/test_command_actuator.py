@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deploymark.emit.host import SystemHost
 from deploymark.errors import (
     ActuatorRefusedError,
     ActuatorUnavailableError,
@@ -194,7 +195,7 @@ if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     open(sys.argv[1], "w").write(str(os.getpid()))
     time.sleep(600)
-while not os.path.exists(sys.argv[1]):
+while not os.path.exists(sys.argv[1]) or not os.path.getsize(sys.argv[1]):
     time.sleep(0.01)
 print("waiting", flush=True)
 time.sleep(600)
@@ -202,10 +203,18 @@ time.sleep(600)
 
 
 def test_a_program_whose_time_is_over_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    class Host(SystemHost):
+        """Its time stands still until the program has said something."""
+
+        times = itertools.chain([0.0, 0.0], itertools.repeat(99.0))
+
+        def elapsed_seconds(self) -> float:
+            return next(self.times)
+
     told = tmp_path / "child"
-    options = CommandOptions(run=[*python(STUBBORN), str(told)], timeout_seconds=1.5)
-    with pytest.raises(OutcomeUnknownError, match="seconds: waiting"):
-        CommandActuator(options).carry_out(order())
+    options = CommandOptions(run=[*python(STUBBORN), str(told)], timeout_seconds=60)
+    with pytest.raises(OutcomeUnknownError, match="60 seconds: waiting"):
+        CommandActuator(options, Host()).carry_out(order())
     assert gone(int(told.read_text()))
 
 

@@ -310,6 +310,7 @@ def test_closing_writes_what_waits_and_takes_nothing_more(
         closing.start()
         refused = None
         while refused is None:
+            closing.join(0.001)  # it comes to close before the queue is full
             try:
                 futures.append(sequencer.submit([plain_candidate("n0")]))
             except LogBusyError as error:

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from door_samples import TIMEOUT_SECONDS, Door, connect, exchange, marker, rest_of, serving
@@ -15,19 +16,33 @@ from deploymark.server.listening import LOOPBACK
 from deploymark.server.protocol import BoundedProtocol, Bounds
 from deploymark.server.settings import Settings
 
-QUICK = Bounds(head_seconds=0.3, head_bytes=4_096, headers=20, connections=8, linger_seconds=0.3)
+NARROW = Bounds(head_bytes=4_096, headers=20, connections=8)
+IMPATIENT = replace(NARROW, head_seconds=0.3, linger_seconds=0.3)
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
 def door_here() -> Iterator[Door]:
-    with Door(Settings(body_seconds=0.3)) as door:
+    with Door(Settings()) as door:
         yield door
 
 
 @pytest.fixture(scope="module")
 def port(door_here: Door) -> Iterator[int]:
-    with serving(door_here, QUICK) as port:
+    with serving(door_here, NARROW) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def impatient_door() -> Iterator[Door]:
+    with Door(Settings(body_seconds=0.3)) as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+def impatient(impatient_door: Door) -> Iterator[int]:
+    """Where time runs out soon: only for those who dawdle, or a busy machine is one of them."""
+    with serving(impatient_door, IMPATIENT) as port:
         yield port
 
 
@@ -93,12 +108,14 @@ _SLOW = {
 
 
 @pytest.mark.parametrize("beginning", _SLOW.values(), ids=_SLOW)
-def test_a_head_that_does_not_arrive_closes_the_connection(port: int, beginning: bytes) -> None:
-    assert exchange(port, beginning) == b""
+def test_a_head_that_does_not_arrive_closes_the_connection(
+    impatient: int, beginning: bytes
+) -> None:
+    assert exchange(impatient, beginning) == b""
 
 
-def test_a_head_that_drips_closes_the_connection(port: int) -> None:
-    with connect(port) as peer:
+def test_a_head_that_drips_closes_the_connection(impatient: int) -> None:
+    with connect(impatient) as peer:
         peer.sendall(GET)
         sent = 0
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -107,20 +124,20 @@ def test_a_head_that_drips_closes_the_connection(port: int) -> None:
                 sent += 1
                 threading.Event().wait(0.02)
         assert sent < 1_000
-    assert _status(exchange(port, GET + b"Connection: close\r\n\r\n")) == 200
+    assert _status(exchange(impatient, GET + b"Connection: close\r\n\r\n")) == 200
 
 
-def test_a_second_head_must_arrive_too(port: int) -> None:
-    with connect(port) as peer:
+def test_a_second_head_must_arrive_too(impatient: int) -> None:
+    with connect(impatient) as peer:
         peer.sendall(GET + b"\r\n")
         assert _status(peer.recv(65_536)) == 200
         peer.sendall(b"GET /healthz HT")
         assert rest_of(peer) == b""
 
 
-def test_a_body_that_does_not_arrive_is_a_408(door_here: Door, port: int) -> None:
-    with connect(port) as peer:
-        peer.sendall(_post(door_here) + b"Content-Length: 100\r\n\r\n{")
+def test_a_body_that_does_not_arrive_is_a_408(impatient_door: Door, impatient: int) -> None:
+    with connect(impatient) as peer:
+        peer.sendall(_post(impatient_door) + b"Content-Length: 100\r\n\r\n{")
         answer = rest_of(peer)
     assert _status(answer) == 408
     assert b'"code":"request_timeout"' in answer
@@ -155,10 +172,10 @@ def test_ten_megabytes_are_refused_and_the_refusal_can_be_read(door_here: Door, 
     connection.close()
 
 
-def test_a_body_without_an_end_is_not_read_for_ever(door_here: Door, port: int) -> None:
+def test_a_body_without_an_end_is_not_read_for_ever(impatient_door: Door, impatient: int) -> None:
     sent = 0
-    with connect(port) as peer, contextlib.suppress(OSError):
-        peer.sendall(_post(door_here) + b"Transfer-Encoding: chunked\r\n\r\n")
+    with connect(impatient) as peer, contextlib.suppress(OSError):
+        peer.sendall(_post(impatient_door) + b"Transfer-Encoding: chunked\r\n\r\n")
         while sent < 1 << 30:
             peer.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
             sent += 0x10000
@@ -194,7 +211,7 @@ def test_requests_in_one_piece_are_answered_in_their_order(port: int) -> None:
 
 def test_connections_are_bounded_and_come_free_again(port: int) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(QUICK.connections):
+        for _ in range(NARROW.connections):
             peer = stack.enter_context(connect(port))
             peer.sendall(GET + b"\r\n")
             assert _status(peer.recv(65_536)) == 200
