@@ -5,6 +5,7 @@ Everything is said over HTTP, by markers and OpenTelemetry, at claimed times bef
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import requests
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from deploymark.model.instants import format_instant
 from deploymark.testing.otlp import DELTA, FAILED, OK, histogram, metrics, resource
 
 BIN = Path(sys.executable).parent
 TOKEN = "an-administrators-token-of-enough-length"  # noqa: S105 - of these tests
+PROBE = "/healthz"
 SECONDS = 60
 MINUTE = 60
 STEP = 10
@@ -44,6 +46,21 @@ options = { run = ["/bin/true"], look = ["/bin/true"] }
 Json = dict[str, Any]
 Open = Callable[..., Page]
 """Opens an address of a server; see `open_page`."""
+
+
+def intercept(
+    page: Page, asked: str | re.Pattern[str], answer: Callable[[Route], object], *, times: int = 0
+) -> None:
+    """Let `answer` have what the open page asks from now on, always or so many times.
+
+    The browser takes to `Page.route` a moment after it returned, and what the page asks within that
+    moment passes by, unseen: it is over when something is held that only asks for this.
+    """
+    page.route(f"**{PROBE}", lambda route: route.fulfill(body="held"))
+    page.route(asked, answer, times=times or None)
+    page.evaluate(
+        """async (probe) => { while ((await (await fetch(probe)).text()) !== "held"); }""", PROBE
+    )
 
 
 def digest_of(release: str) -> str:

@@ -4,10 +4,13 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
-from page_server import Open, PageServer, drawn
+from page_server import Open, PageServer, drawn, intercept
 from playwright.sync_api import Request, Route, expect
 
+from deploymark.model.instants import parse_instant
+
 QUARTER_HOUR = 900
+HOUR_MS = 3_600_000
 
 
 def test_a_link_shows_the_same_window_selection_and_filter(
@@ -150,7 +153,7 @@ def test_the_proof_of_an_entry_is_verified_in_the_browser(
     other = server.ask("/audit/6")["receipt"]
     document = server.ask("/audit/5")
     forged = {**document, "receipt": receipt.replace(receipt.split("\n")[1], other.split("\n")[1])}
-    page.route("**/audit/5", lambda route: route.fulfill(json=forged))
+    intercept(page, "**/audit/5", lambda route: route.fulfill(json=forged))
     page.get_by_role("link", name="6 →").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Entry 6")
     expect(steps).to_have_attribute("data-proof", "holds")
@@ -172,6 +175,12 @@ def test_the_palette_finds_a_service_before_its_deployments(
     assert story
 
 
+def length_of(url: str) -> int:
+    """Return how long the window is that an address names, in milliseconds."""
+    query = parse_qs(urlsplit(url).query)
+    return parse_instant(query["until"][0]) - parse_instant(query["since"][0])
+
+
 def test_a_key_that_is_held_down_asks_for_where_it_ends(
     open_page: Open, server: PageServer, story: dict[str, str]
 ) -> None:
@@ -189,16 +198,14 @@ def test_a_key_that_is_held_down_asks_for_where_it_ends(
 
     page.on("request", hear)
     with page.expect_response(wanted):  # the first at once
-        for _ in range(10):
+        for _ in range(5):
             page.keyboard.press("-")
     page.clock.run_for(100)
     assert len(asked) == 1
     with page.expect_request(wanted):
         page.clock.run_for(100)
-    assert len(asked) == 2
-    named = parse_qs(urlsplit(page.url).query)
-    assert parse_qs(urlsplit(asked[-1]).query)["since"] == named["since"]
-    assert parse_qs(urlsplit(asked[0]).query)["since"] != named["since"]
+    assert [length_of(each) for each in asked] == [12 * HOUR_MS, 6 * 2**5 * HOUR_MS]
+    assert length_of(page.url) == 6 * 2**5 * HOUR_MS
     page.go_back()  # all of it is one entry of the history
     expect(page).to_have_url(f"{server.url}/oncall")
     assert story
@@ -210,16 +217,20 @@ def test_who_goes_back_while_a_document_is_on_its_way_sees_what_the_address_name
     page = open_page(server, "/oncall")
     expect(page.locator(".suspects")).to_be_visible()
     shown = page.locator(".window-text").inner_text()
+    drawn_until = page.evaluate("window.deploymark.span.until")
     held: list[Route] = []
 
     def hold(route: Route) -> None:
         held.append(route)
 
-    page.route(re.compile(r"/oncall\?.*since=.*width="), hold)
+    intercept(page, re.compile(r"/oncall\?.*since=.*width="), hold)
     for _ in range(3):
         page.keyboard.press("[")
     expect(page.locator("main[aria-busy=true]")).to_have_count(1)
     page.wait_for_timeout(300)
+    # Nothing was answered, and each press led half a window further all the same.
+    until = parse_qs(urlsplit(page.url).query)["until"][0]
+    assert drawn_until - parse_instant(until) == 9 * HOUR_MS
     page.go_back()
     expect(page).to_have_url(f"{server.url}/oncall")
     expect(page.locator("main[aria-busy=true]")).to_have_count(0)

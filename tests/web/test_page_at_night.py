@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_server import Open, PageServer, marker
+from page_server import Open, PageServer, intercept, marker
 from playwright.sync_api import Route, expect
 
 WIDTHS = [pytest.param(1440, 900, id="desktop"), pytest.param(390, 844, id="phone")]
@@ -42,7 +42,7 @@ def test_a_roll_back_is_one_key_and_the_typed_name(
         sent.append((route.request.headers, route.request.post_data_json))
         route.fulfill(status=202, json={"decision_index": 77, "action": "roll_back"})
 
-    page.route("**/v1/actions", answered)
+    intercept(page, "**/v1/actions", answered)
     page.keyboard.press("r")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Roll back checkout 2.31.0 in prod?")
@@ -93,7 +93,9 @@ def test_what_was_asked_too_late_is_shown_anew_and_asked_again_with_a_key(
             "hint": "Look at the rollout again.",
             "retryable": False,
         }
-        page.route("**/v1/actions", lambda route: route.fulfill(status=409, json=stale), times=1)
+        intercept(
+            page, "**/v1/actions", lambda route: route.fulfill(status=409, json=stale), times=1
+        )
         page.locator("[data-action=pause][aria-disabled=false]").click()
         page.keyboard.type("checkout")
         with page.expect_response(f"**/d/{new['deployment_id']}**") as looked:
@@ -132,7 +134,7 @@ def test_an_action_that_is_refused_says_why_and_what_to_do(
         "hint": "Look at the list.",
         "retryable": False,
     }
-    page.route("**/v1/actions", lambda route: route.fulfill(status=409, json=problem))
+    intercept(page, "**/v1/actions", lambda route: route.fulfill(status=409, json=problem))
     expect(page.locator("[data-action=roll_back]")).to_be_visible()
     page.keyboard.press("r")
     page.keyboard.type("checkout")

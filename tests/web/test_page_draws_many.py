@@ -3,7 +3,7 @@
 from math import floor
 from typing import Any
 
-from page_server import Json, Open, PageServer, drawn
+from page_server import Json, Open, PageServer, drawn, intercept
 from playwright.sync_api import Page, Route, expect
 
 MANY = 20_000
@@ -65,7 +65,7 @@ def test_20000_markers_are_drawn_exactly_from_a_short_list(
         told.append(crowd(document))
         route.fulfill(json=document)
 
-    page.route("**/oncall?*width=*", crowded)
+    intercept(page, "**/oncall?*width=*", crowded)
     page.get_by_role("link", name="24h", exact=True).click()
     expect(page.locator(".verdict")).to_contain_text("20,000 deployments in view of 20,000")
     page.keyboard.press("l")  # held: nothing is drawn anew between the looks

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from page_server import Open, PageServer
+from page_server import Open, PageServer, intercept
 from playwright.sync_api import Page, Route, expect
 
 QUARTER_HOUR = 900
@@ -66,7 +66,7 @@ def refused_once(page: Page, told: Json, seconds: int) -> list[str]:
         else:
             route.continue_()
 
-    page.route("**/oncall?*width=*", answer)
+    intercept(page, "**/oncall?*width=*", answer)
     return asked
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_server import TOKEN, Open, PageServer
+from page_server import TOKEN, Open, PageServer, intercept
 from playwright.sync_api import Route, expect
 
 
@@ -69,7 +69,7 @@ def test_a_server_that_is_away_leaves_the_old_data_and_says_so(
 ) -> None:
     page = open_page(server, "/oncall", allowed=("ERR_",))
     expect(page.locator(".live-state")).to_have_text("● Live")
-    page.route("**/oncall?*", lambda route: route.abort())
+    intercept(page, "**/oncall?*", lambda route: route.abort())
     page.get_by_role("link", name="1h", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
     assert page.get_by_role("alert").inner_text().count("by itself") == 1
@@ -128,7 +128,7 @@ def test_two_missed_heartbeats_raise_a_banner_and_a_heartbeat_ends_it(
 def test_loading_says_so(open_page: Open, server: PageServer, story: dict[str, str]) -> None:
     page = open_page(server, "/oncall")
     held: list[Any] = []
-    page.route("**/fleet", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    intercept(page, "**/fleet", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
     page.get_by_role("link", name="Fleet").click()
     expect(page.locator("main[aria-busy=true]")).to_contain_text("Loading")
     held[0].continue_()
@@ -179,7 +179,7 @@ def test_charts_that_cannot_be_made_anew_are_said_to_be_old(
     page = open_page(server, "/oncall", allowed=("503",))
     expect(page.locator(".chart").first).to_be_visible()
     busy = {"title": "Away", "status": 503, "detail": "The store is busy.", "hint": "Wait."}
-    page.route("**/v1/series?*", lambda route: route.fulfill(status=503, json=busy))
+    intercept(page, "**/v1/series?*", lambda route: route.fulfill(status=503, json=busy))
     page.get_by_role("link", name="1h", exact=True).click()
     figure = page.locator(".figure")
     expect(figure.get_by_role("alert")).to_contain_text("of what was asked before")

@@ -26,9 +26,9 @@ import {
   span,
   theme,
 } from "../state/app.ts";
-import { load } from "../state/load.ts";
+import { keyOf, load } from "../state/load.ts";
 import { written } from "../time/instant.ts";
-import { centreOf, panned, RANGES, zoomed } from "../time/window.ts";
+import { centreOf, panned, RANGES, spanOf, zoomed } from "../time/window.ts";
 import { copy } from "./copy.tsx";
 import { freeze } from "./freeze.ts";
 import { Help } from "./help.tsx";
@@ -334,7 +334,11 @@ function Banners() {
 
 function startKeys(): () => void {
   const page = (name: PageName) => () => go({ ...at(address.peek(), name), selected: null });
-  const seen = () => span.peek();
+  // A key that is pressed again before the answer came goes on from where the last one led.
+  const seen = () => {
+    const to = address.peek();
+    return loaded.peek()?.key === keyOf(to) ? span.peek() : spanOf(to.window, serverNow());
+  };
   const move = (part: number) => () =>
     change({ window: panned(seen(), part, serverNow()), others: [] });
   const zoom = (factor: number) => () => {
