@@ -216,6 +216,8 @@ def test_who_goes_back_while_a_document_is_on_its_way_sees_what_the_address_name
 ) -> None:
     page = open_page(server, "/oncall")
     expect(page.locator(".suspects")).to_be_visible()
+    page.keyboard.press("l")  # held: no news makes the page ask anew meanwhile
+    expect(page.locator(".live-state")).to_contain_text("Held")
     shown = page.locator(".window-text").inner_text()
     drawn_until = page.evaluate("window.deploymark.span.until")
     held: list[Route] = []
