@@ -295,8 +295,9 @@ def _fsck(options: argparse.Namespace, output: Output) -> int:
         if options.data is not None:
             raise UsageError("An export and --data are two different things to check.")
         return _fsck_export(options.export, output)
-    check_guard_of = remembered_guard(log_on_this_machine(options))
-    with open_reader(log_on_this_machine(options)) as (data, reader):
+    directory = log_on_this_machine(options)
+    check_guard_of = remembered_guard(directory)
+    with open_reader(directory) as (data, reader):
         size = reader.head().size
         with output.progress("Checking entries", size) as progress:
             audit = Audit(reader, log_keys(read_policy(data)), progress=progress)

@@ -231,7 +231,8 @@ class Store:
             if kind.kind == "Pod":
                 waits = bool(found["spec"].get("nodeName")) and grace != 0
                 found["metadata"].setdefault("deletionTimestamp", _now())
-                found["metadata"].setdefault("deletionGracePeriodSeconds", waits * (grace or 30))
+                seconds = (grace or 30) if waits else 0
+                found["metadata"].setdefault("deletionGracePeriodSeconds", seconds)
                 if waits:
                     return self._keep(kind, key, found, "MODIFIED")
                 self._tell("MODIFIED", key, found)
